@@ -1,0 +1,30 @@
+# ta_test(<name> SOURCES a.c ... LIBS ta_x ... [LABELS unit] [ARGS ...] [TIMEOUT seconds])
+# One cmocka program, run by ctest. Exit status 77 is SKIPPED (the program prints the reason), never a pass.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(cmocka QUIET IMPORTED_TARGET cmocka)
+if(NOT cmocka_FOUND)
+  message(FATAL_ERROR "cmocka is missing: apt-get install libcmocka-dev (or run tests/run.sh, which installs it)")
+endif()
+
+function(ta_test name)
+  cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;LIBS;LABELS;ARGS" ${ARGN})
+  add_executable(${name} ${T_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_link_libraries(${name} PRIVATE ${T_LIBS} PkgConfig::cmocka m)
+  add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} SKIP_RETURN_CODE 77 LABELS "${T_LABELS}")
+endfunction()
+
+# ta_script_test(<name> COMMAND ... [LABELS ...] [TIMEOUT ...]): the same for a script; it gets TENSAIR and BUILD_DIR.
+function(ta_script_test name)
+  cmake_parse_arguments(T "" "TIMEOUT" "COMMAND;LABELS" ${ARGN})
+  add_test(NAME ${name} COMMAND ${T_COMMAND} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} SKIP_RETURN_CODE 77 LABELS "${T_LABELS}"
+    ENVIRONMENT "TENSAIR=$<TARGET_FILE:tensair>;BUILD_DIR=${PROJECT_BINARY_DIR};SOURCE_DIR=${PROJECT_SOURCE_DIR}")
+endfunction()

@@ -1,0 +1,25 @@
+/* cli: one file a verb. A verb parses its arguments, calls the layers below, and prints; it decides nothing else.
+ *
+ * `argv[0]` is the verb's name. A verb returns a status; main prints ta_why() on stderr as "tensair VERB: message" when it
+ * is not OK and exits with its code. `--help` goes to stdout with exit 0; a usage error is TA_USAGE.
+ */
+#ifndef TA_CLI_H
+#define TA_CLI_H
+
+#include "status.h"
+
+struct ta_verb {
+    const char *name;
+    const char *summary;                       /* one line for `tensair --help` */
+    ta_status (*run)(int argc, char **argv);
+};
+
+extern const struct ta_verb ta_verb_train;   /* train.c */
+extern const struct ta_verb ta_verb_data;    /* data.c */
+extern const struct ta_verb ta_verb_replay;  /* replay.c */
+extern const struct ta_verb ta_verb_bench;   /* bench.c: window | kernels */
+extern const struct ta_verb ta_verb_ckpt;    /* ckpt.c */
+extern const struct ta_verb ta_verb_plot;    /* plot.c */
+extern const struct ta_verb ta_verb_version; /* version.c */
+
+#endif

@@ -1,0 +1,114 @@
+/* exchange: what to put into peers' windows when, and how to apply what arrived; a make is a file: live, later dasgd, sync.
+ *
+ * The exchange owns the parameter memory of a replica, because that memory is what is exchanged. Registers (delta, inbox
+ * bodies), `w` and `w0` all live where the weights live (kernels.alloc, or the transport's window).
+ *
+ *     compute on w -> optimizer adds its update into x->delta -> ops->stepped(x, ...) -> ops->poll(x, now) -> compute ...
+ *
+ * Threads: one. No call blocks; time comes in as an argument.
+ */
+#ifndef TA_EXCHANGE_H
+#define TA_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hist.h"
+#include "kernels.h"
+#include "log.h"
+#include "model.h"
+#include "transport.h"
+
+struct ta_exchange_spec {        /* mapping `exchange:` of the configuration */
+    char *type;                  /* "live" */
+    int scale_mean;              /* scale: sum (0) | mean (1) */
+    uint32_t puts_in_flight;     /* per peer; 0: 1 */
+    double heartbeat_s;          /* longest silence of a live replica; 0: 0.25 */
+    double dead_after_s;         /* silence after which a peer is dropped; 0: 3 */
+};
+
+struct ta_exchange_config {
+    const struct ta_exchange_spec *spec;
+    const struct ta_model *model;
+    const struct ta_kernels_ops *kernel_ops;
+    struct ta_kernels *kernels;
+    const struct ta_transport_ops *transport_ops;
+    struct ta_transport *transport; /* opened, no window yet; the exchange creates it; the caller closes it after */
+    unsigned rank, n_ranks;
+    uint32_t epoch;                 /* life of the run: headers of another are ignored */
+    struct ta_log *log;             /* may be NULL */
+};
+
+enum ta_peer_life { TA_PEER_JOINING, TA_PEER_LIVE, TA_PEER_LEFT, TA_PEER_DEAD };
+
+/* What the replica and the metrics want to know of one peer. */
+struct ta_peer_stats {
+    enum ta_peer_life life;
+    uint64_t puts, bytes;      /* started by us towards it */
+    uint64_t busy;             /* steps whose put was coalesced into a later one */
+    uint64_t steps_applied;    /* of its steps, in our w */
+    uint64_t steps_acked;      /* of our steps, in its w */
+    struct ta_hist staleness;  /* of our gradients towards this peer: see stepped */
+};
+
+/* Every make begins with this. Pointers are where the weights live; the owner replica reads w and writes delta. */
+struct ta_exchange {
+    const struct ta_exchange_ops *ops;
+    const struct ta_model *model;
+    unsigned rank, n_ranks;
+    float *w0, *delta, *w;   /* [n_params] */
+    uint64_t steps, records; /* of this replica, in delta */
+    float scale;             /* for ta_optimizer_step */
+};
+
+/* What to start from. Host memory; NULL: zero. On resume with as many replicas `deltas` holds each rank's. */
+struct ta_exchange_start {
+    const float *w0;             /* [n_params] */
+    const float *const *deltas;  /* [n_ranks] pointers, own and peers'; NULL: all zero (`mean` segments: w0's values) */
+    uint64_t steps, records;     /* of this replica so far */
+    const uint64_t *peer_steps;  /* [n_ranks]; NULL: zero */
+};
+
+struct ta_exchange_ops {
+    const char *name;
+
+    /* Allocates, creates the window. Errors: NO_MEMORY, CONFIG, DEVICE. */
+    ta_status (*open)(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
+                      struct ta_exchange **out);
+    void (*close)(struct ta_exchange *x);
+    /* Called once connections stand (transport.connect done by the caller for this peer). */
+    void (*peer_joined)(struct ta_exchange *x, unsigned peer, int64_t now_ns);
+    /* The launcher or rendezvous knows that a peer is gone: do not wait for the silence. */
+    void (*peer_lost)(struct ta_exchange *x, unsigned peer, int64_t now_ns);
+
+    /* One local step (or, with records 0, none: a skipped step) is in delta: counts staleness of its gradient, puts. */
+    ta_status (*stepped)(struct ta_exchange *x, uint64_t records, int64_t now_ns);
+    /* Progress, heartbeats, detection of the dead, acknowledgements; recomputes w when delta or an inbox changed.
+     * Errors: PEER: *we* were declared dead by the others and must leave. */
+    ta_status (*poll)(struct ta_exchange *x, int64_t now_ns);
+
+    /* Comes to rest together: OK when every live peer is in the same or a later round, holds our last step and we theirs,
+     * and nothing is in flight: w is now the same bits everywhere. AGAIN: poll and ask again. Rounds count from 1 and
+     * rise; they are asked for by `request` and seen by `requested`. While settling the replica must not step. */
+    ta_status (*settle)(struct ta_exchange *x, uint32_t round, int64_t now_ns);
+    void (*request)(struct ta_exchange *x, uint32_t round, uint32_t reason); /* reason: small, for the others to read */
+    uint32_t (*requested)(const struct ta_exchange *x, uint32_t *reason);    /* highest round asked for by anyone */
+
+    /* Leaves in order, after a settle: peers see LEFT, not DEAD. */
+    void (*leave)(struct ta_exchange *x, int64_t now_ns);
+
+    /* XXH3 of w as host bytes: equal on all replicas at rest. */
+    ta_status (*checksum)(struct ta_exchange *x, uint64_t *out);
+    /* Host copies of a register for a checkpoint (rank: any, own included). */
+    ta_status (*register_copy)(struct ta_exchange *x, unsigned rank, float *host);
+    void (*peer_stats)(const struct ta_exchange *x, unsigned peer, struct ta_peer_stats *out);
+    size_t (*bytes)(const struct ta_exchange *x); /* memory held: (peers + 4) * d floats and a little */
+};
+
+extern const struct ta_exchange_ops ta_exchange_live;
+
+/* Errors: CONFIG (unknown), NOT_BUILT. */
+ta_status ta_exchange_find(const char *name, const struct ta_exchange_ops **out);
+
+#endif

@@ -1,0 +1,66 @@
+/* model: a checked list of layers with shapes, and the map of the one arena their parameters live in.
+ *
+ * The arena is a flat float32 array. Its segments: first `sum` (all that is trained), then `mean` (moving statistics of
+ * batch_norm). Every tensor starts at a multiple of 16 floats; gaps are zero and stay zero. Later kinds: `rows`.
+ * A model is immutable after building; any thread may read it.
+ */
+#ifndef TA_MODEL_H
+#define TA_MODEL_H
+
+#include "kernels.h"
+#include "spec.h"
+
+enum ta_segment_kind { TA_SEGMENT_SUM, TA_SEGMENT_MEAN };
+
+struct ta_segment {
+    enum ta_segment_kind kind;
+    size_t offset, count; /* floats */
+};
+
+enum { TA_MAX_SEGMENTS = 4 };
+
+struct ta_model {
+    struct ta_shape input;
+    struct ta_layer *layers; /* activations written as attributes have become layers here */
+    enum ta_init *inits;     /* one a layer */
+    uint32_t n_layers;
+    enum ta_loss loss;
+    size_t n_params;         /* floats in the arena, gaps included */
+    size_t n_weights;        /* parameters proper, trainable and not, as Keras counts them */
+    struct ta_segment segments[TA_MAX_SEGMENTS];
+    unsigned n_segments;
+    uint32_t outputs;        /* numbers predicted for a record */
+    uint64_t fingerprint;    /* XXH3 over kinds, shapes and attributes: equal models can exchange */
+};
+
+/* Infers shapes, checks everything, lays out the arena. `stream_input` is used where the spec gives none; when both are
+ * given they must agree in count. `outputs` is checked: classes (cross_entropy) or targets. Pass 0 to skip that check.
+ * Errors: CONFIG, naming layer number, name, the two numbers that disagree, and the cure; absurd sizes (over 2^31
+ * parameters or activations a record) are refused before anything is allocated. NO_MEMORY. */
+ta_status ta_model_build(const struct ta_model_spec *spec, struct ta_shape stream_input, uint32_t outputs,
+                         struct ta_model *out);
+void ta_model_free(struct ta_model *model);
+
+/* Initial weights into host memory w[n_params]: by layer's init, from the seed, the same on every replica and machine.
+ * gamma, moving_variance 1; beta, biases, moving_mean 0. */
+void ta_model_init(const struct ta_model *model, uint64_t seed, float *w);
+
+/* Parameter tensors in Keras' order of a layer (kernel, bias; gamma, beta, moving_mean, moving_variance). Returns how
+ * many (0..4). `names` get "kernel:0", ...; dims/ranks as Keras stores them. */
+struct ta_tensor {
+    const char *name; /* "kernel" */
+    struct ta_param param;
+    unsigned rank;
+    uint64_t dims[4];
+    bool trainable;
+};
+unsigned ta_layer_tensors(const struct ta_layer *layer, struct ta_tensor out[4]);
+
+const char *ta_layer_kind_name(enum ta_layer_kind kind); /* "conv2d" */
+
+/* The net_spec of this model at a batch size. Borrowed pointers: the model must outlive it. */
+struct ta_net_spec ta_model_net_spec(const struct ta_model *model, uint32_t batch, uint64_t seed, bool predict_only);
+/* True when training mode differs from inference (dropout, batch_norm): test-then-train then needs a pass of its own. */
+bool ta_model_needs_own_prediction(const struct ta_model *model);
+
+#endif

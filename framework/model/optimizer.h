@@ -1,0 +1,36 @@
+/* optimizer: gradient -> update of the delta, over the whole arena, with schedule, clipping and the non-finite guard.
+ *
+ * State (m, v) lives where the weights live. One thread.
+ */
+#ifndef TA_OPTIMIZER_H
+#define TA_OPTIMIZER_H
+
+#include "kernels.h"
+#include "model.h"
+#include "spec.h"
+
+struct ta_optimizer {
+    const struct ta_kernels_ops *ops;
+    struct ta_kernels *kernels;
+    const struct ta_model *model;
+    struct ta_optimizer_spec spec; /* defaults filled in */
+    float *m, *v;                  /* [n_params] or NULL where the kind has none */
+    uint64_t step;                 /* updates made */
+    uint64_t skipped;              /* updates dropped because the gradient was not finite */
+    double last_norm;              /* of the last gradient */
+};
+
+/* Checks the spec. Errors: CONFIG (key, value, allowed range), NO_MEMORY. */
+ta_status ta_optimizer_open(struct ta_optimizer *o, const struct ta_optimizer_spec *spec, const struct ta_model *model,
+                            const struct ta_kernels_ops *ops, struct ta_kernels *kernels);
+void ta_optimizer_close(struct ta_optimizer *o);
+
+/* delta += scale * update(grad); `mean` segments of delta take the moving average of the batch statistics. A gradient
+ * that is not finite changes nothing, is counted in `skipped` and gives NUMERIC (message made; the caller may go on). */
+ta_status ta_optimizer_step(struct ta_optimizer *o, const float *grad, const float *w, float scale, float *delta);
+
+/* The rate used for update number `step` (from 1). */
+float ta_optimizer_rate(const struct ta_optimizer_spec *spec, uint64_t step);
+size_t ta_optimizer_bytes(const struct ta_optimizer *o);
+
+#endif

@@ -1,0 +1,70 @@
+/* spec: a model and an optimizer as a person writes them in YAML; plain data, no decisions.
+ *
+ *     model:
+ *       input: [28, 28, 1]
+ *       loss: cross_entropy
+ *       layers:
+ *         - {type: conv2d, filters: 32, kernel: 3, activation: relu}
+ *         - {type: max_pool, pool: 2}
+ *         - {type: flatten}
+ *         - {type: dense, units: 10, activation: softmax}
+ *
+ * Zero means "not given" for every field whose zero makes no sense; model.h says what is then assumed.
+ */
+#ifndef TA_SPEC_H
+#define TA_SPEC_H
+
+#include <stdint.h>
+
+#include "config.h"
+#include "kernels.h"
+
+enum ta_padding { TA_PADDING_VALID, TA_PADDING_SAME };
+enum ta_activation { TA_ACTIVATION_NONE, TA_ACTIVATION_RELU, TA_ACTIVATION_TANH, TA_ACTIVATION_SIGMOID, TA_ACTIVATION_SOFTMAX };
+enum ta_init { TA_INIT_GLOROT_UNIFORM, TA_INIT_HE_NORMAL, TA_INIT_HE_UNIFORM, TA_INIT_ZEROS };
+
+struct ta_layer_spec {
+    enum ta_layer_kind type;
+    char *name;        /* NULL: type and a number, as Keras: conv2d, conv2d_1 */
+    char *from;        /* name of the layer it reads; NULL: the one before */
+    char *with;        /* add: name of the second input */
+    uint32_t units;    /* dense */
+    uint32_t filters;  /* conv2d */
+    uint32_t kernel, stride, pool; /* square; stride 0: 1 (conv2d), pool (pools); pool 0: 2 */
+    enum ta_padding padding;       /* conv2d and pools */
+    enum ta_activation activation; /* dense, conv2d, batch_norm, add: becomes a layer of its own */
+    enum ta_init init;
+    int no_bias;
+    float rate;              /* dropout */
+    float momentum, epsilon; /* batch_norm; 0: .99, .001 as Keras */
+};
+
+struct ta_model_spec {
+    uint32_t *input; /* 1 (vector) or 3 (h, w, c) numbers; 0 numbers: taken from the stream */
+    unsigned input_count;
+    enum ta_loss loss;
+    struct ta_layer_spec *layers;
+    unsigned layers_count;
+};
+
+enum ta_schedule { TA_SCHEDULE_CONSTANT, TA_SCHEDULE_STEP, TA_SCHEDULE_EXPONENTIAL, TA_SCHEDULE_COSINE, TA_SCHEDULE_INVERSE };
+
+struct ta_optimizer_spec {
+    enum ta_optimizer_kind type;
+    float rate; /* 0: .01 (sgd, momentum, adagrad), .001 (adam) */
+    float momentum, beta1, beta2, epsilon; /* 0: .9, .9, .999, 1e-7 (as Keras) */
+    int nesterov;
+    float weight_decay;
+    int decoupled;
+    float clip_norm, clip_value; /* 0: none */
+    enum ta_schedule schedule;
+    uint64_t warmup_steps;   /* the rate rises linearly from 0 over so many steps */
+    uint64_t schedule_steps; /* step: every so many; exponential, inverse: the unit; cosine: the length */
+    float schedule_factor;   /* step, exponential: multiplier; cosine: the floor as a share of rate */
+};
+
+/* libcyaml's fields of the mappings `model:` and `optimizer:`. */
+extern const cyaml_schema_field_t ta_model_schema[];
+extern const cyaml_schema_field_t ta_optimizer_schema[];
+
+#endif

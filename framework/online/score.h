@@ -1,0 +1,36 @@
+/* score: prequential (test-then-train) accuracy and loss of a stream of predictions.
+ *
+ * Gama, Sebastiao, Rodrigues, "On evaluating stream learning algorithms", Machine Learning 90:317 (2013). Three views:
+ * over everything, over a sliding window of the last `window` records, and fading: S = loss + alpha * S, B = 1 + alpha * B,
+ * S / B. For classes a hit is arg max (first of equals) == label; for values only the loss counts.
+ * A plain value, no allocation after init; one thread.
+ */
+#ifndef TA_SCORE_H
+#define TA_SCORE_H
+
+#include <stdint.h>
+
+#include "status.h"
+
+struct ta_score {
+    uint64_t records, hits;
+    double loss_sum;
+    double fade_alpha, fade_hits, fade_loss, fade_weight;
+    uint32_t window;      /* capacity */
+    uint64_t window_hits; /* in the window */
+    double window_loss;
+    float *ring_loss;     /* owned */
+    uint8_t *ring_hit;
+};
+
+ta_status ta_score_init(struct ta_score *score, uint32_t window, double fade_alpha); /* 1000, .999 are usual */
+void ta_score_free(struct ta_score *score);
+/* One record: what was predicted [outputs], its class (or -1 with values), its loss. */
+void ta_score_add(struct ta_score *score, const float *prediction, uint32_t outputs, int32_t label, float loss);
+double ta_score_accuracy(const struct ta_score *score);        /* over all; NaN when empty */
+double ta_score_window_accuracy(const struct ta_score *score);
+double ta_score_fading_accuracy(const struct ta_score *score);
+double ta_score_loss(const struct ta_score *score);
+double ta_score_window_loss(const struct ta_score *score);
+
+#endif

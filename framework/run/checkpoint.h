@@ -1,0 +1,93 @@
+/* checkpoint: the state of a run as a directory of HDF5 files, complete or not there.
+ *
+ *     RUN_DIR/checkpoint/000012000/model.h5            weights, Keras layout (keras.h), by the lowest live rank
+ *                                  replica-00003.h5    what rank 3 needs to go on exactly
+ *                                  DONE                last: sizes and XXH3 of every file
+ *
+ * The name is the number of local steps of all replicas together. Replicas are at rest (exchange settled) when each takes
+ * its snapshot; a background thread of each writes it into RUN_DIR/checkpoint/.tmp-000012000-LIFE/, file by file (temporary name,
+ * fsync, rename). The lowest live rank waits for the files of all `writers`, writes model.h5 and DONE, fsyncs, renames
+ * the directory, then removes all but the newest `keep` and stale .tmp-*. A kill at any moment leaves the old checkpoint
+ * or the new one; a reader skips whatever has no valid DONE.
+ *
+ * replica-NNNNN.h5, every object with attributes `description` and `units`: /delta, /w0 (rank of model.h5 only),
+ * /optimizer/{m,v} where the kind has them, /stream/{base,bits} (frontier of done batches), /peer_steps, and root attributes
+ * format, rank, n_ranks, epoch, steps, records, optimizer_step, optimizer_skipped, dropped_records, batch, seed, fingerprint,
+ * records_seen_ns (clock of the stream), score fields.
+ */
+#ifndef TA_CHECKPOINT_H
+#define TA_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+#include "model.h"
+#include "share.h"
+
+/* One replica's state. All arrays are host copies. In a snapshot to be written they are owned by the snapshot. */
+struct ta_snapshot {
+    unsigned rank, n_ranks;
+    uint32_t epoch;
+    uint64_t total_steps;        /* of all replicas: the directory's name */
+    uint64_t steps, records;     /* of this replica, in delta */
+    uint64_t total_records;      /* of all replicas */
+    uint64_t *peer_steps;        /* [n_ranks] */
+    float *w, *w0;               /* [n_params]; only for the writer of model.h5, else NULL */
+    float *delta;                /* [n_params] */
+    float *m, *v;                /* [n_params] or NULL */
+    uint64_t optimizer_step, optimizer_skipped;
+    struct ta_frontier done;     /* batches this replica knows to be trained or dropped (start + its own) */
+    uint64_t dropped_records;
+    uint32_t batch;              /* records a batch: the unit of the frontier */
+    uint64_t seed;
+    int64_t stream_ns;           /* clock of the stream: due time reached */
+    uint64_t score_records, score_hits;
+    double score_loss_sum, score_fade_hits, score_fade_loss, score_fade_weight;
+    float input_scale, input_offset; /* for model.h5's note */
+};
+
+void ta_snapshot_free(struct ta_snapshot *s); /* frees the arrays */
+
+struct ta_checkpoint_config {
+    const char *directory;       /* RUN_DIR/checkpoint; created when missing */
+    const struct ta_model *model; /* outlives the writer */
+    unsigned keep;               /* complete checkpoints to keep; 0: 2 */
+    double patience_s;           /* how long the lowest rank waits for the others' files; 0: 30 */
+    struct ta_log *log;
+};
+
+struct ta_checkpoint_writer;
+
+ta_status ta_checkpoint_open(const struct ta_checkpoint_config *config, struct ta_checkpoint_writer **out);
+/* Waits for what is under way, stops the thread. Returns the first failure nobody has asked for. NULL is fine. */
+ta_status ta_checkpoint_close(struct ta_checkpoint_writer *w);
+/* Takes the snapshot (its arrays move; *s is emptied). `writers`: ranks whose files make it complete, rising. BUSY: the
+ * last one is still being written: nothing was taken. */
+ta_status ta_checkpoint_submit(struct ta_checkpoint_writer *w, struct ta_snapshot *s, const unsigned *writers,
+                               unsigned n_writers);
+/* OK: nothing under way and the last one stands; BUSY; or what went wrong with the last one (IO: disk full, with path and
+ * cure; PEER: whose file never came), once. `path`: of the last complete one, may be NULL. */
+ta_status ta_checkpoint_poll(struct ta_checkpoint_writer *w, char *path, size_t path_bytes);
+
+/* A complete checkpoint on disk. */
+struct ta_checkpoint_info {
+    char path[4096];
+    unsigned n_ranks;      /* replicas that wrote it */
+    unsigned n_writers;
+    unsigned writers[1024];
+    uint64_t total_steps, total_records;
+    uint32_t epoch;
+};
+
+/* Newest complete one in `directory`; AGAIN: none. Damaged or incomplete ones are skipped with a line in the log. */
+ta_status ta_checkpoint_latest(const char *directory, struct ta_log *log, struct ta_checkpoint_info *out);
+/* That directory, with sizes and checksums of all files verified. Errors: FORMAT, IO. */
+ta_status ta_checkpoint_check(const char *path, struct ta_checkpoint_info *out);
+/* The state of one rank of it. Checks model fingerprint (CONFIG, both named) and every shape. Arrays are allocated;
+ * ta_snapshot_free. w, w0 only when asked for (`with_weights`), taken from model.h5 and the file that holds w0. */
+ta_status ta_checkpoint_load(const struct ta_checkpoint_info *info, const struct ta_model *model, unsigned rank,
+                             bool with_weights, struct ta_snapshot *out);
+
+#endif

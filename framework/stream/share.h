@@ -1,0 +1,48 @@
+/* share: which batches of a run are this replica's, which were trained, and how the rest is dealt again.
+ *
+ * Batches are dealt round-robin: of the batches that nobody had trained when the run (or its present life) began, in
+ * order, the k-th goes to rank k mod n_ranks. That set is a `frontier`: all batches below `base` are done, and above it
+ * those in a bitmap. At a checkpoint the frontiers of all replicas are merged; a later life with any number of replicas
+ * deals what is left, so that nothing is trained twice or left out.
+ *
+ * Threads: one at a time (the replayer's reader keeps a cursor of its own, a copy).
+ */
+#ifndef TA_SHARE_H
+#define TA_SHARE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "status.h"
+
+/* A set of batch numbers: everything below base, and base + i for each set bit i. Grows as needed. */
+struct ta_frontier {
+    uint64_t base;
+    uint64_t *bits; /* words of 64; owned */
+    size_t words;
+};
+
+void ta_frontier_free(struct ta_frontier *f);
+ta_status ta_frontier_add(struct ta_frontier *f, uint64_t batch); /* NO_MEMORY; moves base on while it can */
+bool ta_frontier_has(const struct ta_frontier *f, uint64_t batch);
+ta_status ta_frontier_merge(struct ta_frontier *into, const struct ta_frontier *from);
+ta_status ta_frontier_copy(struct ta_frontier *into, const struct ta_frontier *from); /* replaces `into` */
+uint64_t ta_frontier_count(const struct ta_frontier *f); /* batches in the set */
+
+struct ta_share {
+    unsigned rank, n_ranks;
+    struct ta_frontier start; /* what was done when this life began; the dealing follows from it */
+    struct ta_frontier done;  /* start + what this replica has trained or dropped since */
+    uint64_t cursor;          /* next batch number to look at */
+    uint64_t dealt;           /* batches not in `start` seen below cursor */
+};
+
+/* `start` may be NULL (nothing done yet); it is copied. Errors: NO_MEMORY. */
+ta_status ta_share_init(struct ta_share *share, unsigned rank, unsigned n_ranks, const struct ta_frontier *start);
+void ta_share_free(struct ta_share *share);
+/* The next batch of this rank, below `end`; false: none left. */
+bool ta_share_next(struct ta_share *share, uint64_t end, uint64_t *batch);
+ta_status ta_share_done(struct ta_share *share, uint64_t batch);
+
+#endif

@@ -1,0 +1,180 @@
+/* kernels: the compute a replica needs, behind one table; a make is a folder (cpu/ by oneDNN, cuda/ by cuDNN).
+ *
+ * A model is handed over as plain data (`ta_net_spec`: a list of layers with shapes and parameter offsets). The make
+ * turns it once into a `net` for a fixed batch size, choosing layouts and creating primitives; after that a step
+ * allocates nothing. The parameters stay one flat float32 array (the arena) in Keras' layouts, owned by the caller, in
+ * memory of the make's kind (`alloc`), because the exchange writes and sums it as registers.
+ *
+ * Layouts: activations are channels-last per record at the borders of a net (x, predictions); inside, the make may use
+ * what it likes. conv2d kernel: [kernel_h][kernel_w][in_c][out_c]; dense kernel: [in][out], where a flattened image
+ * counts h, w, c with c fastest; biases, gamma, beta, moving_mean, moving_variance: [c].
+ *
+ * Threads: an opened make and all that was created from it belong to one thread at a time. Different makes (one a
+ * replica) may be used by different threads at once. Same inputs, same machine, same build: same bits.
+ */
+#ifndef TA_KERNELS_H
+#define TA_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "status.h"
+
+/* What one record looks like between two layers. A plain vector is {1, 1, c}. */
+struct ta_shape {
+    uint32_t h, w, c;
+};
+
+static inline size_t ta_shape_count(struct ta_shape s) { return (size_t)s.h * s.w * s.c; }
+
+enum ta_layer_kind {
+    TA_LAYER_DENSE,
+    TA_LAYER_CONV2D,
+    TA_LAYER_MAX_POOL,
+    TA_LAYER_AVG_POOL, /* padding does not count in the average, as in Keras */
+    TA_LAYER_GLOBAL_AVG_POOL,
+    TA_LAYER_BATCH_NORM,
+    TA_LAYER_DROPOUT,
+    TA_LAYER_FLATTEN,
+    TA_LAYER_ADD, /* input[0] + input[1], equal shapes */
+    TA_LAYER_RELU,
+    TA_LAYER_TANH,
+    TA_LAYER_SIGMOID,
+    TA_LAYER_SOFTMAX, /* over c */
+    TA_LAYER_KINDS
+};
+
+/* A tensor of parameters inside the arena; count 0: the layer has none. */
+struct ta_param {
+    size_t offset; /* floats from the arena's start */
+    size_t count;  /* floats */
+};
+
+enum { TA_LAYER_NAME_BYTES = 48, TA_FROM_INPUT = -1, TA_FROM_NONE = -2 };
+
+struct ta_layer {
+    enum ta_layer_kind kind;
+    char name[TA_LAYER_NAME_BYTES];
+    int32_t input[2]; /* index of an earlier layer, TA_FROM_INPUT, or TA_FROM_NONE (input[1] of all but ADD) */
+    struct ta_shape in, out;
+    uint32_t kernel_h, kernel_w, stride_h, stride_w;     /* conv2d and pools */
+    uint32_t pad_top, pad_bottom, pad_left, pad_right;   /* in elements of the input */
+    float rate;     /* dropout: the share that is dropped, [0, 1); survivors are scaled by 1 / (1 - rate) */
+    float epsilon;  /* batch_norm, added to the variance */
+    float momentum; /* batch_norm: moving = momentum * moving + (1 - momentum) * batch */
+    struct ta_param kernel, bias;         /* dense, conv2d (bias.count 0: none) */
+    struct ta_param gamma, beta;          /* batch_norm */
+    struct ta_param mean, variance;       /* batch_norm: the moving statistics (`mean` segments of the arena) */
+};
+
+enum ta_loss {
+    TA_LOSS_CROSS_ENTROPY,        /* softmax over c of the last layer (added when that layer is not a softmax); integer classes */
+    TA_LOSS_BINARY_CROSS_ENTROPY, /* sigmoid (likewise); targets in [0, 1]; mean over outputs */
+    TA_LOSS_SQUARED_ERROR,        /* mean over outputs of (p - y)^2, as Keras and PyTorch */
+};
+
+struct ta_net_spec {
+    const struct ta_layer *layers; /* in order of evaluation; the last one is the output; must outlive the net */
+    uint32_t n_layers;
+    struct ta_shape input;
+    enum ta_loss loss;
+    uint32_t batch;    /* records a call */
+    size_t n_params;   /* floats in the arena */
+    uint64_t seed;     /* of the dropout masks: mask = f(seed, layer, step, element) */
+    bool predict_only; /* no buffers for gradients */
+};
+
+/* Labels of a batch: `classes` for CROSS_ENTROPY, `targets` [batch][outputs] for the others. */
+struct ta_labels {
+    const int32_t *classes;
+    const float *targets;
+};
+
+enum ta_optimizer_kind { TA_SGD, TA_MOMENTUM, TA_ADAM, TA_ADAGRAD };
+
+/* One update, all scalars decided by the caller: u = -rate * direction(gradient), delta += scale * u.
+ * The gradient is first multiplied by `grad_scale` (clipping by norm), then clamped to +-clip_value (0: not), then
+ * weight_decay * w is added (unless `decoupled`, then u -= rate * weight_decay * w).
+ *   SGD: direction = g.   MOMENTUM (PyTorch's form): m = momentum * m + g; direction = nesterov ? g + momentum * m : m.
+ *   ADAM (Kingma and Ba 2015, with bias correction by `step`): m, v; direction = m^ / (sqrt(v^) + epsilon).
+ *   ADAGRAD: v += g * g; direction = g / (sqrt(v) + epsilon).
+ */
+struct ta_update {
+    enum ta_optimizer_kind kind;
+    uint64_t step; /* 1 for the first update */
+    float rate, scale, grad_scale, clip_value, weight_decay;
+    float momentum, beta1, beta2, epsilon;
+    bool nesterov, decoupled;
+};
+
+struct ta_kernels; /* an opened make */
+struct ta_net;     /* a model at one batch size */
+
+struct ta_kernels_config {
+    unsigned threads; /* CPU threads a step may use; 0: 1 */
+    int device;       /* GPU ordinal; the CPU make ignores it */
+};
+
+/* Every member may be called only from the owning thread; none blocks on anything but its own compute. */
+struct ta_kernels_ops {
+    const char *name;    /* "cpu", "cuda" */
+    const char *package; /* what to install when it is missing */
+
+    /* Errors: NO_MEMORY, DEVICE, NOT_BUILT. */
+    ta_status (*open)(const struct ta_kernels_config *config, struct ta_kernels **out);
+    void (*close)(struct ta_kernels *k); /* NULL is fine; nets must be destroyed before */
+
+    /* Memory where the weights live: zeroed, 64-byte aligned, usable by `transport` as source and target of puts. */
+    ta_status (*alloc)(struct ta_kernels *k, size_t bytes, const char *what, void **out);
+    void (*free)(struct ta_kernels *k, void *block);
+    ta_status (*copy_in)(struct ta_kernels *k, void *device, const void *host, size_t bytes);
+    ta_status (*copy_out)(struct ta_kernels *k, void *host, const void *device, size_t bytes);
+
+    /* Checks the spec (CONFIG names the layer), chooses layouts, creates everything. Errors: CONFIG, NO_MEMORY, DEVICE. */
+    ta_status (*net_create)(struct ta_kernels *k, const struct ta_net_spec *spec, struct ta_net **out);
+    void (*net_destroy)(struct ta_net *net);
+    size_t (*net_bytes)(const struct ta_net *net); /* memory the net holds (activations, workspaces) */
+
+    /* One forward and backward pass in training mode: batch statistics, dropout masks of `step`.
+     *   w           [n_params] where the weights live
+     *   x           [batch][h][w][c] host, float32
+     *   grad        [n_params] where the weights live: d(mean loss over the batch)/dw. At the offsets of a batch_norm's
+     *               moving statistics: the statistics of this batch (mean; variance with Bessel's correction).
+     *   predictions [batch][outputs] host, after softmax or sigmoid: what this forward pass said; may be NULL
+     *   losses      [batch] host: the loss of each record; may be NULL
+     * A class outside [0, outputs) is CONFIG, naming the record in the batch; nothing was computed. Not finite results
+     * are not an error here: the caller looks (grad_norm). Errors: CONFIG, DEVICE. */
+    ta_status (*train)(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels, uint64_t step,
+                       float *grad, float *predictions, float *losses);
+
+    /* Forward in inference mode (moving statistics, no dropout). labels may be NULL, then losses must be. */
+    ta_status (*predict)(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
+                         float *predictions, float *losses);
+
+    /* Sum of squares of n gradients, in double; not finite when any of them is not. */
+    ta_status (*grad_norm2)(struct ta_kernels *k, size_t n, const float *grad, double *norm2);
+
+    /* One pass over n parameters: reads grad, w; reads and writes m, v (NULL where the kind has none) and delta. */
+    ta_status (*update)(struct ta_kernels *k, const struct ta_update *how, size_t n, const float *grad, const float *w,
+                        float *m, float *v, float *delta);
+
+    /* value = momentum * value + (1 - momentum) * statistic: batch_norm's moving statistics. */
+    ta_status (*moving)(struct ta_kernels *k, size_t n, float momentum, const float *statistic, float *value);
+
+    /* The apply of the exchange, element by element in the order given, so that every replica rounds alike:
+     * sum:  w = base + r[0] + r[1] + ... + r[n_registers - 1].
+     * mean: w = (r[0] + ... ) * (1 / n_registers).
+     * The registers may be written by peers meanwhile: each aligned 4-byte word is read once, whole. */
+    ta_status (*sum)(struct ta_kernels *k, size_t n, float *w, const float *base, const float *const *registers,
+                     unsigned n_registers);
+    ta_status (*mean)(struct ta_kernels *k, size_t n, float *w, const float *const *registers, unsigned n_registers);
+};
+
+extern const struct ta_kernels_ops ta_kernels_cpu;
+
+/* The make of that name ("cpu"; "auto": the best that is built in). Errors: CONFIG (unknown: lists the names), NOT_BUILT
+ * (known but not in this program: which package to install and build again). */
+ta_status ta_kernels_find(const char *name, const struct ta_kernels_ops **out);
+
+#endif

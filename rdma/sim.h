@@ -1,0 +1,37 @@
+/* sim: a fabric of replicas in one thread, in virtual time, with delays and faults from a seed.
+ *
+ * The same (seed, calls) gives the same deliveries, bit for bit. Every put is cut into pieces of a few words that reach
+ * the target at random times between its start and its delivery, in random order within a segment, reading the source
+ * *at the time each piece travels*: what a torn, live put looks like. Segments and puts to one peer keep their order.
+ */
+#ifndef TA_SIM_H
+#define TA_SIM_H
+
+#include <stdint.h>
+
+#include "status.h"
+
+struct ta_sim_config {
+    unsigned n_ranks;
+    uint64_t seed;
+    int64_t latency_ns;      /* least time from put to delivery */
+    double bytes_per_ns;     /* of one sender's NIC; 0: no limit */
+    double jitter;           /* extra latency, exponential, as a multiple of latency_ns */
+    double duplicate;        /* probability that a put is delivered a second time, later (still in order) */
+    unsigned depth;          /* puts in flight per peer before put answers BUSY; 0: 1 */
+};
+
+struct ta_sim_fabric;
+
+ta_status ta_sim_create(const struct ta_sim_config *config, struct ta_sim_fabric **out);
+void ta_sim_destroy(struct ta_sim_fabric *fabric); /* after the transports on it were closed */
+
+/* Kills a replica: what it has in flight stops where it is (some pieces arrive, the rest never); puts to it vanish. Its
+ * peers see DOWN `detect_ns` later. */
+void ta_sim_kill(struct ta_sim_fabric *fabric, unsigned rank, int64_t now_ns, int64_t detect_ns);
+/* Cuts or heals the path from `from` to `to`: what is in flight waits. */
+void ta_sim_cut(struct ta_sim_fabric *fabric, unsigned from, unsigned to, int cut);
+/* Time of the next delivery, or INT64_MAX: the driver may jump there. */
+int64_t ta_sim_next_ns(const struct ta_sim_fabric *fabric);
+
+#endif
