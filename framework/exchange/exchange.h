@@ -70,6 +70,8 @@ struct ta_exchange_start {
     const uint64_t *peer_steps;  /* [n_ranks]; NULL: zero */
 };
 
+#define TA_ROUND_FINAL UINT32_MAX
+
 struct ta_exchange_ops {
     const char *name;
 
@@ -88,10 +90,16 @@ struct ta_exchange_ops {
      * Errors: PEER: *we* were declared dead by the others and must leave. */
     ta_status (*poll)(struct ta_exchange *x, int64_t now_ns);
 
-    /* Comes to rest together: OK when every live peer is in the same or a later round, holds our last step and we theirs,
-     * and nothing is in flight: w is now the same bits everywhere. AGAIN: poll and ask again. Rounds count from 1 and
-     * rise; they are asked for by `request` and seen by `requested`. While settling the replica must not step. */
+    /* Comes to rest together, in two barriers, so that nobody steps before everybody has seen the rest:
+     * settle: OK when every live peer is in this or a later round, holds our last step and we hold theirs, what the dead
+     *   left is agreed on, and nothing is in flight: w is now the same bits everywhere, and stays so until resume gives OK.
+     *   AGAIN: poll and ask again. The caller then takes its snapshot (or whatever it wanted the rest for).
+     * resume: says that we are done with the round; OK when every live peer has said so too: training may go on. AGAIN.
+     * Rounds count from 1 and rise; they are asked for by `request` and seen by `requested`. In between the replica must
+     * not step. A replica whose share of the stream has ended waits in round TA_ROUND_FINAL, which passes when all live
+     * peers are there; while it waits it still takes part in any round that `requested` names. */
     ta_status (*settle)(struct ta_exchange *x, uint32_t round, int64_t now_ns);
+    ta_status (*resume)(struct ta_exchange *x, uint32_t round, int64_t now_ns);
     void (*request)(struct ta_exchange *x, uint32_t round, uint32_t reason); /* reason: small, for the others to read */
     uint32_t (*requested)(const struct ta_exchange *x, uint32_t *reason);    /* highest round asked for by anyone */
 

@@ -11,7 +11,11 @@
 
 #include "status.h"
 
-enum ta_element { TA_ELEMENT_U8, TA_ELEMENT_F32 };
+enum ta_element {
+    TA_ELEMENT_U8,
+    TA_ELEMENT_F32,
+    TA_ELEMENT_I32, /* word numbers of a text stream; -1: padding */
+};
 enum ta_label_kind {
     TA_LABEL_CLASS, /* int32 class index, 0 .. classes-1; -1: no label */
     TA_LABEL_VALUE, /* float32[targets]; NaN: no label */
