@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and passes the whole suite.
+#
+#   tests/run.sh                    everything: optimised, then under the sanitizers, then the fuzzers
+#   tests/run.sh --quick            the optimised build alone
+#   tests/run.sh --only REGEX       tests whose name matches, in every build
+#   FUZZ_SECONDS=60                 seconds for each fuzzer (0: none)
+#   TENSAIR_DATA=DIR                where mnist/, cifar10-head/, elec2/, ... lie; tests that need them are SKIPPED without
+#
+# Exit status 0: all passed. Builds lie in build/, logs of a run in build/test-logs/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=../cmake/packages.sh
+. cmake/packages.sh
+
+quick=no only=.
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick) quick=yes ;;
+    --only) only=${2:?--only needs a regular expression} && shift ;;
+    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    *) echo "tests/run.sh: unknown option '$1' (see --help)" >&2 && exit 2 ;;
+    esac
+    shift
+done
+
+ta_packages build run test
+jobs=$(nproc)
+mkdir -p build/test-logs
+
+# suite PRESET [ctest options]: configure, build, run.
+suite() {
+    local preset=$1
+    shift
+    echo "== $preset: build"
+    cmake --preset "$preset" >"build/test-logs/$preset-configure.log" 2>&1 || { cat "build/test-logs/$preset-configure.log"; return 1; }
+    cmake --build --preset "$preset" -j "$jobs" >"build/test-logs/$preset-build.log" 2>&1 || { tail -40 "build/test-logs/$preset-build.log"; return 1; }
+    echo "== $preset: test"
+    ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure -R "$only" "$@" 2>&1 | tee "build/test-logs/$preset.log"
+}
+
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:halt_on_error=1"
+export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp:print_suppressions=0"
+
+if [ "$quick" = no ]; then
+    suite asan -LE optimised
+    suite tsan -LE optimised
+    if [ "${FUZZ_SECONDS:-60}" -gt 0 ] && [ "$only" = . ] && [ -x tests/fuzz/run.sh ]; then
+        echo "== fuzz"
+        tests/fuzz/run.sh "${FUZZ_SECONDS:-60}"
+    fi
+fi
+suite release
