@@ -1,0 +1,10 @@
+/* plot_script: the gnuplot script of a run's pictures: what is drawn, and how it looks. */
+#ifndef TA_PLOT_SCRIPT_H
+#define TA_PLOT_SCRIPT_H
+
+#include <stdio.h>
+
+/* Writes the script; it reads rank-NNNNN.dat of the `count` ranks in `ranks` beside it. */
+void ta_plot_script_write(FILE *file, const unsigned *ranks, unsigned count);
+
+#endif
