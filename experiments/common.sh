@@ -1,0 +1,131 @@
+# common.sh: sourced by the experiments from the top of the checkout: packages, the program, the streams.
+#
+# ta_setup            installs what is missing, builds the program, sets $tensair
+# ta_stream_X         prints the path of stream X in experiments/data, made on first use; fails, with one line, when its
+#                     data can be neither found in $TENSAIR_DATA nor fetched
+# ta_experiment NAME STREAM [options of tensair train]: trains experiments/NAME/NAME.yaml on it, draws the plots
+
+# shellcheck source=../cmake/packages.sh
+. cmake/packages.sh
+
+ta_setup() {
+    ta_packages build run
+    mkdir -p build experiments/data
+    tensair=${TENSAIR:-}
+    [ -n "$tensair" ] && return 0
+    echo "building (log: build/experiments-build.log)"
+    { cmake --preset release && cmake --build --preset release --target tensair -j "$(nproc)"; } \
+        >build/experiments-build.log 2>&1 || { tail -30 build/experiments-build.log >&2; return 1; }
+    tensair=$PWD/build/release/framework/cli/tensair
+}
+
+ta_experiment() {
+    local name=$1 stream=$2 run_dir
+    shift 2
+    run_dir=runs/$name-$(date -u +%Y%m%dT%H%M%SZ)
+    "$tensair" train "experiments/$name/$name.yaml" --run-dir "$run_dir" --set stream.file="$PWD/$stream" "$@"
+    "$tensair" plot "$run_dir"
+}
+
+# ta_fetch_file URL SHA256 TARGET: quiet; fails when there is no network or the file is not the one it should be. The sum is
+# that of the contents after gunzip: mirrors have packed the same bytes differently.
+ta_fetch_file() {
+    local temporary=$3.part
+    curl -fsSL --connect-timeout 5 --max-time 120 "$1" -o "$temporary" 2>/dev/null || { rm -f "$temporary"; return 1; }
+    if ! [ "$(gunzip -c "$temporary" 2>/dev/null | sha256sum | cut -d' ' -f1)" = "$2" ]; then
+        echo "fetch: $1 is not the file it should be (SHA-256 differs); not used" >&2
+        rm -f "$temporary"
+        return 1
+    fi
+    mv "$temporary" "$3"
+}
+
+# Prints the folder that holds the four files of MNIST, or fails.
+ta_fetch_mnist() {
+    local home=https://ossci-datasets.s3.amazonaws.com/mnist folder=experiments/data/mnist name sum
+    if [ -n "${TENSAIR_DATA:-}" ] && [ -f "$TENSAIR_DATA/mnist/train-images-idx3-ubyte.gz" ]; then
+        echo "$TENSAIR_DATA/mnist"
+        return 0
+    fi
+    mkdir -p "$folder"
+    while read -r sum name; do
+        [ -f "$folder/$name" ] || ta_fetch_file "$home/$name" "$sum" "$folder/$name" || return 1
+    done <<'SUMS'
+ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db train-images-idx3-ubyte.gz
+65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5 train-labels-idx1-ubyte.gz
+0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7 t10k-images-idx3-ubyte.gz
+ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2 t10k-labels-idx1-ubyte.gz
+SUMS
+    echo "$folder"
+}
+
+# Prints the folder of another set under $TENSAIR_DATA, or fails and says what is missing.
+ta_fetch_local() {
+    if [ -n "${TENSAIR_DATA:-}" ] && [ -d "$TENSAIR_DATA/$1" ]; then
+        echo "$TENSAIR_DATA/$1"
+    else
+        echo "fetch: no '$1' in \$TENSAIR_DATA (${TENSAIR_DATA:-not set}): $2" >&2
+        return 1
+    fi
+}
+
+# once STREAM COMMAND...: runs the command unless the stream is there; prints the stream. What the command says goes to
+# standard error.
+ta_once() {
+    local stream=$1
+    shift
+    mkdir -p "$(dirname "$stream")"
+    [ -f "$stream" ] || "$@" -o "$stream" >&2 || return 1
+    echo "$stream"
+}
+
+ta_stream_mnist() {
+    local folder stream=experiments/data/mnist.h5
+    [ -f $stream ] && echo $stream && return 0
+    folder=$(ta_fetch_mnist) || return 1
+    ta_once $stream "$tensair" data import idx "$folder/train-images-idx3-ubyte.gz" "$folder/train-labels-idx1-ubyte.gz"
+}
+
+ta_stream_glyphs() {
+    ta_once experiments/data/glyphs.h5 "$tensair" data make glyphs --records 60000 --seed 1 --drift abrupt@30000:1
+}
+
+# All 60,000 pictures as JPEG when they are there (lossy: fit for speed and curves, not the original data set), else the
+# first records of the original.
+ta_stream_cifar10() {
+    local folder stream=experiments/data/cifar10.h5
+    [ -f $stream ] && echo $stream && return 0
+    if folder=$(ta_fetch_local cifar10-binary "the standard data_batch_N.bin files" 2>/dev/null); then
+        ta_once $stream "$tensair" data import cifar10 "$folder"/data_batch_*.bin*
+    elif folder=$(ta_fetch_local cifar10-jpeg "pictures" 2>/dev/null); then
+        [ -d experiments/data/cifar10-jpeg/train ] || {
+            mkdir -p experiments/data/cifar10-jpeg
+            tar -xzf "$folder/images.tar.gz" -C experiments/data/cifar10-jpeg || return 1
+        }
+        local train
+        train=$(find experiments/data/cifar10-jpeg -type d -name train | head -1)
+        ta_once $stream "$tensair" data import images "$train"
+    else
+        folder=$(ta_fetch_local cifar10-head "put the data_batch_N.bin files of CIFAR-10 into cifar10-binary/") || return 1
+        ta_once $stream "$tensair" data import cifar10 "$folder"/data_batch_*.bin*
+    fi
+}
+
+ta_stream_electricity() {
+    local folder
+    folder=$(ta_fetch_local elec2 "elec2_data.dat.gz and elec2_label.dat.gz of the Electricity data set") || return 1
+    ta_once experiments/data/electricity.h5 "$tensair" data import csv "$folder/elec2_data.dat.gz" \
+        --labels "$folder/elec2_label.dat.gz" --schema experiments/schemas/electricity.yaml
+}
+
+# The recorded set when it is there, else the generator it came from.
+ta_stream_sea() {
+    local folder
+    if folder=$(ta_fetch_local sea "SEA_training_data.csv.gz and its classes" 2>/dev/null); then
+        ta_once experiments/data/sea.h5 "$tensair" data import csv "$folder/SEA_training_data.csv.gz" \
+            --labels "$folder/SEA_training_class.csv.gz" --schema experiments/schemas/sea.yaml
+    else
+        ta_once experiments/data/sea.h5 "$tensair" data make sea --records 50000 --seed 1 \
+            --drift abrupt@12500:1,abrupt@25000:2,abrupt@37500:3
+    fi
+}
