@@ -1,7 +1,8 @@
 /* hist: a histogram of non-negative integers with bounded relative error, exact to merge.
  *
- * The buckets are those of HdrHistogram (Tene): log-linear, 1/128 relative error, values from 0 to 2^62. Values below
- * 256 are exact. Fixed size, no allocation, a plain struct that may be copied or written to a file. One thread writes.
+ * The buckets are those of HdrHistogram (Tene): log-linear, 1/128 relative error, values from 0 to 2^63 - 1; larger ones
+ * share the last bucket. Values below 256 are exact. Fixed size, no allocation, a plain struct that may be copied or
+ * written to a file. One thread writes.
  */
 #ifndef TA_HIST_H
 #define TA_HIST_H
@@ -21,6 +22,9 @@ void ta_hist_clear(struct ta_hist *hist);
 void ta_hist_add(struct ta_hist *hist, uint64_t value);
 void ta_hist_merge(struct ta_hist *into, const struct ta_hist *from);
 double ta_hist_mean(const struct ta_hist *hist);                        /* 0 when empty */
-uint64_t ta_hist_percentile(const struct ta_hist *hist, double percent); /* 0..100; highest value equal in its bucket */
+
+/* The value that `percent` (0..100) of all are not above, to 1/128: the highest of its bucket, never over the largest
+ * value seen; 100 gives that one exactly, an empty histogram 0. */
+uint64_t ta_hist_percentile(const struct ta_hist *hist, double percent);
 
 #endif
