@@ -1,5 +1,29 @@
 /* stream: an ordered, seekable source of records (x, y, optional time); a make is a file: hdf5, synthetic.
  *
+ * The stream file (HDF5; h5ls, h5dump and h5py read it). Datasets, first dimension = record:
+ *
+ *     /x            uint8 or float32 [n][c] or [n][h][w][c] (channels last), or int32 word numbers, -1: padding.
+ *                   Read too: [n][h][w] as one channel, float64 as float32.
+ *     /y            int32, uint8 or int64 class [n] (-1: no label), or float32 [n] or [n][targets] (NaN: no label).
+ *                   Read too: [n][1], other integers, float64. A file without /y has no labels.
+ *     /t            int64 [n], nanoseconds, never falling; optional: what `pace: trace` replays
+ *     /label_delay  int64 [n], records; optional: how many records later the label becomes known
+ *
+ * and attributes of the root:
+ *
+ *     format        "tensair-stream"        version  1
+ *     records       n, so that a file cut short is noticed
+ *     classes       how many (when /y holds classes); class_names: their names, optional
+ *     scale, offset what a model sees is x * scale + offset
+ *     origin        where it came from, for people
+ *     checksum      16 hexadecimal digits over all of /x and /y: see digest.h
+ *
+ * Chunks should hold 256 KiB to 1 MiB of whole records; filters: only those of a stock HDF5 (fletcher32, shuffle, gzip).
+ * With fletcher32 a damaged chunk is found when it is read.
+ *
+ * A file without `format` that has /x and /y (made with h5py by hand) works too: classes is the largest label + 1, found in
+ * one pass when it is opened; scale is 1/255 for uint8, else 1; `origin` says so.
+ *
  * Threads: an open stream belongs to one thread at a time (the replayer's reader).
  */
 #ifndef TA_STREAM_H
@@ -34,6 +58,7 @@ struct ta_stream_info {
     bool has_time;           /* /t: int64 nanoseconds from the start of the recording */
     bool has_delay;          /* /label_delay: int64 records */
     uint64_t checksum;       /* XXH3 of x then y as stored; 0: unknown (generators) */
+    uint64_t block;          /* cheapest to read that many at once, starting at a multiple of it (a chunk); 0: any number */
     char origin[256];        /* where it came from, for people */
 };
 
@@ -75,8 +100,12 @@ struct ta_stream_spec {
     char *drift;     /* generator: "abrupt@5000:2,gradual@9000+1000:3": concept number from that record on (over width) */
 };
 
-/* Opens either. `*out` is closed by ta_stream_close. Errors: CONFIG (which key), IO, FORMAT, NO_MEMORY. */
+/* Opens either: exactly one of `file` and `generator` is given. `*out` is closed by ta_stream_close. Errors: CONFIG (which key), IO, FORMAT, NO_MEMORY. */
 ta_status ta_stream_open(const struct ta_stream_spec *spec, struct ta_stream **out);
 void ta_stream_close(struct ta_stream *s); /* NULL is fine */
+
+/* The make for files. Errors: IO (missing, cannot be read), FORMAT (not HDF5, not a stream: object, what it is, what it
+ * should be, and the cure), NO_MEMORY. */
+ta_status ta_stream_hdf5_open(const char *path, struct ta_stream **out);
 
 #endif
