@@ -60,7 +60,7 @@ const char *ta_layer_kind_name(enum ta_layer_kind kind); /* "conv2d" */
 
 /* The net_spec of this model at a batch size. Borrowed pointers: the model must outlive it. */
 struct ta_net_spec ta_model_net_spec(const struct ta_model *model, uint32_t batch, uint64_t seed, bool predict_only);
-/* True when training mode differs from inference (dropout, batch_norm): test-then-train then needs a pass of its own. */
+/* True when training mode differs from inference (dropout, batch_norm): test-then-train then needs its own pass. */
 bool ta_model_needs_own_prediction(const struct ta_model *model);
 
 #endif

@@ -26,7 +26,8 @@ ta_status ta_optimizer_open(struct ta_optimizer *o, const struct ta_optimizer_sp
 void ta_optimizer_close(struct ta_optimizer *o);
 
 /* delta += scale * update(grad); `mean` segments of delta take the moving average of the batch statistics. A gradient
- * that is not finite changes nothing, is counted in `skipped` and gives NUMERIC (message made; the caller may go on). */
+ * that is not finite changes nothing, is counted in `skipped` and gives NUMERIC (message made; the caller may go on).
+ * In `sum` segments grad, w, delta, m and v must be zero in the gaps between tensors; they stay so. */
 ta_status ta_optimizer_step(struct ta_optimizer *o, const float *grad, const float *w, float scale, float *delta);
 
 /* The rate used for update number `step` (from 1). */

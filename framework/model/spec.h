@@ -9,7 +9,9 @@
  *         - {type: flatten}
  *         - {type: dense, units: 10, activation: softmax}
  *
- * Zero means "not given" for every field whose zero makes no sense; model.h says what is then assumed.
+ * Zero means "not given" for every field whose zero makes no sense. A key that means nothing to the layer or optimizer it
+ * is given to is an error. `from` and `with` name an earlier layer, or "input"; a layer with an activation as an attribute
+ * gives what comes out of that. Padding `same` is TensorFlow's: out = ceil(in / stride), the odd element at the end.
  */
 #ifndef TA_SPEC_H
 #define TA_SPEC_H
@@ -20,7 +22,13 @@
 #include "kernels.h"
 
 enum ta_padding { TA_PADDING_VALID, TA_PADDING_SAME };
-enum ta_activation { TA_ACTIVATION_NONE, TA_ACTIVATION_RELU, TA_ACTIVATION_TANH, TA_ACTIVATION_SIGMOID, TA_ACTIVATION_SOFTMAX };
+enum ta_activation {
+    TA_ACTIVATION_NONE,
+    TA_ACTIVATION_RELU,
+    TA_ACTIVATION_TANH,
+    TA_ACTIVATION_SIGMOID,
+    TA_ACTIVATION_SOFTMAX,
+};
 enum ta_init { TA_INIT_GLOROT_UNIFORM, TA_INIT_HE_NORMAL, TA_INIT_HE_UNIFORM, TA_INIT_ZEROS };
 
 struct ta_layer_spec {
@@ -47,7 +55,13 @@ struct ta_model_spec {
     unsigned layers_count;
 };
 
-enum ta_schedule { TA_SCHEDULE_CONSTANT, TA_SCHEDULE_STEP, TA_SCHEDULE_EXPONENTIAL, TA_SCHEDULE_COSINE, TA_SCHEDULE_INVERSE };
+enum ta_schedule {
+    TA_SCHEDULE_CONSTANT,
+    TA_SCHEDULE_STEP,        /* rate * factor^floor(t / schedule_steps), t: updates since the warm-up */
+    TA_SCHEDULE_EXPONENTIAL, /* rate * factor^(t / schedule_steps) */
+    TA_SCHEDULE_COSINE,      /* rate * (factor + (1 - factor) * (1 + cos(pi * t / schedule_steps)) / 2), then rate * factor */
+    TA_SCHEDULE_INVERSE,     /* rate / (1 + t / schedule_steps) */
+};
 
 struct ta_optimizer_spec {
     enum ta_optimizer_kind type;
