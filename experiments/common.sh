@@ -87,7 +87,7 @@ ta_stream_mnist() {
 }
 
 ta_stream_glyphs() {
-    ta_once experiments/data/glyphs.h5 "$tensair" data make glyphs --records 60000 --seed 1 --drift abrupt@30000:1
+    ta_once experiments/data/glyphs.h5 "$tensair" data make glyphs --records 60000 --seed 1 --drift abrupt@30000:2
 }
 
 # All 60,000 pictures as JPEG when they are there (lossy: fit for speed and curves, not the original data set), else the
@@ -126,6 +126,6 @@ ta_stream_sea() {
             --labels "$folder/SEA_training_class.csv.gz" --schema experiments/schemas/sea.yaml
     else
         ta_once experiments/data/sea.h5 "$tensair" data make sea --records 50000 --seed 1 \
-            --drift abrupt@12500:1,abrupt@25000:2,abrupt@37500:3
+            --drift abrupt@12500:2,abrupt@25000:3,abrupt@37500:4
     fi
 }
