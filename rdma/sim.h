@@ -1,8 +1,13 @@
 /* sim: a fabric of replicas in one thread, in virtual time, with delays and faults from a seed.
  *
- * The same (seed, calls) gives the same deliveries, bit for bit. Every put is cut into pieces of a few words that reach
- * the target at random times between its start and its delivery, in random order within a segment, reading the source
- * *at the time each piece travels*: what a torn, live put looks like. Segments and puts to one peer keep their order.
+ * The same (seed, calls) gives the same deliveries, bit for bit. Every put is cut into pieces of a few words (at most 64
+ * pieces a segment) that reach the target at random times between its start and its delivery, in random order within a
+ * segment, reading the source *at the time each piece travels*: what a torn, live put looks like. Segments and puts to
+ * one peer keep their order; small segments keep their last word last (transport.h).
+ *
+ * Time: the fabric is as late as the latest now_ns that anyone's progress was given, and a put starts then. progress of
+ * any replica delivers what is due everywhere. A transport that is closed is, to its peers, a replica that died one
+ * latency later; its rank may be opened again, and needs new keys.
  */
 #ifndef TA_SIM_H
 #define TA_SIM_H
@@ -17,7 +22,8 @@ struct ta_sim_config {
     int64_t latency_ns;      /* least time from put to delivery */
     double bytes_per_ns;     /* of one sender's NIC; 0: no limit */
     double jitter;           /* extra latency, exponential, as a multiple of latency_ns */
-    double duplicate;        /* probability that a put is delivered a second time, later (still in order) */
+    double duplicate;        /* probability that a put, once delivered, is read and delivered a second time, up to two
+                              * latencies later, before the next put on its path; in flight until then */
     unsigned depth;          /* puts in flight per peer before put answers BUSY; 0: 1 */
 };
 
@@ -27,9 +33,9 @@ ta_status ta_sim_create(const struct ta_sim_config *config, struct ta_sim_fabric
 void ta_sim_destroy(struct ta_sim_fabric *fabric); /* after the transports on it were closed */
 
 /* Kills a replica: what it has in flight stops where it is (some pieces arrive, the rest never); puts to it vanish. Its
- * peers see DOWN `detect_ns` later. */
+ * peers see DOWN `detect_ns` later. Its own put and progress answer PEER; close it as usual. */
 void ta_sim_kill(struct ta_sim_fabric *fabric, unsigned rank, int64_t now_ns, int64_t detect_ns);
-/* Cuts or heals the path from `from` to `to`: what is in flight waits. */
+/* Cuts (1) or heals (0) the path from `from` to `to`: what is in flight waits, and so does what is put meanwhile. */
 void ta_sim_cut(struct ta_sim_fabric *fabric, unsigned from, unsigned to, int cut);
 /* Time of the next delivery, or INT64_MAX: the driver may jump there. */
 int64_t ta_sim_next_ns(const struct ta_sim_fabric *fabric);

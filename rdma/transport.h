@@ -10,8 +10,11 @@
  *   - delivered: the peer's memory holds all of it. A segment is delivered only after the segments before it, of this
  *     put and of earlier puts to the same peer: who sees the header sees the body (with acquire order: window.h).
  *   - visible to the peer's GPU: not before the peer's CPU saw the header and launched its kernel after that.
- * Each aligned 4-byte word is delivered whole (8-byte words too, of segments of 8 bytes). Words of a segment may be
- * delivered in any order, and a segment may be seen half delivered.
+ * Each aligned 4-byte word is delivered whole (8-byte words too, of segments of 8 bytes) when source and target are
+ * both aligned to it. Words of a segment may be delivered in any order, and a segment may be seen half delivered. One
+ * kind of segment promises more: of at most 64 bytes, a multiple of 8, source and target aligned to 8. It is delivered
+ * in whole 8-byte words, its last one after all the others: the place for a version, read by ta_window_load_u64.
+ * A segment may be delivered twice; its source is then read again, and still counts as in flight.
  *
  * Threads: a transport belongs to one thread at a time. No call blocks. Nothing here interprets what is put.
  */
@@ -35,7 +38,7 @@ struct ta_key {
 
 struct ta_transport_config {
     unsigned rank, n_ranks;
-    uint64_t run_id; /* the same for all replicas of a run, different for every run: fences strangers and former lives */
+    uint64_t run_id; /* the same for all replicas of a run, different for every run: fences off former lives */
     void *fabric;    /* sim: the struct ta_sim_fabric all replicas share; others: NULL */
 };
 
@@ -66,8 +69,9 @@ struct ta_transport_ops {
 
     /* What `peer` needs to write into our window. Errors: INVALID (no window yet). */
     ta_status (*key_make)(struct ta_transport *t, unsigned peer, struct ta_key *out);
-    /* Opens the path to `peer` with the key it made for us. Errors: PEER (the peer is gone; the key is of another run or
-     * damaged: both run ids are named), NO_MEMORY, IO. */
+    /* Opens the path to `peer` with the key it made for us. Errors: PEER (the peer is gone; the key is of another run,
+     * for another receiver or damaged: both run ids are named), INVALID (no such peer; it is connected already:
+     * disconnect first), NO_MEMORY, IO. */
     ta_status (*connect)(struct ta_transport *t, unsigned peer, const struct ta_key *key);
     /* Gives up a peer: nothing is put to it again, its state is DOWN, in_flight is 0. */
     void (*disconnect)(struct ta_transport *t, unsigned peer);
@@ -86,7 +90,7 @@ struct ta_transport_ops {
 
 extern const struct ta_transport_ops ta_transport_self; /* one replica: no peers; put is INVALID */
 extern const struct ta_transport_ops ta_transport_shm;  /* replicas on one machine, a process (or thread) each */
-extern const struct ta_transport_ops ta_transport_sim;  /* replicas in one thread, delays and faults from a seed: sim.h */
+extern const struct ta_transport_ops ta_transport_sim;  /* replicas in one thread, virtual time, faults: sim.h */
 
 /* The make of that name; "auto": self for one replica, else shm. Errors: CONFIG (unknown: lists the names), NOT_BUILT
  * (known but not in this program: which package to install and build again). */

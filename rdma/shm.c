@@ -1,0 +1,224 @@
+/* shm: replicas on one machine, a process (or thread) each. A put is a copy by the sender's CPU into the peer's memory.
+ *
+ * So source free and delivered are one moment: put returns when both are reached, and in_flight is always 0. A peer's
+ * death is seen through a pidfd, looked at every few milliseconds of the time that progress is given; a peer that
+ * closed its transport in order is DOWN too.
+ */
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "copy.h"
+#include "key.h"
+#include "mem.h"
+#include "shm_map.h"
+#include "transport.h"
+
+#define LIVENESS_NS INT64_C(5000000) /* how often progress asks the kernel who is alive */
+
+struct path {
+    struct ta_shm_map map;
+    enum ta_peer_state state;
+    bool reported; /* progress has said that it broke */
+};
+
+struct ta_transport {
+    struct ta_transport_config config;
+    struct ta_shm_map window;
+    int64_t looked_ns; /* at liveness, by progress */
+    bool looked;
+    unsigned unreported;  /* paths that broke and progress has not said so */
+    struct path *paths;   /* [n_ranks] */
+    struct pollfd *alive; /* [n_ranks] pidfd of a connected peer, else -1, which poll skips */
+};
+
+static void shm_disconnect(struct ta_transport *t, unsigned peer);
+
+static ta_status shm_open(const struct ta_transport_config *config, struct ta_transport **out) {
+    *out = NULL;
+    if (config->n_ranks == 0 || config->rank >= config->n_ranks)
+        return ta_fail(TA_CONFIG, "there is no rank %u among %u replicas", config->rank, config->n_ranks);
+    struct ta_transport *t;
+    ta_status status = TA_NEW(&t, 1, "transport shm");
+    if (status != TA_OK) return status;
+    t->config = *config;
+    t->window.fd = -1;
+    status = TA_NEW(&t->paths, config->n_ranks, "transport shm: peers");
+    if (status != TA_OK) goto free_transport;
+    status = TA_NEW(&t->alive, config->n_ranks, "transport shm: pidfds");
+    if (status != TA_OK) goto free_paths;
+    for (unsigned i = 0; i < config->n_ranks; i++) {
+        t->paths[i].map.fd = -1;
+        t->alive[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    }
+    *out = t;
+    return TA_OK;
+free_paths:
+    ta_mem_free(t->paths);
+free_transport:
+    ta_mem_free(t);
+    return status;
+}
+
+static void shm_close(struct ta_transport *t) {
+    if (t == NULL) return;
+    for (unsigned i = 0; i < t->config.n_ranks; i++) shm_disconnect(t, i);
+    ta_shm_map_close(&t->window);
+    ta_mem_free(t->alive);
+    ta_mem_free(t->paths);
+    ta_mem_free(t);
+}
+
+static ta_status shm_window_create(struct ta_transport *t, size_t bytes, struct ta_window *out) {
+    *out = (struct ta_window){0};
+    if (t->window.base != NULL) return ta_fail(TA_INVALID, "the window of rank %u was created already", t->config.rank);
+    ta_status status = ta_shm_map_create(&t->window, bytes);
+    if (status == TA_OK) *out = (struct ta_window){.base = t->window.base, .bytes = bytes, .kind = TA_MEM_HOST};
+    return status;
+}
+
+static ta_status shm_source_register(struct ta_transport *t, const void *base, size_t bytes) {
+    (void)t, (void)base, (void)bytes;
+    return TA_OK;
+}
+
+static ta_status check_peer(const struct ta_transport *t, unsigned peer) {
+    if (peer < t->config.n_ranks && peer != t->config.rank) return TA_OK;
+    return ta_fail(TA_INVALID, "rank %u of %u has no peer %u", t->config.rank, t->config.n_ranks, peer);
+}
+
+static ta_status shm_key_make(struct ta_transport *t, unsigned peer, struct ta_key *out) {
+    *out = (struct ta_key){0};
+    ta_status status = check_peer(t, peer);
+    if (status != TA_OK) return status;
+    if (t->window.base == NULL)
+        return ta_fail(TA_INVALID, "rank %u has no window yet to make a key for", t->config.rank);
+    struct ta_shm_place place;
+    status = ta_shm_map_place(&t->window, &place);
+    if (status != TA_OK) return status;
+    struct ta_key_envelope envelope = {"shm", t->config.run_id, t->config.rank, peer};
+    return ta_key_seal(&envelope, &place, sizeof place, out);
+}
+
+/* pidfd_open(2) by number: glibc names it only from 2.36 on. */
+static ta_status watch_process(unsigned peer, int pid, int *out) {
+    *out = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (*out >= 0) return TA_OK;
+    ta_status gone = ta_fail_errno(TA_PEER, "peer %u: process %d", peer, pid);
+    uint64_t unused;
+    if (ta_shm_start_time(pid, &unused) != TA_OK) return gone;
+    return ta_fail(TA_IO, "peer %u: this kernel cannot watch process %d (pidfd_open); Linux 5.3 or later is needed",
+                   peer, pid);
+}
+
+static ta_status shm_connect(struct ta_transport *t, unsigned peer, const struct ta_key *key) {
+    ta_status status = check_peer(t, peer);
+    if (status != TA_OK) return status;
+    struct path *path = &t->paths[peer];
+    if (path->map.base != NULL) return ta_fail(TA_INVALID, "peer %u is connected already: disconnect it first", peer);
+    struct ta_shm_place place;
+    struct ta_key_envelope envelope = {"shm", t->config.run_id, peer, t->config.rank};
+    status = ta_key_open(&envelope, key, &place, sizeof place);
+    if (status != TA_OK) return status;
+    int pidfd;
+    status = watch_process(peer, place.pid, &pidfd);
+    if (status != TA_OK) return status;
+    /* The map checks the start time after the pidfd was opened, so both are of the process that made the key. */
+    struct ta_shm_map map;
+    status = ta_shm_map_open(&map, peer, &place);
+    if (status != TA_OK) {
+        close(pidfd);
+        return status;
+    }
+    *path = (struct path){.map = map, .state = TA_PEER_UP};
+    t->alive[peer].fd = pidfd;
+    return TA_OK;
+}
+
+static void shm_disconnect(struct ta_transport *t, unsigned peer) {
+    if (peer >= t->config.n_ranks) return;
+    struct path *path = &t->paths[peer];
+    if (path->map.base == NULL) return;
+    if (path->state == TA_PEER_DOWN && !path->reported) t->unreported--;
+    path->state = TA_PEER_DOWN;
+    path->reported = true;
+    if (t->alive[peer].fd >= 0) close(t->alive[peer].fd);
+    t->alive[peer].fd = -1;
+    ta_shm_map_close(&path->map);
+}
+
+static ta_status shm_put(struct ta_transport *t, unsigned peer, const struct ta_put_segment *segments,
+                         unsigned n_segments) {
+    ta_status status = check_peer(t, peer);
+    if (status != TA_OK) return status;
+    const struct path *path = &t->paths[peer];
+    if (path->map.base == NULL) return ta_fail(TA_INVALID, "peer %u is not connected", peer);
+    if (path->state != TA_PEER_UP) return ta_fail(TA_PEER, "peer %u is gone", peer);
+    status = ta_put_check(peer, path->map.window_bytes, segments, n_segments);
+    if (status == TA_OK) ta_copy_put(path->map.base, segments, n_segments);
+    return status;
+}
+
+/* Takes in what poll or the owner's page says of a connected peer. */
+static void look_at(struct ta_transport *t, unsigned peer) {
+    struct path *path = &t->paths[peer];
+    if (path->state != TA_PEER_UP) return;
+    bool dead = t->alive[peer].revents != 0;
+    bool closed = atomic_load_explicit(&path->map.owner->closed, memory_order_acquire) != 0;
+    if (!dead && !closed) return;
+    path->state = TA_PEER_DOWN;
+    t->unreported++;
+    /* A descriptor that stays readable would be reported by every poll from now on. */
+    close(t->alive[peer].fd);
+    t->alive[peer] = (struct pollfd){.fd = -1, .events = POLLIN};
+}
+
+static ta_status report(struct ta_transport *t) {
+    for (unsigned i = 0; i < t->config.n_ranks; i++) {
+        struct path *path = &t->paths[i];
+        if (path->state != TA_PEER_DOWN || path->reported) continue;
+        path->reported = true;
+        t->unreported--;
+        return ta_fail(TA_PEER, "peer %u is gone: its process ended or it closed its window", i);
+    }
+    return TA_OK;
+}
+
+static ta_status shm_progress(struct ta_transport *t, int64_t now_ns) {
+    /* A clock that steps back (a test, a new driver) only means: look now. */
+    if (!t->looked || now_ns < t->looked_ns || now_ns - t->looked_ns >= LIVENESS_NS) {
+        t->looked = true;
+        t->looked_ns = now_ns;
+        if (poll(t->alive, t->config.n_ranks, 0) >= 0)
+            for (unsigned i = 0; i < t->config.n_ranks; i++) look_at(t, i);
+    }
+    return t->unreported > 0 ? report(t) : TA_OK;
+}
+
+static unsigned shm_in_flight(const struct ta_transport *t, unsigned peer) {
+    (void)t, (void)peer;
+    return 0;
+}
+
+static enum ta_peer_state shm_peer_state(struct ta_transport *t, unsigned peer) {
+    if (peer >= t->config.n_ranks) return TA_PEER_UNKNOWN;
+    if (t->paths[peer].state == TA_PEER_UP && poll(&t->alive[peer], 1, 0) >= 0) look_at(t, peer);
+    return t->paths[peer].state;
+}
+
+const struct ta_transport_ops ta_transport_shm = {
+    .name = "shm",
+    .package = "",
+    .open = shm_open,
+    .close = shm_close,
+    .window_create = shm_window_create,
+    .source_register = shm_source_register,
+    .key_make = shm_key_make,
+    .connect = shm_connect,
+    .disconnect = shm_disconnect,
+    .put = shm_put,
+    .progress = shm_progress,
+    .in_flight = shm_in_flight,
+    .peer_state = shm_peer_state,
+};

@@ -1,0 +1,185 @@
+/* sim_fabric: virtual time, a heap of moving paths, who lives and who is cut off. */
+#include "sim_fabric.h"
+
+#include <string.h>
+
+#include "mem.h"
+
+/* ---- the heap ---- */
+
+static bool before(const struct ta_sim_path *a, const struct ta_sim_path *b) {
+    return a->next_ns != b->next_ns ? a->next_ns < b->next_ns : a->sequence < b->sequence;
+}
+
+static void place(struct ta_sim_fabric *f, size_t slot, struct ta_sim_path *path) {
+    f->heap[slot] = path;
+    path->slot = (long)slot;
+}
+
+static void sift(struct ta_sim_fabric *f, size_t slot, struct ta_sim_path *path) {
+    for (; slot > 0 && before(path, f->heap[(slot - 1) / 2]); slot = (slot - 1) / 2)
+        place(f, slot, f->heap[(slot - 1) / 2]);
+    for (size_t child; (child = 2 * slot + 1) < f->n_heap; slot = child) {
+        if (child + 1 < f->n_heap && before(f->heap[child + 1], f->heap[child])) child++;
+        if (!before(f->heap[child], path)) break;
+        place(f, slot, f->heap[child]);
+    }
+    place(f, slot, path);
+}
+
+static void enqueue(struct ta_sim_fabric *f, struct ta_sim_path *path) {
+    path->sequence = f->sequence++;
+    if (path->slot == TA_SIM_NOT_QUEUED)
+        sift(f, f->n_heap++, path);
+    else
+        sift(f, (size_t)path->slot, path);
+}
+
+static void dequeue(struct ta_sim_fabric *f, struct ta_sim_path *path) {
+    if (path->slot == TA_SIM_NOT_QUEUED) return;
+    size_t slot = (size_t)path->slot;
+    path->slot = TA_SIM_NOT_QUEUED;
+    struct ta_sim_path *last = f->heap[--f->n_heap];
+    if (last != path) sift(f, slot, last);
+}
+
+/* ---- the fabric ---- */
+
+static size_t cell(const struct ta_sim_fabric *f, unsigned from, unsigned to) {
+    return (size_t)from * f->config.n_ranks + to;
+}
+
+struct ta_sim_path **ta_sim_cell(struct ta_sim_fabric *f, unsigned from, unsigned to) {
+    return &f->paths[cell(f, from, to)];
+}
+
+ta_status ta_sim_create(const struct ta_sim_config *config, struct ta_sim_fabric **out) {
+    *out = NULL;
+    if (config->n_ranks == 0 || config->latency_ns < 0 || !(config->bytes_per_ns >= 0) || !(config->jitter >= 0) ||
+        !(config->duplicate >= 0 && config->duplicate <= 1))
+        return ta_fail(TA_CONFIG,
+                       "sim: %u ranks, latency %lld ns, %g bytes/ns, jitter %g, duplicate %g: ranks must be 1 or "
+                       "more, the rest not negative, duplicate at most 1",
+                       config->n_ranks, (long long)config->latency_ns, config->bytes_per_ns, config->jitter,
+                       config->duplicate);
+    struct ta_sim_fabric *f;
+    ta_status status = TA_NEW(&f, 1, "sim: fabric");
+    if (status != TA_OK) return status;
+    f->config = *config;
+    if (f->config.depth == 0) f->config.depth = 1;
+    f->dice.seed = config->seed;
+    size_t n = config->n_ranks;
+    status = TA_NEW(&f->ranks, n, "sim: ranks");
+    if (status == TA_OK) status = TA_NEW(&f->paths, n * n, "sim: paths");
+    if (status == TA_OK) status = TA_NEW(&f->cut, n * n, "sim: cuts");
+    if (status == TA_OK)
+        *out = f;
+    else
+        ta_sim_destroy(f);
+    return status;
+}
+
+void ta_sim_destroy(struct ta_sim_fabric *f) {
+    if (f == NULL) return;
+    size_t n = f->config.n_ranks;
+    for (size_t i = 0; f->paths != NULL && i < n * n; i++) ta_sim_path_destroy(f->paths[i]);
+    ta_mem_free(f->heap);
+    ta_mem_free(f->cut);
+    ta_mem_free(f->paths);
+    ta_mem_free(f->ranks);
+    ta_mem_free(f);
+}
+
+bool ta_sim_path_reaches(const struct ta_sim_fabric *f, const struct ta_sim_path *path) {
+    const struct ta_sim_rank *to = &f->ranks[path->to];
+    return to->alive && to->life == path->life;
+}
+
+void ta_sim_advance(struct ta_sim_fabric *f, int64_t now_ns) {
+    while (f->n_heap > 0 && f->heap[0]->next_ns <= now_ns) {
+        struct ta_sim_path *path = f->heap[0];
+        if (f->now_ns < path->next_ns) f->now_ns = path->next_ns;
+        unsigned char *window = ta_sim_path_reaches(f, path) ? f->ranks[path->to].window : NULL;
+        if (ta_sim_path_move(path, window, f->now_ns, &f->dice))
+            enqueue(f, path);
+        else
+            dequeue(f, path);
+    }
+    if (f->now_ns < now_ns) f->now_ns = now_ns;
+}
+
+void ta_sim_path_stop(struct ta_sim_fabric *f, struct ta_sim_path *path) {
+    dequeue(f, path);
+    ta_sim_path_clear(path);
+}
+
+void ta_sim_die(struct ta_sim_fabric *f, unsigned rank, int64_t detect_ns) {
+    struct ta_sim_rank *r = &f->ranks[rank];
+    if (!r->alive) return;
+    r->alive = false;
+    if (__builtin_add_overflow(f->now_ns, detect_ns, &r->detect_ns)) r->detect_ns = INT64_MAX;
+    f->deaths++;
+    for (unsigned to = 0; to < f->config.n_ranks; to++)
+        if (*ta_sim_cell(f, rank, to) != NULL) ta_sim_path_stop(f, *ta_sim_cell(f, rank, to));
+}
+
+void ta_sim_kill(struct ta_sim_fabric *f, unsigned rank, int64_t now_ns, int64_t detect_ns) {
+    if (rank >= f->config.n_ranks) return;
+    ta_sim_advance(f, now_ns);
+    ta_sim_die(f, rank, detect_ns);
+}
+
+void ta_sim_cut(struct ta_sim_fabric *f, unsigned from, unsigned to, int cut) {
+    if (from >= f->config.n_ranks || to >= f->config.n_ranks) return;
+    f->cut[cell(f, from, to)] = cut != 0;
+    struct ta_sim_path *path = f->paths[cell(f, from, to)];
+    if (path == NULL || path->count == 0) return;
+    if (cut) {
+        dequeue(f, path);
+    } else {
+        if (path->next_ns < f->now_ns) path->next_ns = f->now_ns;
+        enqueue(f, path);
+    }
+}
+
+int64_t ta_sim_next_ns(const struct ta_sim_fabric *f) { return f->n_heap > 0 ? f->heap[0]->next_ns : INT64_MAX; }
+
+ta_status ta_sim_path_add(struct ta_sim_fabric *f, unsigned from, unsigned to) {
+    if (f->n_paths == f->heap_room) {
+        struct ta_sim_path **larger;
+        size_t room = f->heap_room * 2 + 16;
+        ta_status status = TA_NEW(&larger, room, "sim: moving paths");
+        if (status != TA_OK) return status;
+        if (f->n_heap > 0) memcpy(larger, f->heap, f->n_heap * sizeof *larger);
+        ta_mem_free(f->heap);
+        f->heap = larger;
+        f->heap_room = room;
+    }
+    ta_status status = ta_sim_path_create(from, to, f->config.depth, ta_sim_cell(f, from, to));
+    if (status == TA_OK) f->n_paths++;
+    return status;
+}
+
+void ta_sim_path_remove(struct ta_sim_fabric *f, unsigned from, unsigned to) {
+    struct ta_sim_path **path = ta_sim_cell(f, from, to);
+    if (*path == NULL) return;
+    ta_sim_path_stop(f, *path);
+    ta_sim_path_destroy(*path);
+    *path = NULL;
+    f->n_paths--;
+}
+
+void ta_sim_path_put(struct ta_sim_fabric *f, struct ta_sim_path *path, const struct ta_sim_put *put) {
+    if (ta_sim_path_push(path, put, &f->dice) && !f->cut[cell(f, path->from, path->to)]) enqueue(f, path);
+}
+
+enum ta_peer_state ta_sim_path_state(struct ta_sim_fabric *f, struct ta_sim_path *path) {
+    if (path == NULL) return TA_PEER_UNKNOWN;
+    const struct ta_sim_rank *to = &f->ranks[path->to];
+    bool known = to->life != path->life || f->now_ns >= to->detect_ns;
+    if (path->state == TA_PEER_UP && known && !ta_sim_path_reaches(f, path)) {
+        path->state = TA_PEER_DOWN;
+        ta_sim_path_stop(f, path);
+    }
+    return path->state;
+}
