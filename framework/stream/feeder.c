@@ -7,30 +7,28 @@
 
 /* ---- conversion ---- */
 
-#define CONVERT_BODY                                                                                                     \
-    for (size_t i = 0; i < n; i++) {                                                                                     \
-        float product = (float)in[i] * scale;                                                                            \
-        out[i] = product + offset;                                                                                       \
+#define CONVERT_BODY                                                                                                   \
+    for (size_t i = 0; i < n; i++) {                                                                                   \
+        float product = (float)in[i] * scale;                                                                          \
+        out[i] = product + offset;                                                                                     \
     }
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 /* AVX2 but not FMA: a fused multiply-add would round otherwise than machines without it. */
-#define CONVERTER(name, type)                                                                                            \
-    static void name##_base(float *restrict out, const type *restrict in, size_t n, float scale, float offset) {         \
-        CONVERT_BODY                                                                                                     \
-    }                                                                                                                    \
-    __attribute__((target("avx2"))) static void name##_avx2(float *restrict out, const type *restrict in, size_t n,      \
-                                                            float scale, float offset) {                                 \
-        CONVERT_BODY                                                                                                     \
-    }                                                                                                                    \
-    static void name(float *out, const type *in, size_t n, float scale, float offset) {                                  \
-        if (__builtin_cpu_supports("avx2"))                                                                              \
-            name##_avx2(out, in, n, scale, offset);                                                                      \
-        else                                                                                                             \
-            name##_base(out, in, n, scale, offset);                                                                      \
+#define CONVERTER(name, type)                                                                                          \
+    static void name##_base(float *restrict out, const type *restrict in, size_t n, float scale, float offset) {       \
+        CONVERT_BODY                                                                                                   \
+    }                                                                                                                  \
+    __attribute__((target("avx2"))) static void name##_avx2(float *restrict out, const type *restrict in, size_t n,    \
+                                                            float scale, float offset) {                               \
+        CONVERT_BODY                                                                                                   \
+    }                                                                                                                  \
+    static void name(float *out, const type *in, size_t n, float scale, float offset) {                                \
+        if (__builtin_cpu_supports("avx2")) name##_avx2(out, in, n, scale, offset);                                    \
+        else name##_base(out, in, n, scale, offset);                                                                   \
     }
 #else
-#define CONVERTER(name, type)                                                                                            \
+#define CONVERTER(name, type)                                                                                          \
     static void name(float *restrict out, const type *restrict in, size_t n, float scale, float offset) { CONVERT_BODY }
 #endif
 
@@ -44,10 +42,8 @@ static void convert(const struct ta_stream_info *info, float *out, const void *i
     case TA_ELEMENT_U8: convert_u8(out, in, n, info->scale, info->offset); break;
     case TA_ELEMENT_I32: convert_i32(out, in, n, info->scale, info->offset); break;
     case TA_ELEMENT_F32:
-        if (plain)
-            memcpy(out, in, n * sizeof *out);
-        else
-            convert_f32(out, in, n, info->scale, info->offset);
+        if (plain) memcpy(out, in, n * sizeof *out);
+        else convert_f32(out, in, n, info->scale, info->offset);
         break;
     }
 }
@@ -80,7 +76,8 @@ ta_status ta_feeder_open(struct ta_feeder *f, struct ta_stream *stream, uint64_t
     if (status == TA_OK && info->label_kind == TA_LABEL_CLASS)
         status = TA_NEW(&f->staging.class, f->capacity, "labels read ahead");
     if (status == TA_OK && info->label_kind == TA_LABEL_VALUE)
-        status = ta_mem_alloc(f->capacity, info->targets * sizeof(float), "labels read ahead", (void **)&f->staging.value);
+        status =
+            ta_mem_alloc(f->capacity, info->targets * sizeof(float), "labels read ahead", (void **)&f->staging.value);
     if (status == TA_OK && with_time) status = look_up_times(f);
     if (status != TA_OK) ta_feeder_close(f);
     return status;
@@ -116,7 +113,8 @@ static void hand_out(const struct ta_feeder *f, size_t from, size_t to, size_t n
     const struct ta_stream_info *info = &f->stream->info;
     size_t per_record = elements(info);
     if (out->x != NULL)
-        convert(info, out->x + to * per_record, (const char *)f->staging.x + from * ta_stream_x_bytes(info), n * per_record);
+        convert(info, out->x + to * per_record, (const char *)f->staging.x + from * ta_stream_x_bytes(info),
+                n * per_record);
     if (out->classes != NULL && f->staging.class != NULL)
         memcpy(out->classes + to, f->staging.class + from, n * sizeof *out->classes);
     if (out->targets != NULL && f->staging.value != NULL)
@@ -154,7 +152,8 @@ ta_status ta_feeder_times(struct ta_feeder *f, uint64_t first, size_t count, int
 
 size_t ta_feeder_bytes(const struct ta_feeder *f) {
     const struct ta_stream_info *info = &f->stream->info;
-    size_t label = info->label_kind == TA_LABEL_CLASS ? sizeof(int32_t)
-                   : info->label_kind == TA_LABEL_VALUE ? info->targets * sizeof(float) : 0;
+    size_t label = info->label_kind == TA_LABEL_CLASS   ? sizeof(int32_t)
+                   : info->label_kind == TA_LABEL_VALUE ? info->targets * sizeof(float)
+                                                        : 0;
     return (size_t)f->capacity * (ta_stream_x_bytes(info) + label);
 }

@@ -1,5 +1,5 @@
-/* hdf5: the make of `stream` for files. The format stands in stream.h; here everything a file claims is checked before it is
- * used: shapes and attributes when it is opened, each label, time and float when it is read. */
+/* hdf5: the make of `stream` for files. The format stands in stream.h; here everything a file claims is checked before
+ * it is used: shapes and attributes when it is opened, each label, time and float when it is read. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -50,7 +50,7 @@ static ta_status room(struct hdf5_stream *s, size_t count) {
     return status;
 }
 
-/* Index of the first float that is NaN or infinite, or n. Whole stretches at a time, so that it runs at memory speed. */
+/* Index of the first float that is NaN or infinite, or n. Whole stretches at a time: it runs at memory speed. */
 static size_t first_not_finite(const float *x, size_t n) {
     enum { STRETCH = 4096 };
     const uint32_t exponent = 0x7f800000;
@@ -76,14 +76,17 @@ static ta_status read_x(struct hdf5_stream *s, uint64_t first, size_t count, voi
     size_t per_record = (size_t)info->h * info->w * info->c;
     size_t bad = first_not_finite(out, count * per_record);
     if (bad == count * per_record) return TA_OK;
-    return ta_fail(TA_FORMAT, "%s: /x: record %" PRIu64 " holds %g at element %zu; replace what is not finite, or leave the record out",
+    return ta_fail(TA_FORMAT,
+                   "%s: /x: record %" PRIu64
+                   " holds %g at element %zu; replace what is not finite, or leave the record out",
                    s->path, first + bad / per_record, (double)((const float *)out)[bad], bad % per_record);
 }
 
 static ta_status check_class(const struct hdf5_stream *s, uint64_t record, int64_t label) {
     uint32_t classes = s->base.info.classes;
     if (label >= -1 && label < (int64_t)classes) return TA_OK;
-    return ta_fail(TA_FORMAT, "%s: /y: record %" PRIu64 " has label %" PRId64 "; the %u classes are 0..%u, and -1 is no label",
+    return ta_fail(TA_FORMAT,
+                   "%s: /y: record %" PRIu64 " has label %" PRId64 "; the %u classes are 0..%u, and -1 is no label",
                    s->path, record, label, classes, classes - 1);
 }
 
@@ -103,7 +106,8 @@ static ta_status read_values(struct hdf5_stream *s, uint64_t first, size_t count
     if (status != TA_OK) return status;
     for (size_t i = 0; i < count * targets; i++)
         if (isinf(out[i]))
-            return ta_fail(TA_FORMAT, "%s: /y: record %" PRIu64 " holds %g at target %zu; use a finite value, or NaN for no label",
+            return ta_fail(TA_FORMAT,
+                           "%s: /y: record %" PRIu64 " holds %g at target %zu; use a finite value, or NaN for no label",
                            s->path, first + i / targets, (double)out[i], i % targets);
     return TA_OK;
 }
@@ -115,7 +119,9 @@ static ta_status read_times(struct hdf5_stream *s, uint64_t first, size_t count,
     if (status == TA_OK) status = ta_h5_set_read(s->t, TA_H5_I64, first - lead, count + lead, s->scratch);
     for (size_t i = 1; i < count + lead && status == TA_OK; i++)
         if (s->scratch[i] < s->scratch[i - 1])
-            status = ta_fail(TA_FORMAT, "%s: /t: falls from %" PRId64 " to %" PRId64 " ns at record %" PRIu64 "; sort the records by time",
+            status = ta_fail(TA_FORMAT,
+                             "%s: /t: falls from %" PRId64 " to %" PRId64 " ns at record %" PRIu64
+                             "; sort the records by time",
                              s->path, s->scratch[i - 1], s->scratch[i], first - lead + i);
     if (status == TA_OK) memcpy(out, s->scratch + lead, count * sizeof *out);
     return status;
@@ -125,8 +131,9 @@ static ta_status read_delays(struct hdf5_stream *s, uint64_t first, size_t count
     ta_status status = ta_h5_set_read(s->delay, TA_H5_I64, first, count, out);
     for (size_t i = 0; i < count && status == TA_OK; i++)
         if (out[i] < 0)
-            status = ta_fail(TA_FORMAT, "%s: /label_delay: record %" PRIu64 " has %" PRId64 "; a delay is 0 or more records",
-                             s->path, first + i, out[i]);
+            status =
+                ta_fail(TA_FORMAT, "%s: /label_delay: record %" PRIu64 " has %" PRId64 "; a delay is 0 or more records",
+                        s->path, first + i, out[i]);
     return status;
 }
 
@@ -161,19 +168,24 @@ static ta_status open_x(struct hdf5_stream *s) {
     case TA_H5_F32:
     case TA_H5_F64: info->element = TA_ELEMENT_F32, s->x_type = TA_H5_F32; break;
     default:
-        return ta_fail(TA_FORMAT, "%s: /x: holds %s; a stream holds uint8, float32 or int32: convert it (NumPy: "
-                                  "x.astype('float32'))", s->path, ta_h5_type_name(shape->type));
+        return ta_fail(TA_FORMAT,
+                       "%s: /x: holds %s; a stream holds uint8, float32 or int32: convert it (NumPy: "
+                       "x.astype('float32'))",
+                       s->path, ta_h5_type_name(shape->type));
     }
     if (shape->rank < 2 || shape->rank > 4)
-        return ta_fail(TA_FORMAT, "%s: /x: has rank %u; make it [records][features] or [records][height][width][channels]",
+        return ta_fail(TA_FORMAT,
+                       "%s: /x: has rank %u; make it [records][features] or [records][height][width][channels]",
                        s->path, shape->rank);
     uint64_t bytes = ta_h5_type_bytes(s->x_type);
     for (unsigned i = 0; i < shape->rank; i++) {
         if (shape->dims[i] == 0)
             return ta_fail(TA_FORMAT, "%s: /x: dimension %u is 0: there is nothing to train on", s->path, i);
         if (i > 0 && (__builtin_mul_overflow(bytes, shape->dims[i], &bytes) || bytes > MAX_RECORD_BYTES))
-            return ta_fail(TA_FORMAT, "%s: /x: a record of more than %d bytes (dimension %u is %" PRIu64 "); is the first "
-                                      "dimension the record?", s->path, MAX_RECORD_BYTES, i, shape->dims[i]);
+            return ta_fail(TA_FORMAT,
+                           "%s: /x: a record of more than %d bytes (dimension %u is %" PRIu64 "); is the first "
+                           "dimension the record?",
+                           s->path, MAX_RECORD_BYTES, i, shape->dims[i]);
     }
     info->records = shape->dims[0];
     info->h = shape->rank > 2 ? (uint32_t)shape->dims[1] : 1;
@@ -193,8 +205,9 @@ static ta_status open_beside(struct hdf5_stream *s, const char *name, struct ta_
     if (status != TA_OK) return status;
     const struct ta_h5_shape *shape = ta_h5_set_shape(*out);
     if (shape->rank == 0 || shape->dims[0] != s->base.info.records)
-        return ta_fail(TA_FORMAT, "%s: %s: has %" PRIu64 " records, /x has %" PRIu64 "; was the file written to its end?",
-                       s->path, name, shape->rank == 0 ? 0 : shape->dims[0], s->base.info.records);
+        return ta_fail(TA_FORMAT,
+                       "%s: %s: has %" PRIu64 " records, /x has %" PRIu64 "; was the file written to its end?", s->path,
+                       name, shape->rank == 0 ? 0 : shape->dims[0], s->base.info.records);
     return TA_OK;
 }
 
@@ -209,8 +222,9 @@ static ta_status open_y(struct hdf5_stream *s) {
                        ta_h5_type_name(shape->type));
     uint64_t targets = shape->rank == 1 ? 1 : shape->dims[1];
     if (shape->rank > 2 || targets == 0 || (!real && targets != 1) || targets > MAX_TARGETS)
-        return ta_fail(TA_FORMAT, "%s: /y: is %s of rank %u with %" PRIu64 " a record; give one class number a record "
-                                  "(one-hot: y.argmax(1)), or float32 values [records][targets]",
+        return ta_fail(TA_FORMAT,
+                       "%s: /y: is %s of rank %u with %" PRIu64 " a record; give one class number a record "
+                       "(one-hot: y.argmax(1)), or float32 values [records][targets]",
                        s->path, ta_h5_type_name(shape->type), shape->rank, targets);
     info->label_kind = real ? TA_LABEL_VALUE : TA_LABEL_CLASS;
     info->targets = real ? (uint32_t)targets : 0;
@@ -223,7 +237,8 @@ static ta_status open_times(struct hdf5_stream *s, const char *name, struct ta_h
     ta_status status = open_beside(s, name, out);
     if (status != TA_OK) return status;
     const struct ta_h5_shape *shape = ta_h5_set_shape(*out);
-    if (shape->rank == 1 && shape->type != TA_H5_F32 && shape->type != TA_H5_F64 && shape->type != TA_H5_OTHER) return TA_OK;
+    if (shape->rank == 1 && shape->type != TA_H5_F32 && shape->type != TA_H5_F64 && shape->type != TA_H5_OTHER)
+        return TA_OK;
     return ta_fail(TA_FORMAT, "%s: %s: is %s of rank %u; it must be int64 of rank 1", s->path, name,
                    ta_h5_type_name(shape->type), shape->rank);
 }
@@ -239,12 +254,15 @@ static ta_status count_classes(struct hdf5_stream *s) {
         if (status != TA_OK) return status;
         for (size_t i = 0; i < count; i++) {
             if (s->scratch[i] < -1 || s->scratch[i] >= INT32_MAX)
-                return ta_fail(TA_FORMAT, "%s: /y: record %" PRIu64 " has label %" PRId64 "; classes count from 0 to %d, and -1 "
-                                          "is no label", s->path, at + i, s->scratch[i], INT32_MAX - 1);
+                return ta_fail(TA_FORMAT,
+                               "%s: /y: record %" PRIu64 " has label %" PRId64 "; classes count from 0 to %d, and -1 "
+                               "is no label",
+                               s->path, at + i, s->scratch[i], INT32_MAX - 1);
             if (s->scratch[i] > largest) largest = s->scratch[i];
         }
     }
-    if (largest < 0) return ta_fail(TA_FORMAT, "%s: /y: none of %" PRIu64 " records has a label", s->path, info->records);
+    if (largest < 0)
+        return ta_fail(TA_FORMAT, "%s: /y: none of %" PRIu64 " records has a label", s->path, info->records);
     info->classes = (uint32_t)largest + 1;
     return TA_OK;
 }
@@ -252,8 +270,8 @@ static ta_status count_classes(struct hdf5_stream *s) {
 static ta_status get_count(struct hdf5_stream *s, const char *name, int64_t least, int64_t most, int64_t *value) {
     ta_status status = ta_h5_attr_get_i64(s->file, "/", name, value);
     if (status == TA_OK && (*value < least || *value > most))
-        status = ta_fail(TA_FORMAT, "%s: attribute '%s' is %" PRId64 "; it must lie in %" PRId64 "..%" PRId64, s->path, name,
-                         *value, least, most);
+        status = ta_fail(TA_FORMAT, "%s: attribute '%s' is %" PRId64 "; it must lie in %" PRId64 "..%" PRId64, s->path,
+                         name, *value, least, most);
     return status;
 }
 
@@ -274,7 +292,8 @@ static ta_status read_attributes(struct hdf5_stream *s) {
     if (status == TA_OK && ta_h5_attr_exists(s->file, "/", "records")) {
         status = get_count(s, "records", 0, INT64_MAX, &number);
         if (status == TA_OK && (uint64_t)number != info->records)
-            status = ta_fail(TA_FORMAT, "%s: /x: has %" PRIu64 " records, attribute 'records' says %" PRId64 "; import it again",
+            status = ta_fail(TA_FORMAT,
+                             "%s: /x: has %" PRIu64 " records, attribute 'records' says %" PRId64 "; import it again",
                              s->path, info->records, number);
     }
     if (status == TA_OK && info->label_kind == TA_LABEL_CLASS && ta_h5_attr_exists(s->file, "/", "classes")) {
@@ -289,7 +308,8 @@ static ta_status read_attributes(struct hdf5_stream *s) {
     char text[64];
     status = ta_h5_attr_get_text(s->file, "/", "checksum", text, sizeof text);
     if (status == TA_OK && ta_digest_parse(text, &info->checksum) != TA_OK)
-        status = ta_fail(TA_FORMAT, "%s: attribute 'checksum' is '%.40s'; it must be 16 hexadecimal digits", s->path, text);
+        status =
+            ta_fail(TA_FORMAT, "%s: attribute 'checksum' is '%.40s'; it must be 16 hexadecimal digits", s->path, text);
     return status;
 }
 
@@ -308,14 +328,16 @@ static ta_status open_all(struct hdf5_stream *s) {
     status = open_x(s);
     info->label_kind = TA_LABEL_NONE;
     info->scale = info->element == TA_ELEMENT_U8 ? 1.0F / 255 : 1;
-    if (status == TA_OK && ((!ours && info->element != TA_ELEMENT_I32) || ta_h5_exists(s->file, "/y"))) status = open_y(s);
+    if (status == TA_OK && ((!ours && info->element != TA_ELEMENT_I32) || ta_h5_exists(s->file, "/y")))
+        status = open_y(s);
     if (status == TA_OK) status = open_times(s, "/t", &s->t, &info->has_time);
     if (status == TA_OK) status = open_times(s, "/label_delay", &s->delay, &info->has_delay);
     if (status == TA_OK && ours) status = read_attributes(s);
     if (status == TA_OK && info->label_kind == TA_LABEL_CLASS && info->classes == 0) status = count_classes(s);
     if (status == TA_OK && !ours)
-        snprintf(info->origin, sizeof info->origin, "a file without attributes: scale taken as %g, classes from its labels (%u)",
-                 (double)info->scale, info->classes);
+        snprintf(info->origin, sizeof info->origin,
+                 "a file without attributes: scale taken as %g, classes from its labels (%u)", (double)info->scale,
+                 info->classes);
     return status;
 }
 

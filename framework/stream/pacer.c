@@ -15,13 +15,15 @@ static ta_status check_schedule(const struct ta_pacer_spec *spec) {
             return ta_fail(TA_CONFIG, "schedule[%u]: rate is %g; give records a second, 0 for a pause", i,
                            piece[i].rate_per_s);
         if (!isfinite(piece[i].at_s) || (i == 0 && piece[i].at_s != 0))
-            return ta_fail(TA_CONFIG, "schedule[%u]: starts at second %g; the first piece starts at 0", i, piece[i].at_s);
+            return ta_fail(TA_CONFIG, "schedule[%u]: starts at second %g; the first piece starts at 0", i,
+                           piece[i].at_s);
         if (i > 0 && piece[i].at_s <= piece[i - 1].at_s)
             return ta_fail(TA_CONFIG, "schedule[%u]: starts at second %g, the piece before it at %g; they must rise", i,
                            piece[i].at_s, piece[i - 1].at_s);
     }
     if (piece[spec->schedule_count - 1].rate_per_s == 0)
-        return ta_fail(TA_CONFIG, "schedule[%u]: the last piece has rate 0, so the stream would never end; give it a rate",
+        return ta_fail(TA_CONFIG,
+                       "schedule[%u]: the last piece has rate 0, so the stream would never end; give it a rate",
                        spec->schedule_count - 1);
     return TA_OK;
 }
@@ -78,7 +80,8 @@ static int64_t invert(struct ta_pacer *pacer, long double mass) {
     long double into_s = (mass - (long double)pacer->piece_start) / (long double)piece->rate_per_s;
     long double at_s = (long double)piece->at_s + into_s;
     bool last = pacer->piece + 1 == spec->schedule_count;
-    if (!last && at_s > (long double)piece[1].at_s) at_s = piece[1].at_s; /* rounding must not overtake the next piece */
+    if (!last && at_s > (long double)piece[1].at_s)
+        at_s = piece[1].at_s; /* rounding must not overtake the next piece */
     return clamped_ns(at_s * TA_NS_PER_S);
 }
 

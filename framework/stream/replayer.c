@@ -31,8 +31,8 @@ struct ta_replayer {
     struct ta_replayer_config config;
     int64_t resume_due_ns; /* due time of the first record not yet trained */
     int64_t max_lag_ns;
-    uint64_t total;        /* records of the run */
-    uint64_t end;          /* batches of the run */
+    uint64_t total; /* records of the run */
+    uint64_t end;   /* batches of the run */
 
     /* the reader's own */
     struct ta_share share;
@@ -130,7 +130,8 @@ static ta_status check(const struct ta_replayer_config *c) {
     if (!isfinite(c->max_lag_s) || c->max_lag_s < 0)
         return ta_fail(TA_CONFIG, "max_lag is %g seconds; it must be 0 or more", c->max_lag_s);
     if (c->pace.pace == TA_PACE_MAX)
-        return ta_fail(TA_CONFIG, "on_overload drop needs a pace with due times; with pace max nothing is ever in time");
+        return ta_fail(TA_CONFIG,
+                       "on_overload drop needs a pace with due times; with pace max nothing is ever in time");
     return TA_OK;
 }
 
@@ -303,7 +304,8 @@ ta_status ta_replayer_next(struct ta_replayer *r, int64_t now_ns, const struct t
     int64_t horizon_ns = now_ns - r->origin_ns - r->max_lag_ns;
     if (may_drop) atomic_store_explicit(&r->horizon_ns, horizon_ns, memory_order_relaxed);
     for (;;) {
-        bool ended = atomic_load_explicit(&r->ended, memory_order_acquire); /* before looking at the ring: all is in it */
+        bool ended =
+            atomic_load_explicit(&r->ended, memory_order_acquire); /* before looking at the ring: all is in it */
         struct slot *slot = head(r);
         if (slot == NULL && !ended) return nothing_there(r, now_ns);
         if (slot == NULL) return r->end_status == TA_END ? TA_END : ta_fail(r->end_status, "%s", r->why);
@@ -342,8 +344,9 @@ void ta_replayer_stats(const struct ta_replayer *r, struct ta_replayer_stats *ou
 
 size_t ta_replayer_bytes(const struct ta_replayer *r) {
     const struct ta_stream_info *info = &r->config.stream->info;
-    size_t label = info->label_kind == TA_LABEL_CLASS ? sizeof(int32_t)
-                   : info->label_kind == TA_LABEL_VALUE ? info->targets * sizeof(float) : 0;
+    size_t label = info->label_kind == TA_LABEL_CLASS   ? sizeof(int32_t)
+                   : info->label_kind == TA_LABEL_VALUE ? info->targets * sizeof(float)
+                                                        : 0;
     size_t record = (size_t)info->h * info->w * info->c * sizeof(float) + label + sizeof(int64_t);
     return r->config.ring * (sizeof(struct slot) + r->config.batch * record) + ta_feeder_bytes(&r->feeder);
 }

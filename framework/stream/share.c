@@ -119,7 +119,8 @@ uint64_t ta_frontier_count(const struct ta_frontier *f) {
 ta_status ta_share_init(struct ta_share *share, unsigned rank, unsigned n_ranks, const struct ta_frontier *start) {
     *share = (struct ta_share){.rank = rank, .n_ranks = n_ranks};
     if (n_ranks == 0 || rank >= n_ranks)
-        return ta_fail(TA_INVALID, "share: rank %u of %u: ranks count from 0 and stay below their number", rank, n_ranks);
+        return ta_fail(TA_INVALID, "share: rank %u of %u: ranks count from 0 and stay below their number", rank,
+                       n_ranks);
     if (start == NULL) return TA_OK;
     ta_status status = ta_frontier_copy(&share->start, start);
     if (status == TA_OK) status = ta_frontier_copy(&share->done, start);

@@ -16,9 +16,9 @@
 
 #include "status.h"
 
-/* A set of batch numbers: everything below base, and base + i for each set bit i (bit i % 64 of bits[i / 64]). Zero is the
- * empty set. Grows as needed: one bit a batch above base. After every call base is the first batch not in the set, so equal
- * sets have equal bases; `words` may count zero words at the end. A call that fails has changed nothing. */
+/* A set of batch numbers: everything below base, and base + i for each set bit i (bit i % 64 of bits[i / 64]). Zero is
+ * the empty set. Grows as needed: one bit a batch above base. After every call base is the first batch not in the set,
+ * so equal sets have equal bases; `words` may count zero words at the end. A call that fails has changed nothing. */
 struct ta_frontier {
     uint64_t base;
     uint64_t *bits; /* words of 64; owned, from ta_mem_alloc */
@@ -29,8 +29,8 @@ void ta_frontier_free(struct ta_frontier *f);
 ta_status ta_frontier_add(struct ta_frontier *f, uint64_t batch); /* NO_MEMORY; moves base on while it can */
 bool ta_frontier_has(const struct ta_frontier *f, uint64_t batch);
 ta_status ta_frontier_merge(struct ta_frontier *into, const struct ta_frontier *from); /* union; NO_MEMORY */
-ta_status ta_frontier_copy(struct ta_frontier *into, const struct ta_frontier *from); /* replaces `into`; NO_MEMORY */
-uint64_t ta_frontier_count(const struct ta_frontier *f); /* batches in the set */
+ta_status ta_frontier_copy(struct ta_frontier *into, const struct ta_frontier *from);  /* replaces `into`; NO_MEMORY */
+uint64_t ta_frontier_count(const struct ta_frontier *f);                               /* batches in the set */
 
 struct ta_share {
     unsigned rank, n_ranks;
@@ -40,8 +40,8 @@ struct ta_share {
     uint64_t dealt;           /* batches not in `start` seen below cursor */
 };
 
-/* `start` may be NULL (nothing done yet); it is copied. Errors: NO_MEMORY, INVALID (rank is not below n_ranks). A share that
- * failed is empty and may be freed. */
+/* `start` may be NULL (nothing done yet); it is copied. Errors: NO_MEMORY, INVALID (rank is not below n_ranks). A share
+ * that failed is empty and may be freed. */
 ta_status ta_share_init(struct ta_share *share, unsigned rank, unsigned n_ranks, const struct ta_frontier *start);
 void ta_share_free(struct ta_share *share);
 /* The next batch of this rank, below `end`; false: none left. Looks at n_ranks batches on average. */

@@ -12,8 +12,9 @@ ta_status ta_stream_open(const struct ta_stream_spec *spec, struct ta_stream **o
                        spec->generator);
     if (file) return ta_stream_hdf5_open(spec->file, out);
     if (generator) return ta_synthetic_open(spec, out);
-    return ta_fail(TA_CONFIG, "stream: neither file nor generator is given; name a stream file (made by 'tensair data import') "
-                              "or a generator");
+    return ta_fail(TA_CONFIG,
+                   "stream: neither file nor generator is given; name a stream file (made by 'tensair data import') "
+                   "or a generator");
 }
 
 void ta_stream_close(struct ta_stream *s) {

@@ -18,11 +18,11 @@
  *     origin        where it came from, for people
  *     checksum      16 hexadecimal digits over all of /x and /y: see digest.h
  *
- * Chunks should hold 256 KiB to 1 MiB of whole records; filters: only those of a stock HDF5 (fletcher32, shuffle, gzip).
- * With fletcher32 a damaged chunk is found when it is read.
+ * Chunks should hold 256 KiB to 1 MiB of whole records; filters: only those of a stock HDF5 (fletcher32, shuffle,
+ * gzip). With fletcher32 a damaged chunk is found when it is read.
  *
- * A file without `format` that has /x and /y (made with h5py by hand) works too: classes is the largest label + 1, found in
- * one pass when it is opened; scale is 1/255 for uint8, else 1; `origin` says so.
+ * A file without `format` that has /x and /y (made with h5py by hand) works too: classes is the largest label + 1,
+ * found in one pass when it is opened; scale is 1/255 for uint8, else 1; `origin` says so.
  *
  * Threads: an open stream belongs to one thread at a time (the replayer's reader).
  */
@@ -53,13 +53,13 @@ struct ta_stream_info {
     enum ta_element element; /* of x */
     float scale, offset;     /* x as the model sees it = x * scale + offset (u8 images: 1/255, 0) */
     enum ta_label_kind label_kind;
-    uint32_t classes;        /* CLASS: how many */
-    uint32_t targets;        /* VALUE: how many */
-    bool has_time;           /* /t: int64 nanoseconds from the start of the recording */
-    bool has_delay;          /* /label_delay: int64 records */
-    uint64_t checksum;       /* XXH3 of x then y as stored; 0: unknown (generators) */
-    uint64_t block;          /* cheapest to read that many at once, starting at a multiple of it (a chunk); 0: any number */
-    char origin[256];        /* where it came from, for people */
+    uint32_t classes;  /* CLASS: how many */
+    uint32_t targets;  /* VALUE: how many */
+    bool has_time;     /* /t: int64 nanoseconds from the start of the recording */
+    bool has_delay;    /* /label_delay: int64 records */
+    uint64_t checksum; /* XXH3 of x then y as stored; 0: unknown (generators) */
+    uint64_t block;    /* cheapest to read that many at once, starting at a multiple of it (a chunk); 0: any number */
+    char origin[256];  /* where it came from, for people */
 };
 
 static inline size_t ta_stream_x_bytes(const struct ta_stream_info *info) {
@@ -68,11 +68,11 @@ static inline size_t ta_stream_x_bytes(const struct ta_stream_info *info) {
 
 /* Where to put `records` records; any pointer may be NULL: not wanted. */
 struct ta_stream_block {
-    void *x;         /* [records][h][w][c] of `element` */
-    int32_t *class;  /* [records] */
-    float *value;    /* [records][targets] */
+    void *x;          /* [records][h][w][c] of `element` */
+    int32_t *class;   /* [records] */
+    float *value;     /* [records][targets] */
     int64_t *time_ns; /* [records] */
-    int64_t *delay;  /* [records] */
+    int64_t *delay;   /* [records] */
 };
 
 struct ta_stream;
@@ -93,14 +93,15 @@ struct ta_stream {
 
 /* What a configuration says of a stream. Strings belong to the configuration. */
 struct ta_stream_spec {
-    char *file;      /* HDF5 stream; or NULL and `generator` */
-    char *generator; /* sea, stagger, agrawal, hyperplane, rbf, glyphs: see synthetic.h */
+    char *file;       /* HDF5 stream; or NULL and `generator` */
+    char *generator;  /* sea, stagger, agrawal, hyperplane, rbf, glyphs: see synthetic.h */
     uint64_t records; /* generator: how many; 0: no end */
     uint64_t seed;
-    char *drift;     /* generator: "abrupt@5000:2,gradual@9000+1000:3": concept number from that record on (over width) */
+    char *drift; /* generator: "abrupt@5000:2,gradual@9000+1000:3": concept number from that record on (over width) */
 };
 
-/* Opens either: exactly one of `file` and `generator` is given. `*out` is closed by ta_stream_close. Errors: CONFIG (which key), IO, FORMAT, NO_MEMORY. */
+/* Opens either: exactly one of `file` and `generator` is given. `*out` is closed by ta_stream_close. Errors: CONFIG
+ * (which key), IO, FORMAT, NO_MEMORY. */
 ta_status ta_stream_open(const struct ta_stream_spec *spec, struct ta_stream **out);
 void ta_stream_close(struct ta_stream *s); /* NULL is fine */
 
