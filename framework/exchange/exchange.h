@@ -47,6 +47,8 @@ struct ta_peer_stats {
     enum ta_peer_life life;
     uint64_t puts, bytes;      /* started by us towards it */
     uint64_t busy;             /* steps whose put was coalesced into a later one */
+    uint64_t foreign;          /* headers found in its slot that were not its own: of another run, or damaged; ignored */
+    uint64_t records;          /* of its steps, as its header says */
     uint64_t steps_applied;    /* of its steps, in our w */
     uint64_t steps_acked;      /* of our steps, in its w */
     struct ta_hist staleness;  /* of our gradients towards this peer: see stepped */
@@ -78,7 +80,7 @@ struct ta_exchange_ops {
     /* Allocates, creates the window. Errors: NO_MEMORY, CONFIG, DEVICE. */
     ta_status (*open)(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
                       struct ta_exchange **out);
-    void (*close)(struct ta_exchange *x);
+    void (*close)(struct ta_exchange *x); /* disconnects all peers; before the transport is closed; NULL is fine */
     /* Called once connections stand (transport.connect done by the caller for this peer). */
     void (*peer_joined)(struct ta_exchange *x, unsigned peer, int64_t now_ns);
     /* The launcher or rendezvous knows that a peer is gone: do not wait for the silence. */
@@ -103,7 +105,8 @@ struct ta_exchange_ops {
     void (*request)(struct ta_exchange *x, uint32_t round, uint32_t reason); /* reason: small, for the others to read */
     uint32_t (*requested)(const struct ta_exchange *x, uint32_t *reason);    /* highest round asked for by anyone */
 
-    /* Leaves in order, after a settle: peers see LEFT, not DEAD. */
+    /* Leaves in order, after a settle: peers see LEFT, not DEAD. Poll on until transport_ops->in_flight is 0 for every peer
+     * before close, which drops what is in flight; a peer that did not hear of it sees DEAD, which costs it a warning. */
     void (*leave)(struct ta_exchange *x, int64_t now_ns);
 
     /* XXH3 of w as host bytes: equal on all replicas at rest. */

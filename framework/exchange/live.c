@@ -1,0 +1,338 @@
+/* live: the exchange of live windows. A replica's register is its cumulative delta; its inbox at each peer *is* that
+ * register, written whole and in place, and the weights are w0 plus all registers, recomputed in one pass between steps.
+ * So nothing can be lost or counted twice, whatever is delayed, coalesced or repeated on the way.
+ *
+ * Lives here: birth and death, steps, apply. Not here: see live.h.
+ */
+#include "live.h"
+
+#include <string.h>
+
+#include "mem.h"
+
+static const double DEFAULT_HEARTBEAT_S = 0.25, DEFAULT_DEAD_AFTER_S = 3, LONGEST_S = 1e6;
+
+const float *ta_live_register(const struct ta_live *l, unsigned rank) {
+    if (rank == l->self.rank) return l->base.delta;
+    if (l->estates.estate[rank].frozen) return l->estates.estate[rank].copy;
+    return (const float *)(l->window + ta_slot_body(&l->layout, l->self.rank, rank));
+}
+
+/* Steps of `rank` that are in its register, as far as its header says. */
+static uint64_t steps_of(const struct ta_live *l, unsigned rank) {
+    const struct ta_estate *e = &l->estates.estate[rank];
+    return e->frozen ? e->steps : l->members.member[rank].known.steps;
+}
+
+/* Moving statistics are averaged over those who still move them. */
+static bool in_mean(const struct ta_live *l, unsigned rank) {
+    if (rank == l->self.rank || !ta_member_gone(&l->members.member[rank])) return true;
+    return l->at_rest && ta_live_counts_in_rest(l, rank);
+}
+
+/* What w holds of the others, for their acknowledgements and our staleness. */
+static void note_basis(struct ta_live *l) {
+    for (unsigned r = 0; r < l->self.n_ranks; r++)
+        if (r != l->self.rank) ta_staleness_based_on(&l->staleness, r, steps_of(l, r));
+}
+
+ta_status ta_live_apply(struct ta_live *l) {
+    note_basis(l); /* before the sum reads the bodies: w holds at least this */
+    for (unsigned s = 0; s < l->base.model->n_segments; s++) {
+        const struct ta_segment *segment = &l->base.model->segments[s];
+        bool mean = segment->kind == TA_SEGMENT_MEAN;
+        unsigned n = 0;
+        for (unsigned r = 0; r < l->self.n_ranks; r++)
+            if (!mean || in_mean(l, r)) l->registers[n++] = ta_live_register(l, r) + segment->offset;
+        float *w = l->base.w + segment->offset;
+        ta_status status =
+            mean ? l->kernel_ops->mean(l->kernels, segment->count, w, l->registers, n)
+                 : l->kernel_ops->sum(l->kernels, segment->count, w, l->base.w0 + segment->offset, l->registers, n);
+        if (status != TA_OK) return status;
+    }
+    l->stale = false;
+    return TA_OK;
+}
+
+static void live_close(struct ta_exchange *x) {
+    if (x == NULL) return;
+    struct ta_live *l = ta_live_of(x);
+    /* What is in flight reads memory that is about to go. */
+    for (unsigned p = 0; l->members.member != NULL && p < l->self.n_ranks; p++)
+        if (p != l->self.rank && l->members.member[p].connected) l->transport_ops->disconnect(l->transport, p);
+    ta_estates_close(l);
+    ta_mem_free(l->registers);
+    ta_staleness_close(&l->staleness);
+    ta_membership_close(&l->members);
+    ta_outboxes_close(&l->outboxes);
+    l->kernel_ops->free(l->kernels, x->w);
+    l->kernel_ops->free(l->kernels, x->delta);
+    l->kernel_ops->free(l->kernels, x->w0);
+    ta_mem_free(l);
+}
+
+static ta_status check(const struct ta_exchange_config *config) {
+    const struct ta_exchange_spec *spec = config->spec;
+    if (config->n_ranks == 0 || config->rank >= config->n_ranks)
+        return ta_fail(TA_CONFIG, "exchange: rank %u of %u replicas; ranks count from 0", config->rank, config->n_ranks);
+    if (!(spec->heartbeat_s >= 0 && spec->heartbeat_s <= LONGEST_S))
+        return ta_fail(TA_CONFIG, "exchange.heartbeat_s: %g is not between 0 and %g seconds", spec->heartbeat_s, LONGEST_S);
+    if (!(spec->dead_after_s >= 0 && spec->dead_after_s <= LONGEST_S))
+        return ta_fail(TA_CONFIG, "exchange.dead_after_s: %g is not between 0 and %g seconds", spec->dead_after_s,
+                       LONGEST_S);
+    double heartbeat_s = spec->heartbeat_s > 0 ? spec->heartbeat_s : DEFAULT_HEARTBEAT_S;
+    double dead_after_s = spec->dead_after_s > 0 ? spec->dead_after_s : DEFAULT_DEAD_AFTER_S;
+    if (dead_after_s < 2 * heartbeat_s)
+        return ta_fail(TA_CONFIG, "exchange.dead_after_s is %g but a live replica may be silent for heartbeat_s = %g; "
+                       "make it at least twice that", dead_after_s, heartbeat_s);
+    if (spec->puts_in_flight > 64)
+        return ta_fail(TA_CONFIG, "exchange.puts_in_flight: %u is more than 64; 1 or 2 is enough, since a later put "
+                       "carries all of an earlier one", spec->puts_in_flight);
+    return TA_OK;
+}
+
+static ta_status open_window(struct ta_live *l) {
+    if (l->self.n_ranks == 1) return TA_OK; /* nobody to let in */
+    struct ta_window window;
+    ta_status status = l->transport_ops->window_create(l->transport, l->layout.window_bytes, &window);
+    if (status != TA_OK) return status;
+    l->window = window.base;
+    l->held_bytes += window.bytes;
+    return TA_OK;
+}
+
+static ta_status open_arenas(struct ta_live *l) {
+    size_t bytes = l->layout.n_params * sizeof(float);
+    struct ta_exchange *x = &l->base;
+    ta_status status = l->kernel_ops->alloc(l->kernels, bytes, "initial weights", (void **)&x->w0);
+    if (status == TA_OK) status = l->kernel_ops->alloc(l->kernels, bytes, "cumulative delta", (void **)&x->delta);
+    if (status == TA_OK) status = l->kernel_ops->alloc(l->kernels, bytes, "weights", (void **)&x->w);
+    l->held_bytes += 3 * bytes;
+    return status;
+}
+
+static ta_status open_parts(struct ta_live *l, const struct ta_exchange_config *config) {
+    const struct ta_exchange_spec *spec = config->spec;
+    unsigned n = config->n_ranks, in_flight = spec->puts_in_flight > 0 ? spec->puts_in_flight : 1;
+    ta_status status = ta_outboxes_open(&l->outboxes, n, in_flight);
+    if (status != TA_OK) return status;
+    double heartbeat_s = spec->heartbeat_s > 0 ? spec->heartbeat_s : DEFAULT_HEARTBEAT_S;
+    double dead_after_s = spec->dead_after_s > 0 ? spec->dead_after_s : DEFAULT_DEAD_AFTER_S;
+    l->outboxes.heartbeat_ns = (int64_t)(heartbeat_s * 1e9);
+    struct ta_membership_config members = {
+        .self = l->self,
+        .layout = &l->layout,
+        .window = l->window,
+        .board = l->outboxes.board,
+        .dead_after_ns = (int64_t)(dead_after_s * 1e9),
+        .log = config->log,
+    };
+    status = ta_membership_open(&l->members, &members);
+    if (status == TA_OK) status = ta_staleness_open(&l->staleness, n);
+    if (status == TA_OK) status = ta_estates_open(&l->estates, n);
+    if (status == TA_OK) status = TA_NEW(&l->registers, n, "list of registers");
+    size_t each = sizeof(struct ta_outbox) + (in_flight + 1) * sizeof(struct ta_put_copy) + sizeof(struct ta_slot_claim) +
+                  sizeof(struct ta_member) + sizeof(struct ta_hist) + sizeof(uint64_t) + sizeof(struct ta_estate) +
+                  sizeof(float *);
+    l->held_bytes += sizeof *l + n * each + TA_ESTATE_CHUNK_FLOATS * sizeof(float);
+    return status;
+}
+
+static ta_status register_sources(struct ta_live *l) {
+    if (l->self.n_ranks == 1) return TA_OK;
+    struct ta_outboxes *o = &l->outboxes;
+    size_t copies = (size_t)l->self.n_ranks * (o->in_flight + 1);
+    const struct ta_transport_ops *ops = l->transport_ops;
+    ta_status status = ops->source_register(l->transport, l->base.delta, l->layout.n_params * sizeof(float));
+    if (status == TA_OK) status = ops->source_register(l->transport, o->copies, copies * sizeof *o->copies);
+    if (status == TA_OK) status = ops->source_register(l->transport, o->board, l->self.n_ranks * sizeof *o->board);
+    return status;
+}
+
+/* Where a register starts: what the checkpoint says, else zero, and w0's own values for moving statistics. */
+static ta_status start_register(struct ta_live *l, const struct ta_exchange_start *start, unsigned rank, float *to) {
+    if (start->deltas != NULL && start->deltas[rank] != NULL)
+        return l->kernel_ops->copy_in(l->kernels, to, start->deltas[rank], l->layout.n_params * sizeof(float));
+    for (unsigned s = 0; s < l->base.model->n_segments && start->w0 != NULL; s++) {
+        const struct ta_segment *segment = &l->base.model->segments[s];
+        if (segment->kind != TA_SEGMENT_MEAN) continue;
+        ta_status status = l->kernel_ops->copy_in(l->kernels, to + segment->offset, start->w0 + segment->offset,
+                                                  segment->count * sizeof(float));
+        if (status != TA_OK) return status;
+    }
+    return TA_OK;
+}
+
+static ta_status start_from(struct ta_live *l, const struct ta_exchange_start *start) {
+    size_t bytes = l->layout.n_params * sizeof(float);
+    ta_status status = TA_OK;
+    if (start->w0 != NULL) status = l->kernel_ops->copy_in(l->kernels, l->base.w0, start->w0, bytes);
+    l->base.steps = start->steps;
+    l->base.records = start->records;
+    for (unsigned r = 0; r < l->self.n_ranks && status == TA_OK; r++) {
+        bool own = r == l->self.rank;
+        float *to = own ? l->base.delta : (float *)(l->window + ta_slot_body(&l->layout, l->self.rank, r));
+        status = start_register(l, start, r, to);
+        if (!own && start->peer_steps != NULL) l->members.member[r].known.steps = start->peer_steps[r];
+    }
+    return status;
+}
+
+static ta_status live_open(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
+                           struct ta_exchange **out) {
+    *out = NULL;
+    static const struct ta_exchange_start nothing;
+    ta_status status = check(config);
+    struct ta_live *l = NULL;
+    if (status == TA_OK) status = TA_NEW(&l, 1, "exchange");
+    if (status != TA_OK) return status;
+    l->kernel_ops = config->kernel_ops;
+    l->kernels = config->kernels;
+    l->transport_ops = config->transport_ops;
+    l->transport = config->transport;
+    l->log = config->log;
+    l->self = (struct ta_slot_ident){config->rank, config->n_ranks, config->epoch};
+    l->base = (struct ta_exchange){
+        .ops = &ta_exchange_live, .model = config->model, .rank = config->rank, .n_ranks = config->n_ranks,
+        .scale = config->spec->scale_mean ? 1.0F / (float)config->n_ranks : 1.0F,
+    };
+    status = ta_slot_layout_make(config->n_ranks, config->model->n_params, &l->layout);
+    if (status == TA_OK) status = open_window(l);
+    if (status == TA_OK) status = open_arenas(l);
+    if (status == TA_OK) status = open_parts(l, config);
+    if (status == TA_OK) status = register_sources(l);
+    if (status == TA_OK) status = start_from(l, start != NULL ? start : &nothing);
+    if (status == TA_OK) status = ta_live_apply(l);
+    if (status != TA_OK) {
+        live_close(&l->base);
+        return status;
+    }
+    *out = &l->base;
+    return TA_OK;
+}
+
+static void live_peer_joined(struct ta_exchange *x, unsigned peer, int64_t now_ns) {
+    if (peer >= x->n_ranks || peer == x->rank) return;
+    struct ta_live *l = ta_live_of(x);
+    ta_membership_joined(&l->members, peer);
+    ta_outbox_push(l, peer, now_ns);
+}
+
+static void live_peer_lost(struct ta_exchange *x, unsigned peer, int64_t now_ns) {
+    (void)now_ns;
+    if (peer >= x->n_ranks || peer == x->rank) return;
+    struct ta_live *l = ta_live_of(x);
+    ta_membership_lose(&l->members, peer, "is lost");
+    l->stale = true;
+}
+
+static ta_status live_stepped(struct ta_exchange *x, uint64_t records, int64_t now_ns) {
+    struct ta_live *l = ta_live_of(x);
+    if (records == 0) return TA_OK; /* delta is as it was */
+    if (ta_live_resting(l))
+        return ta_fail(TA_INVALID, "exchange: replica %u stepped between settle and resume of round %u", x->rank,
+                       l->said.finished ? TA_ROUND_FINAL : l->said.entered);
+    x->steps++;
+    x->records += records;
+    l->stale = true;
+    for (unsigned p = 0; p < x->n_ranks; p++) {
+        const struct ta_member *member = &l->members.member[p];
+        if (p == x->rank || ta_member_gone(member)) continue;
+        if (member->heard) {
+            uint64_t now = ta_slot_steps(l->window + ta_slot_control(&l->layout, x->rank, p) + TA_SLOT_HEADER);
+            ta_staleness_count(&l->staleness, p, now);
+        }
+        if (member->connected && !l->members.accused && !ta_outbox_push(l, p, now_ns)) l->outboxes.outbox[p].busy++;
+    }
+    return TA_OK;
+}
+
+/* The paths that broke. */
+static void find_broken(struct ta_live *l) {
+    for (unsigned p = 0; p < l->self.n_ranks; p++) {
+        const struct ta_member *member = &l->members.member[p];
+        if (p == l->self.rank || !member->connected || ta_member_gone(member)) continue;
+        if (l->transport_ops->peer_state(l->transport, p) != TA_PEER_DOWN) continue;
+        ta_membership_lose(&l->members, p, "is gone (its process ended or the path to it broke)");
+        l->stale = true;
+    }
+}
+
+ta_status ta_live_accused(const struct ta_live *l) {
+    if (!l->members.accused) return TA_OK;
+    return ta_fail(TA_PEER, "replica %u was given up by the others (first by peer %u) after a silence and must leave; if it "
+                   "was only slow, raise exchange.dead_after_s", l->self.rank, l->members.accuser);
+}
+
+static ta_status live_poll(struct ta_exchange *x, int64_t now_ns) {
+    struct ta_live *l = ta_live_of(x);
+    if (x->n_ranks > 1) {
+        ta_status progress = l->transport_ops->progress(l->transport, now_ns);
+        if (progress != TA_OK && progress != TA_PEER) return progress;
+        /* First what they said, then whether they are still there: a last word counts. */
+        l->stale |= ta_membership_hear(&l->members, now_ns);
+        if (progress == TA_PEER) find_broken(l);
+        if (l->members.accused) return ta_live_accused(l);
+        bool changed = false;
+        ta_status status = ta_estates_step(l, now_ns, &changed);
+        if (status != TA_OK) return status;
+        l->stale |= changed;
+    }
+    /* At rest the bodies were complete before their headers, whose last words may still come in: w holds them already. */
+    if (l->stale && l->at_rest) note_basis(l);
+    if (l->stale && !l->at_rest) {
+        ta_status status = ta_live_apply(l);
+        if (status != TA_OK) return status;
+    }
+    if (x->n_ranks > 1) ta_outboxes_flush(l, now_ns);
+    return TA_OK;
+}
+
+static ta_status live_checksum(struct ta_exchange *x, uint64_t *out) {
+    return ta_estate_checksum(ta_live_of(x), x->w, out);
+}
+
+static ta_status live_register_copy(struct ta_exchange *x, unsigned rank, float *host) {
+    const struct ta_live *l = ta_live_of_const(x);
+    if (rank >= x->n_ranks) return ta_fail(TA_INVALID, "exchange: register %u of %u", rank, x->n_ranks);
+    return l->kernel_ops->copy_out(l->kernels, host, ta_live_register(l, rank), l->layout.n_params * sizeof(float));
+}
+
+static void live_peer_stats(const struct ta_exchange *x, unsigned peer, struct ta_peer_stats *out) {
+    memset(out, 0, sizeof *out);
+    if (peer >= x->n_ranks || peer == x->rank) return;
+    const struct ta_live *l = ta_live_of_const(x);
+    const struct ta_member *member = &l->members.member[peer];
+    const struct ta_outbox *outbox = &l->outboxes.outbox[peer];
+    out->life = member->life;
+    out->puts = outbox->puts;
+    out->bytes = outbox->bytes;
+    out->busy = outbox->busy;
+    out->foreign = member->foreign;
+    out->steps_applied = l->staleness.basis[peer];
+    out->steps_acked = member->acked < x->steps ? member->acked : x->steps;
+    out->records = ta_member_gone(member) && l->estates.estate[peer].frozen ? l->estates.estate[peer].records
+                                                                            : member->known.records;
+    out->staleness = l->staleness.hist[peer];
+}
+
+static size_t live_bytes(const struct ta_exchange *x) { return ta_live_of_const(x)->held_bytes; }
+
+const struct ta_exchange_ops ta_exchange_live = {
+    .name = "live",
+    .open = live_open,
+    .close = live_close,
+    .peer_joined = live_peer_joined,
+    .peer_lost = live_peer_lost,
+    .stepped = live_stepped,
+    .poll = live_poll,
+    .settle = ta_live_settle,
+    .resume = ta_live_resume,
+    .request = ta_live_request,
+    .requested = ta_live_requested,
+    .leave = ta_live_leave,
+    .checksum = live_checksum,
+    .register_copy = live_register_copy,
+    .peer_stats = live_peer_stats,
+    .bytes = live_bytes,
+};

@@ -1,0 +1,109 @@
+/* slot: what lies where in a replica's window, and the words a header is made of.
+ *
+ * A window holds one slot for each peer, in rank order; only that peer writes there (a relay, below, is the exception).
+ *
+ *     control of peer 0 | control of peer 1 | ... | body of peer 0 | body of peer 1 | ...
+ *
+ *     control:  header 64 B | ack 64 B | relay 64 B | board n_ranks * 24 B          body: n_params floats
+ *
+ *   header  what the writer says of itself, as of the body that was put before it
+ *   ack     how many steps of the window's owner the writer has in its weights (the first 8 bytes)
+ *   relay   written by a survivor: the body of this slot is now its copy of what the slot's writer left (estate.h)
+ *   board   one claim a rank: who the writer holds for gone, and which copy of what that rank left it has
+ *   body    the writer's register
+ *
+ * Every part starts at a multiple of 64 bytes. Offsets follow from (n_ranks, n_params, owner, writer) alone, so every
+ * replica computes the same ones and none is ever sent.
+ *
+ * A transport promises whole 4-byte words, whole 8-byte words only for segments of 8 bytes, and the order of segments.
+ * So the header is put as one segment of five words, each half of which means something by itself, and three segments
+ * of one word, the steps last. A reader takes the steps first: all that the same put said before them is then there.
+ * Every word only ever rises (except the pulse), so a reader keeps the highest value it has seen.
+ */
+#ifndef TA_SLOT_H
+#define TA_SLOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "status.h"
+
+struct ta_slot_layout {
+    unsigned n_ranks;
+    size_t n_params;
+    size_t control_bytes, body_bytes; /* of one slot, rounded up to 64 */
+    size_t window_bytes;              /* of a replica's whole window; 0 for one replica */
+};
+
+/* Errors: CONFIG (more than an address space holds). */
+ta_status ta_slot_layout_make(unsigned n_ranks, size_t n_params, struct ta_slot_layout *out);
+
+/* Offsets in the window of `owner` of what `writer` (another rank) puts there. */
+size_t ta_slot_control(const struct ta_slot_layout *layout, unsigned owner, unsigned writer);
+size_t ta_slot_body(const struct ta_slot_layout *layout, unsigned owner, unsigned writer);
+
+/* Offsets inside a control. */
+enum { TA_SLOT_HEADER = 0, TA_SLOT_ACK = 64, TA_SLOT_RELAY = 128, TA_SLOT_BOARD = 192 };
+
+/* The eight words of a header. */
+enum ta_slot_word {
+    TA_WORD_ID,      /* magic and format : rank of the writer + 1 */
+    TA_WORD_RUN,     /* epoch : n_ranks */
+    TA_WORD_ROUND,   /* last round entered : last round done */
+    TA_WORD_PULSE,   /* counts headers : counts versions of the board */
+    TA_WORD_SENT,    /* clock of the writer, ns */
+    TA_WORD_REQUEST, /* round asked for : reason */
+    TA_WORD_RECORDS,
+    TA_WORD_STEPS,   /* steps in the body, and flags */
+    TA_SLOT_WORDS
+};
+
+enum { TA_SLOT_FIRST_BYTES = 5 * 8 }; /* ID .. SENT: one segment */
+
+/* What a header says, taken apart. */
+struct ta_slot_said {
+    uint64_t steps, records;
+    uint64_t request;          /* round << 32 | reason; 0: none */
+    uint64_t sent_ns;
+    uint32_t entered, done;    /* rounds; TA_ROUND_FINAL is told by the flags */
+    uint32_t pulse, board;
+    bool finished, done_final; /* waits in the final round; is done with it */
+    bool left;                 /* this was its last word */
+};
+
+/* Who writes in which run: what a header must show to be heard. */
+struct ta_slot_ident {
+    uint32_t rank, n_ranks, epoch;
+};
+
+enum ta_slot_heard { TA_SLOT_EMPTY, TA_SLOT_FOREIGN, TA_SLOT_OURS };
+
+#define TA_SLOT_MAX_STEPS ((UINT64_C(1) << 48) - 1)
+
+void ta_slot_encode(const struct ta_slot_ident *writer, const struct ta_slot_said *said, uint64_t words[TA_SLOT_WORDS]);
+
+/* Reads a header line that may be written meanwhile. `*said` is set only for OURS. FOREIGN: another magic, rank, epoch
+ * or number of replicas, or flags and steps that no replica writes. */
+enum ta_slot_heard ta_slot_decode(const struct ta_slot_ident *writer, const void *line, struct ta_slot_said *said);
+
+/* The steps word alone, of a header that was OURS before. */
+uint64_t ta_slot_steps(const void *line);
+
+/* `*known` takes from `*said` whatever is newer. */
+void ta_slot_learn(struct ta_slot_said *known, const struct ta_slot_said *said);
+
+/* One row of a board: what its writer says of one rank. */
+struct ta_slot_claim {
+    uint32_t gone;     /* 0: it is not; else TA_CLAIM_* */
+    uint32_t entered;  /* of the copy it holds: last round entered, */
+    uint64_t steps;    /* steps, */
+    uint64_t checksum; /* and what the copy sums to (estate.h); 0: no copy yet */
+};
+
+enum { TA_CLAIM_GONE = 1, TA_CLAIM_FINISHED = 2 };
+
+/* Reads one row that may be written meanwhile: the checksum first, so that a checksum that is there has its row. */
+struct ta_slot_claim ta_slot_claim_read(const void *board, unsigned rank);
+
+#endif

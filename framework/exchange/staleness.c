@@ -1,0 +1,33 @@
+/* staleness: a basis and a histogram for each rank. */
+#include "staleness.h"
+
+#include <string.h>
+
+#include "mem.h"
+
+ta_status ta_staleness_open(struct ta_staleness *s, unsigned n_ranks) {
+    memset(s, 0, sizeof *s);
+    s->n_ranks = n_ranks;
+    ta_status status = TA_NEW(&s->basis, n_ranks, "steps of peers in the weights");
+    if (status == TA_OK) status = TA_NEW(&s->hist, n_ranks, "staleness histograms");
+    if (status != TA_OK) ta_staleness_close(s);
+    return status;
+}
+
+void ta_staleness_close(struct ta_staleness *s) {
+    ta_mem_free(s->hist);
+    ta_mem_free(s->basis);
+    memset(s, 0, sizeof *s);
+}
+
+void ta_staleness_based_on(struct ta_staleness *s, unsigned rank, uint64_t steps) { s->basis[rank] = steps; }
+
+void ta_staleness_count(struct ta_staleness *s, unsigned rank, uint64_t steps) {
+    /* A peer that came back from a checkpoint may know less than our weights hold: that is fresh, not negative. */
+    ta_hist_add(&s->hist[rank], steps > s->basis[rank] ? steps - s->basis[rank] : 0);
+}
+
+void ta_staleness_total(const struct ta_staleness *s, struct ta_hist *out) {
+    ta_hist_clear(out);
+    for (unsigned r = 0; r < s->n_ranks; r++) ta_hist_merge(out, &s->hist[r]);
+}
