@@ -28,13 +28,29 @@ ta_status ta_mem_alloc(size_t count, size_t size, const char *what, void **out) 
     return TA_OK;
 }
 
+static size_t size_of(const void *block) {
+    size_t bytes;
+    memcpy(&bytes, (const char *)block - ALIGNMENT, sizeof bytes);
+    return bytes;
+}
+
+ta_status ta_mem_resize(void **block, size_t bytes, const char *what) {
+    void *fresh;
+    ta_status status = ta_mem_alloc(bytes, 1, what, &fresh);
+    if (status != TA_OK) return status;
+    if (*block != NULL) {
+        size_t held = size_of(*block);
+        memcpy(fresh, *block, held < bytes ? held : bytes);
+        ta_mem_free(*block);
+    }
+    *block = fresh;
+    return TA_OK;
+}
+
 void ta_mem_free(void *block) {
     if (block == NULL) return;
-    char *front = (char *)block - ALIGNMENT;
-    size_t bytes;
-    memcpy(&bytes, front, sizeof bytes);
-    atomic_fetch_sub_explicit(&held_bytes, bytes, memory_order_relaxed);
-    free(front);
+    atomic_fetch_sub_explicit(&held_bytes, size_of(block), memory_order_relaxed);
+    free((char *)block - ALIGNMENT);
 }
 
 ta_status ta_mem_strdup(const char *text, const char *what, char **out) {
