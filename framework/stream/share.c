@@ -7,6 +7,8 @@
 
 enum { WORD_BITS = 64 };
 
+static const uint64_t max_bits = UINT64_C(1) << 36; /* a bitmap of 8 GiB: beyond is no run, but a damaged number */
+
 void ta_frontier_free(struct ta_frontier *f) {
     ta_mem_free(f->bits);
     *f = (struct ta_frontier){0};
@@ -16,6 +18,9 @@ void ta_frontier_free(struct ta_frontier *f) {
 static ta_status reserve(struct ta_frontier *f, uint64_t bit) {
     uint64_t words = bit / WORD_BITS + 1;
     if (words <= f->words) return TA_OK;
+    if (bit >= max_bits)
+        return ta_fail(TA_NO_MEMORY, "set of trained batches: a batch %llu above the first one missing is too far off",
+                       (unsigned long long)bit);
     if (words < f->words + f->words / 2) words = f->words + f->words / 2;
     uint64_t *bits;
     ta_status status = TA_NEW(&bits, words, "set of trained batches");
