@@ -5,10 +5,15 @@
  *     --set optimizer.rte=0.1: unknown key 'rte' in 'optimizer'; did you mean 'rate'?
  *
  * The schema is written with libcyaml's macros by the folder that owns the options; run/ puts the pieces together.
- * Defaults: a field that the text does not name keeps what `defaults` says through the schema's `missing` values, so
- * every optional scalar field in a schema must state one.
+ * Defaults: a field that the text does not name, or names without a value (`rate:`, `rate: null`), is zero; pointers
+ * are NULL and lists empty. (libcyaml 1.3 has no default values in its schemas.) So zero means "not given" in every
+ * struct that is loaded, and whoever uses it puts its default there. A field without CYAML_FLAG_OPTIONAL must be given.
  *
- * Errors, all calls: CONFIG (text, file, line, nearest key), IO (the file cannot be read), NO_MEMORY.
+ * Stricter than libcyaml: whole numbers are decimal (010 is ten), 0x..., or like 1e6, and within the range of their
+ * type; numbers are finite; true, false, yes, no, on, off, 1, 0 are the only booleans; words of an enum must match
+ * exactly; keys come once. Text is UTF-8, at most 1 MiB, nested at most 64 deep, one document, without aliases.
+ *
+ * Thread-safe. Errors, all calls: CONFIG (text, file, line, nearest key), IO (the file cannot be read), NO_MEMORY.
  */
 #ifndef TA_CONFIG_H
 #define TA_CONFIG_H
@@ -18,9 +23,10 @@
 
 #include "status.h"
 
-/* Reads `path`, applies `overrides` ("a.b=c", "layers[2].filters=64"; the value is YAML; intermediate mappings are made
- * when missing) in order, checks every key against the schema, and loads. `*out` is freed by ta_config_free with the
- * same schema. `schema` is a mapping pointer (CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, ...)). */
+/* Reads `path`, applies `overrides` ("a.b=c", "layers[2].filters=64"; the value is YAML; what is missing on the way
+ * is made; the index one past a list's end appends) in order, checks every key against the schema, and loads. `*out`
+ * is freed by ta_config_free with the same schema. `schema` is a mapping pointer
+ * (CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, ...)). */
 ta_status ta_config_load(const char *path, const cyaml_schema_value_t *schema, const char *const *overrides,
                          size_t n_overrides, void **out);
 

@@ -14,7 +14,9 @@ struct walk {
 
 static ta_status check_value(struct walk *walk, int id, const cyaml_schema_value_t *schema, const char *path);
 
-static const yaml_node_t *node_of(struct walk *walk, int id) { return yaml_document_get_node(&walk->tree->document, id); }
+static const yaml_node_t *node_of(struct walk *walk, int id) {
+    return yaml_document_get_node(&walk->tree->document, id);
+}
 
 /* "run.yaml:7: 'stream.rate'" */
 static const char *what_of(struct walk *walk, int id, const char *path, char what[WHAT_BYTES]) {
@@ -74,8 +76,9 @@ static ta_status check_keys(struct walk *walk, int mapping, const cyaml_schema_f
     for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = node_of(walk, pair->key);
         if (key->type != YAML_SCALAR_NODE)
-            return ta_fail(TA_CONFIG, "%s: a key in '%s' is %s, not a word", ta_config_where(walk->tree, pair->key, where),
-                           path, kind_of(key));
+            return ta_fail(TA_CONFIG, "%s: a key %s%s%s is %s, not a word",
+                           ta_config_where(walk->tree, pair->key, where), path[0] == '\0' ? "at the top level" : "in '", path, path[0] == '\0' ? "" : "'",
+                           kind_of(key));
         const cyaml_schema_field_t *field = fields;
         while (field->key != NULL && !same_word(key, field->key)) field++;
         if (field->key == NULL) return unknown_key(walk, pair->key, fields, path);
@@ -83,8 +86,15 @@ static ta_status check_keys(struct walk *walk, int mapping, const cyaml_schema_f
     return TA_OK;
 }
 
-static bool may_be_null(const cyaml_schema_value_t *schema) {
-    return (schema->flags & CYAML_FLAG_POINTER_NULL) == CYAML_FLAG_POINTER_NULL;
+static bool has_flags(const cyaml_schema_value_t *schema, enum cyaml_flag flags) {
+    return (schema->flags & flags) == flags;
+}
+
+static bool may_be_null(const cyaml_schema_value_t *schema) { return has_flags(schema, CYAML_FLAG_POINTER_NULL); }
+
+static ta_status missing(struct walk *walk, int id, const char *path) {
+    char where[TA_CONFIG_WHERE_BYTES];
+    return ta_fail(TA_CONFIG, "%s: '%s' is missing", ta_config_where(walk->tree, id, where), path);
 }
 
 static ta_status check_mapping(struct walk *walk, int id, const cyaml_schema_value_t *schema, const char *path) {
@@ -104,13 +114,12 @@ static ta_status check_mapping(struct walk *walk, int id, const cyaml_schema_val
         bool optional = (fields->value.flags & CYAML_FLAG_OPTIONAL) != 0;
         if (status != TA_OK || fields->value.type == CYAML_IGNORE || (!given && optional)) continue;
         if (!given && !may_be_null(&fields->value) && fields->value.type != CYAML_MAPPING)
-            return ta_fail(TA_CONFIG, "%s: '%s' is missing", ta_config_where(walk->tree, value ? value : id, what), inner);
+            return missing(walk, value != 0 ? value : id, inner);
         if (!first) ta_config_add_word(walk->out, ", ");
         first = false;
         ta_config_add_quoted(walk->out, fields->key, strlen(fields->key));
         ta_config_add_word(walk->out, ": ");
-        if (value == 0)
-            return ta_fail(TA_CONFIG, "%s: '%s' is missing", ta_config_where(walk->tree, id, what), inner);
+        if (value == 0) return missing(walk, id, inner);
         status = check_value(walk, value, &fields->value, inner);
     }
     ta_config_add_word(walk->out, "}");
@@ -154,7 +163,7 @@ static ta_status check_value(struct walk *walk, int id, const cyaml_schema_value
     const yaml_node_t *node = node_of(walk, id);
     if (walk->out->status != TA_OK) return walk->out->status;
     if (ta_config_is_null(node) && may_be_null(schema)) {
-        ta_config_add_word(walk->out, (schema->flags & CYAML_FLAG_POINTER_NULL_STR) == CYAML_FLAG_POINTER_NULL_STR ? "null" : "\"\"");
+        ta_config_add_word(walk->out, has_flags(schema, CYAML_FLAG_POINTER_NULL_STR) ? "null" : "\"\"");
         return TA_OK;
     }
     switch (schema->type) {
@@ -168,7 +177,8 @@ static ta_status check_value(struct walk *walk, int id, const cyaml_schema_value
     what_of(walk, id, path, what);
     if (node->type != YAML_SCALAR_NODE)
         return ta_fail(TA_CONFIG, "%s: is %s, but must be a single value", what, kind_of(node));
-    return ta_config_check_scalar(what, (const char *)node->data.scalar.value, node->data.scalar.length, schema, walk->out);
+    return ta_config_check_scalar(what, (const char *)node->data.scalar.value, node->data.scalar.length, schema,
+                                  walk->out);
 }
 
 ta_status ta_config_check(struct ta_config_tree *tree, const cyaml_schema_value_t *schema, struct ta_config_text *out) {

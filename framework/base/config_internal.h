@@ -13,8 +13,8 @@ enum {
     TA_CONFIG_MAX_SETS = 1024,
 };
 
-/* A document with overrides worked in. Nodes keep where they came from: those of the text have a line, those of override
- * k have numbers from first_node[k] on. */
+/* A document with overrides worked in. Nodes keep where they came from: those of the text have a line, those of
+ * override k have numbers from first_node[k] on. */
 struct ta_config_tree {
     const char *name; /* of the file */
     const char *const *overrides;

@@ -38,7 +38,7 @@ static ta_status parser_failed(const char *name, const yaml_parser_t *parser) {
     if (parser->error == YAML_MEMORY_ERROR) return ta_fail(TA_NO_MEMORY, "%s: out of memory", name);
     const char *problem = parser->problem == NULL ? "cannot be read as YAML" : parser->problem;
     if (parser->error == YAML_READER_ERROR)
-        return ta_fail(TA_CONFIG, "%s: byte %zu: %s; the file must be UTF-8 text", name, parser->problem_offset, problem);
+        return ta_fail(TA_CONFIG, "%s: byte %zu: %s; it must be UTF-8 text", name, parser->problem_offset, problem);
     return ta_fail(TA_CONFIG, "%s: %s%s%s", at_line(name, parser->problem_mark.line + 1, where), problem,
                    parser->context == NULL ? "" : " ", parser->context == NULL ? "" : parser->context);
 }
@@ -186,7 +186,8 @@ static ta_status attach(yaml_document_t *document, const char *text, int parent,
         const yaml_node_t *node = yaml_document_get_node(document, parent);
         size_t n = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
         if (step->index > n)
-            return ta_fail(TA_CONFIG, "--set %.200s: there is no [%zu]: the list has %zu entries", text, step->index, n);
+            return ta_fail(TA_CONFIG, "--set %.200s: there is no [%zu]: the list has %zu entries", text, step->index,
+                           n);
         return yaml_document_append_sequence_item(document, parent, value) ? TA_OK : out_of_nodes();
     }
     int key = yaml_document_add_scalar(document, NULL, (const yaml_char_t *)step->key, (int)step->length,
@@ -232,10 +233,13 @@ static ta_status apply_override(struct ta_config_tree *tree, size_t k) {
     ta_status status = load_document(name, equals + 1, strlen(equals + 1), &value);
     if (status != TA_OK) return status;
     int id = 0;
-    if (yaml_document_get_root_node(&value) != NULL)
+    if (yaml_document_get_root_node(&value) != NULL) {
         status = copy_node(&tree->document, &value, 1, &id);
-    else if ((id = yaml_document_add_scalar(&tree->document, NULL, (const yaml_char_t *)"", 0, YAML_PLAIN_SCALAR_STYLE)) == 0)
-        status = out_of_nodes();
+    } else {
+        const yaml_char_t nothing[] = "";
+        id = yaml_document_add_scalar(&tree->document, NULL, nothing, 0, YAML_PLAIN_SCALAR_STYLE);
+        if (id == 0) status = out_of_nodes();
+    }
     if (status == TA_OK) status = put_value(&tree->document, text, id);
     yaml_document_delete(&value);
     return status;
@@ -254,7 +258,8 @@ static ta_status ensure_root(struct ta_config_tree *tree) {
 ta_status ta_config_tree_load(struct ta_config_tree *tree, const char *text, size_t text_bytes) {
     size_t n = tree->n_overrides;
     tree->n_overrides = 0; /* counted as they come in: what is not in yet owns no node */
-    if (n > TA_CONFIG_MAX_SETS) return ta_fail(TA_CONFIG, "--set was given %zu times, at most %d", n, TA_CONFIG_MAX_SETS);
+    if (n > TA_CONFIG_MAX_SETS)
+        return ta_fail(TA_CONFIG, "--set was given %zu times, at most %d are taken", n, TA_CONFIG_MAX_SETS);
     ta_status status = TA_NEW(&tree->first_node, n, "overrides");
     if (status == TA_OK) status = load_document(tree->name, text, text_bytes, &tree->document);
     if (status != TA_OK) return status;

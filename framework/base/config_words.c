@@ -50,7 +50,8 @@ static size_t distance(const char *a, size_t a_length, const char *b, size_t b_l
         now[0] = i;
         for (size_t j = 1; j <= b_length; j++) {
             now[j] = least(least(last[j], now[j - 1]) + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = least(now[j], before[j - 2] + 1);
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped) now[j] = least(now[j], before[j - 2] + 1);
         }
         size_t *spare = before;
         before = last;

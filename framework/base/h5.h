@@ -34,8 +34,8 @@ enum ta_h5_mode {
 };
 
 ta_status ta_h5_open(const char *path, enum ta_h5_mode mode, struct ta_h5 **out);
-/* Flushes, closes; NULL is fine. Returns what went wrong while flushing: a checkpoint must look at it. The handle is gone
- * in any case. All datasets of the file must be closed before. */
+/* Flushes, closes; NULL is fine. Returns what went wrong while flushing: a checkpoint must look at it. The handle is
+ * gone in any case. All datasets of the file must be closed before. */
 ta_status ta_h5_close(struct ta_h5 *file);
 /* Makes what was written visible on disk (H5Fflush + fsync). */
 ta_status ta_h5_sync(struct ta_h5 *file);
@@ -48,7 +48,8 @@ bool ta_h5_attr_exists(struct ta_h5 *file, const char *object, const char *name)
 ta_status ta_h5_attr_set_text(struct ta_h5 *file, const char *object, const char *name, const char *text);
 ta_status ta_h5_attr_set_i64(struct ta_h5 *file, const char *object, const char *name, int64_t value);
 ta_status ta_h5_attr_set_f64(struct ta_h5 *file, const char *object, const char *name, double value);
-/* Fixed-length, NUL-padded strings, the form Keras 2 writes; split by Keras' rule into name0, name1, ... over 64,512 bytes. */
+/* Fixed-length, NUL-padded strings, the form Keras 2 writes; over 64,512 bytes they are split by Keras' rule into
+ * name0, name1, ... */
 ta_status ta_h5_attr_set_texts(struct ta_h5 *file, const char *object, const char *name, const char *const *texts,
                                size_t count);
 ta_status ta_h5_attr_get_text(struct ta_h5 *file, const char *object, const char *name, char *text, size_t text_bytes);
@@ -72,15 +73,16 @@ struct ta_h5_create {
     bool checksum;       /* fletcher32 a chunk: damage is found when the chunk is read */
 };
 
-ta_status ta_h5_set_create(struct ta_h5 *file, const char *name, const struct ta_h5_create *how, struct ta_h5_set **out);
+ta_status ta_h5_set_create(struct ta_h5 *file, const char *name, const struct ta_h5_create *how,
+                           struct ta_h5_set **out);
 ta_status ta_h5_set_open(struct ta_h5 *file, const char *name, struct ta_h5_set **out);
 void ta_h5_set_close(struct ta_h5_set *set); /* NULL is fine */
 const struct ta_h5_shape *ta_h5_set_shape(const struct ta_h5_set *set);
 uint64_t ta_h5_set_chunk_rows(const struct ta_h5_set *set); /* 0: contiguous */
 
 /* Rows [first, first + rows) along dims[0], converted to or from `type` in memory; the buffer holds rows * (product of
- * the other dims) elements. Reading past the end is FORMAT. Writing past the end extends a chunked set. A scalar has one
- * row. */
+ * the other dims) elements. Reading past the end is FORMAT. Writing past the end extends a chunked set. A scalar has
+ * one row. */
 ta_status ta_h5_set_read(struct ta_h5_set *set, enum ta_h5_type type, uint64_t first, uint64_t rows, void *out);
 ta_status ta_h5_set_write(struct ta_h5_set *set, enum ta_h5_type type, uint64_t first, uint64_t rows, const void *in);
 
@@ -90,6 +92,7 @@ ta_status ta_h5_read_all(struct ta_h5 *file, const char *name, const struct ta_h
 
 /* Calls `visit` with the full name of each object ("/a/b"), groups and datasets, in name order; a visit that does not
  * return TA_OK ends the walk with its status. */
-ta_status ta_h5_walk(struct ta_h5 *file, ta_status (*visit)(void *context, const char *name, bool is_group), void *context);
+ta_status ta_h5_walk(struct ta_h5 *file, ta_status (*visit)(void *context, const char *name, bool is_group),
+                     void *context);
 
 #endif

@@ -6,7 +6,7 @@
 #include "mem.h"
 
 enum {
-    KERAS_LIMIT_BYTES = 64512, /* HDF5_OBJECT_HEADER_LIMIT of Keras 2: an attribute lies in an object header of 64 KiB */
+    KERAS_LIMIT_BYTES = 64512, /* HDF5_OBJECT_HEADER_LIMIT of Keras 2: attributes lie in object headers of 64 KiB */
     NAME_BYTES = 256,
 };
 
@@ -63,8 +63,8 @@ ta_status ta_h5_attr_set_f64(struct ta_h5 *file, const char *object, const char 
 static hid_t string_type(size_t bytes) {
     hid_t type = H5Tcopy(H5T_C_S1);
     if (type < 0) return type;
-    if (H5Tset_size(type, bytes) < 0 || H5Tset_strpad(type, bytes == H5T_VARIABLE ? H5T_STR_NULLTERM : H5T_STR_NULLPAD) < 0 ||
-        H5Tset_cset(type, H5T_CSET_UTF8) < 0) {
+    H5T_str_t pad = bytes == H5T_VARIABLE ? H5T_STR_NULLTERM : H5T_STR_NULLPAD;
+    if (H5Tset_size(type, bytes) < 0 || H5Tset_strpad(type, pad) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0) {
         H5Tclose(type);
         return H5I_INVALID_HID;
     }

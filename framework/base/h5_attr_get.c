@@ -52,7 +52,8 @@ static ta_status attr_open(struct ta_h5 *file, const char *object, const char *n
     return TA_OK;
 }
 
-static ta_status get_number(struct ta_h5 *file, const char *object, const char *name, enum ta_h5_type type, void *value) {
+static ta_status get_number(struct ta_h5 *file, const char *object, const char *name, enum ta_h5_type type,
+                            void *value) {
     struct attr a;
     ta_h5_lock();
     ta_status status = attr_open(file, object, name, &a);

@@ -28,8 +28,8 @@ struct ta_h5_set {
 void ta_h5_lock(void);
 void ta_h5_unlock(void);
 
-/* Makes "PATH: OBJECT: text: HDF5's innermost message" and returns `status`. `object` may be NULL. Under the lock, right
- * after the failing call: the next successful HDF5 call may clear its error stack. */
+/* Makes "PATH: OBJECT: text: HDF5's innermost message" and returns `status`. `object` may be NULL. Under the lock,
+ * right after the failing call: the next successful HDF5 call may clear its error stack. */
 ta_status ta_h5_fail(ta_status status, const struct ta_h5 *file, const char *object, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

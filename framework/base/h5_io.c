@@ -59,15 +59,16 @@ static ta_status blame_chunk(struct ta_h5_set *set, enum ta_h5_type type, uint64
         }
         at = stop;
     }
-    return ta_h5_fail(TA_IO, set->file, set->name, "rows %llu to %llu cannot be read", (ull)first, (ull)(first + rows - 1));
+    return ta_h5_fail(TA_IO, set->file, set->name, "rows %llu to %llu cannot be read", (ull)first,
+                      (ull)(first + rows - 1));
 }
 
 static ta_status check_convertible(struct ta_h5_set *set, enum ta_h5_type type) {
     if (ta_h5_type_bytes(type) == 0) return ta_fail(TA_INVALID, "%s: asked for no type that memory has", set->name);
     if (set->shape.type != TA_H5_OTHER) return TA_OK;
     return ta_h5_refuse(TA_FORMAT, set->file, set->name,
-                        "has elements of a type that cannot be read as %s; store it as one of uint8, int8, int32, uint32, "
-                        "int64, uint64, float32, float64",
+                        "has elements of a type that cannot be read as %s; store it as one of uint8, int8, int32, "
+                        "uint32, int64, uint64, float32, float64",
                         ta_h5_type_name(type));
 }
 
@@ -76,8 +77,8 @@ ta_status ta_h5_set_read(struct ta_h5_set *set, enum ta_h5_type type, uint64_t f
     if (status != TA_OK) return status;
     uint64_t have = rows_of(set);
     if (first > have || rows > have - first)
-        return ta_h5_refuse(TA_FORMAT, set->file, set->name, "rows %llu to %llu were asked for, it has %llu", (ull)first,
-                            (ull)(first + rows) - 1, (ull)have);
+        return ta_h5_refuse(TA_FORMAT, set->file, set->name, "rows %llu to %llu were asked for, it has %llu",
+                            (ull)first, (ull)(first + rows) - 1, (ull)have);
     if (rows == 0 || set->row_elements == 0) return TA_OK;
     ta_h5_lock();
     if (!transfer(set, type, first, rows, out, NULL)) status = blame_chunk(set, type, first, rows, out);
@@ -108,7 +109,8 @@ ta_status ta_h5_set_write(struct ta_h5_set *set, enum ta_h5_type type, uint64_t 
     ta_h5_lock();
     if (end > have) status = extend(set, end);
     if (status == TA_OK && set->row_elements > 0 && !transfer(set, type, first, rows, NULL, in))
-        status = ta_h5_fail(TA_IO, set->file, set->name, "rows %llu to %llu cannot be written", (ull)first, (ull)end - 1);
+        status = ta_h5_fail(TA_IO, set->file, set->name, "rows %llu to %llu cannot be written", (ull)first,
+                            (ull)end - 1);
     ta_h5_unlock();
     return status;
 }

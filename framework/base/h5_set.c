@@ -69,7 +69,8 @@ static ta_status check_layout(struct ta_h5_set *set, hid_t how) {
             return ta_h5_fail(TA_FORMAT, file, set->name, "its chunks have another rank than its data");
         for (unsigned i = 0; i < set->shape.rank; i++)
             if (__builtin_mul_overflow(bytes, chunk[i], &bytes) || bytes > MAX_CHUNK_BYTES)
-                return ta_h5_refuse(TA_FORMAT, file, set->name, "has chunks of over %d MiB; make them smaller with h5repack",
+                return ta_h5_refuse(TA_FORMAT, file, set->name,
+                                    "has chunks of over %d MiB; make them smaller with h5repack",
                                     MAX_CHUNK_BYTES >> 20);
         set->chunk_rows = chunk[0];
         set->chunk_bytes = bytes;
@@ -84,7 +85,8 @@ static ta_status check_layout(struct ta_h5_set *set, hid_t how) {
         if (filter < 0) return ta_h5_fail(TA_FORMAT, file, set->name, "has a damaged list of filters");
         if (H5Zfilter_avail(filter) <= 0)
             return ta_h5_refuse(TA_FORMAT, file, set->name,
-                                "is stored through filter %d (%s), which stock HDF5 lacks; rewrite it: h5repack -f GZIP=4",
+                                "is stored through filter %d (%s), which stock HDF5 lacks; rewrite it: "
+                                "h5repack -f GZIP=4",
                                 (int)filter, name[0] ? name : "no name");
     }
     return TA_OK;
@@ -134,7 +136,7 @@ static ta_status check_size(struct ta_h5_set *set) {
     return TA_OK;
 }
 
-/* Opens with a cache that holds a few whole chunks: HDF5's own of 1 MiB would undo a larger chunk again for every row. */
+/* Opens with a cache that holds a few whole chunks: HDF5's own of 1 MiB would undo a larger one again for every row. */
 static ta_status cache_chunks(struct ta_h5_set *set) {
     uint64_t bytes = set->chunk_bytes * CACHE_CHUNKS;
     if (bytes <= 1 << 20) return TA_OK;

@@ -1,8 +1,8 @@
 /* hist: a histogram of non-negative integers with bounded relative error, exact to merge.
  *
- * The buckets are those of HdrHistogram (Tene): log-linear, 1/128 relative error, values from 0 to 2^63 - 1; larger ones
- * share the last bucket. Values below 256 are exact. Fixed size, no allocation, a plain struct that may be copied or
- * written to a file. One thread writes.
+ * The buckets are those of HdrHistogram (Tene): log-linear, 1/128 relative error, values from 0 to 2^63 - 1; larger
+ * ones share the last bucket. Values below 256 are exact. Fixed size, no allocation, a plain struct that may be copied
+ * or written to a file. One thread writes.
  */
 #ifndef TA_HIST_H
 #define TA_HIST_H

@@ -13,8 +13,8 @@
 ta_status ta_jsonl_open(const char *path, int *fd);
 
 /* Appends `object` as one compact line, keys in the order they were set; `name` stands for the file in messages. The
- * caller keeps its reference. Errors: IO (disk full: how many bytes were written), NO_MEMORY (also when `object` is NULL:
- * jansson gives that when it runs out). */
+ * caller keeps its reference. Errors: IO (disk full: how many bytes were written), NO_MEMORY (also when `object` is
+ * NULL: jansson gives that when it runs out). */
 ta_status ta_jsonl_append(int fd, const char *name, const json_t *object);
 
 /* A number, or null where JSON has none: NaN and the infinities. A new reference, NULL when out of memory. */

@@ -16,7 +16,8 @@ ta_status ta_mem_alloc(size_t count, size_t size, const char *what, void **out) 
     *out = NULL;
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX - 2 * ALIGNMENT)
-        return ta_fail(TA_NO_MEMORY, "%s: %zu elements of %zu bytes are more than a process can hold", what, count, size);
+        return ta_fail(TA_NO_MEMORY, "%s: %zu elements of %zu bytes are more than a process can hold", what, count,
+                       size);
     /* One line in front keeps the size, so that freeing can be counted. */
     size_t whole = ALIGNMENT + (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     char *block = tripped() ? NULL : aligned_alloc(ALIGNMENT, whole);

@@ -15,8 +15,8 @@
  * pointer that may be freed. Errors: NO_MEMORY, with `what` and the bytes asked for in the message. */
 ta_status ta_mem_alloc(size_t count, size_t size, const char *what, void **out);
 
-/* Makes *block (NULL, or from ta_mem_alloc) hold `bytes`: what was there stays, as far as it fits; what is new is zeroed.
- * On failure *block is as before. Errors: NO_MEMORY. */
+/* Makes *block (NULL, or from ta_mem_alloc) hold `bytes`: what was there stays, as far as it fits; what is new is
+ * zeroed. On failure *block is as before. Errors: NO_MEMORY. */
 ta_status ta_mem_resize(void **block, size_t bytes, const char *what);
 
 /* Frees what ta_mem_alloc gave; NULL is fine. */

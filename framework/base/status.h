@@ -2,8 +2,8 @@
  *
  * A function that can fail returns a `ta_status`. The message a user reads is made once, where the cause is known, by
  * `ta_fail`; every caller above only returns the status. The message names the thing (file, line, peer, key), both
- * numbers where two disagree, and the cure. It is kept per thread, like errno: read it in the thread that failed, before
- * the next failing call of that thread. Nothing here allocates.
+ * numbers where two disagree, and the cure. It is kept per thread, like errno: read it in the thread that failed,
+ * before the next failing call of that thread. Nothing here allocates.
  */
 #ifndef TA_STATUS_H
 #define TA_STATUS_H
@@ -40,7 +40,7 @@ const char *ta_status_meaning(ta_status status);
 int ta_status_exit_code(ta_status status);
 
 /* Records the message for this thread (at most 1,023 bytes, cut beyond) and returns `status`.
- * `return ta_fail(TA_CONFIG, "%s:%d: ...", file, line);` BUSY, AGAIN and END need no message: return them as they are. */
+ * `return ta_fail(TA_CONFIG, "%s:%d: ...", file, line);` BUSY, AGAIN and END need no message: return them as is. */
 ta_status ta_fail(ta_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same with ": " and strerror(errno) behind it. */

@@ -1,9 +1,9 @@
 /* score: prequential (test-then-train) accuracy and loss of a stream of predictions.
  *
  * Gama, Sebastiao, Rodrigues, "On evaluating stream learning algorithms", Machine Learning 90:317 (2013). Three views:
- * over everything, over a sliding window of the last `window` records, and fading: S = loss + alpha * S, B = 1 + alpha * B,
- * S / B. For classes a hit is arg max (first of equals) == label, with a single output (p > 0.5) == label;
- * a NaN never hits. For values only the loss counts and the accuracies are 0.
+ * over everything, over a sliding window of the last `window` records, and fading: S = loss + alpha * S,
+ * B = 1 + alpha * B, S / B. For classes a hit is arg max (first of equals) == label, with a single output
+ * (p > 0.5) == label; a NaN never hits. For values only the loss counts and the accuracies are 0.
  * A plain value, no allocation after init; one thread.
  */
 #ifndef TA_SCORE_H
@@ -24,7 +24,7 @@ struct ta_score {
     uint8_t *ring_hit;
 };
 
-/* 1000 and .999 are usual. Errors: CONFIG (window 0; alpha not in (0, 1]), NO_MEMORY; freeing is then fine, not needed. */
+/* 1000 and .999 are usual. Errors: CONFIG (window 0; alpha not in (0, 1]), NO_MEMORY; freeing after is fine. */
 ta_status ta_score_init(struct ta_score *score, uint32_t window, double fade_alpha);
 void ta_score_free(struct ta_score *score);
 /* One record: what was predicted [outputs], its class (or -1 with values), its loss. */

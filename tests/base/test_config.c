@@ -1,4 +1,4 @@
-/* config: what is right is read exactly and printed so that it reads the same; what is wrong is named with its place. */
+/* config: what is right is read exactly and printed so that it reads the same; what is wrong is named and placed. */
 #include "config_schema.h"
 
 #include <limits.h>
@@ -130,7 +130,7 @@ static void wrong_keys_are_named(void **state) {
     refused("pieces:\n- {shade: dark}\n- {shade: dark, x: 1}",
             "run.yaml:4: unknown key 'x' in 'pieces[1]'; known are: shade, name, width, at");
     refused("label: a\nlabel: b", "run.yaml:3: 'label': is given twice; first in line 2");
-    refused("? [a, b]\n: c", "run.yaml:2: a key in '' is a list, not a word");
+    refused("? [a, b]\n: c", "run.yaml:2: a key at the top level is a list, not a word");
     refused("pieces: [{width: 3}]", "run.yaml:2: 'pieces[0].shade' is missing");
     refused("pieces: [~]", "run.yaml:2: 'pieces[0].shade' is missing");
     struct whole *out;
@@ -142,7 +142,8 @@ static void wrong_keys_are_named(void **state) {
 static void wrong_values_are_named(void **state) {
     (void)state;
     refused("part: {rate: fast}", "run.yaml:2: 'part.rate': 'fast' is not a number");
-    refused("part: {rate: 1e39}", "run.yaml:2: 'part.rate': 1e39 is out of range: finite numbers up to 3.4e+38 are allowed");
+    refused("part: {rate: 1e39}",
+            "run.yaml:2: 'part.rate': 1e39 is out of range: finite numbers up to 3.4e+38 are allowed");
     refused("part: {exact: .inf}", "run.yaml:2: 'part.exact': '.inf' is not a number");
     refused("part: {exact: nan}",
             "run.yaml:2: 'part.exact': nan is out of range: finite numbers up to 1.8e+308 are allowed");

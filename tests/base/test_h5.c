@@ -251,7 +251,8 @@ static void the_same_content_gives_the_same_bytes(void **state) {
     for (int i = 0; i < 2; i++) {
         struct ta_h5 *file = open_file("same.h5", TA_H5_CREATE);
         assert_ok(ta_h5_attr_set_text(file, "/", "origin", "here"));
-        assert_ok(ta_h5_write_all(file, "/a/b", &(struct ta_h5_shape){.type = TA_H5_U8, .rank = 1, .dims = {3}}, "xyz"));
+        struct ta_h5_shape three = {.type = TA_H5_U8, .rank = 1, .dims = {3}};
+        assert_ok(ta_h5_write_all(file, "/a/b", &three, "xyz"));
         assert_ok(ta_h5_close(file));
         FILE *f = fopen(path_of("same.h5"), "r");
         length[i] = fread(bytes[i], 1, sizeof bytes[i], f);
