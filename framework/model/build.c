@@ -11,8 +11,8 @@
 struct build {
     struct ta_model *model;
     const struct ta_model_spec *spec;
-    uint32_t entry;   /* of the specification, now being built */
-    bool *attribute;  /* a layer: it is the activation that the layer before it has as an attribute */
+    uint32_t entry;  /* of the specification, now being built */
+    bool *attribute; /* a layer: it is the activation that the layer before it has as an attribute */
 };
 
 enum { LONGEST_NAME = TA_LAYER_NAME_BYTES - 1 - 8 /* "_softmax" */ };
@@ -25,8 +25,21 @@ static const struct ta_layer_spec *now(const struct build *b) { return &b->spec-
 
 /* --- which keys belong to which layer --- */
 
-enum { UNITS = 1, FILTERS = 2, KERNEL = 4, STRIDE = 8, POOL = 16, PADDING = 32, ACTIVATION = 64, INIT = 128, BIAS = 256,
-       RATE = 512, MOMENTUM = 1024, EPSILON = 2048, WITH = 4096 };
+enum {
+    UNITS = 1,
+    FILTERS = 2,
+    KERNEL = 4,
+    STRIDE = 8,
+    POOL = 16,
+    PADDING = 32,
+    ACTIVATION = 64,
+    INIT = 128,
+    BIAS = 256,
+    RATE = 512,
+    MOMENTUM = 1024,
+    EPSILON = 2048,
+    WITH = 4096
+};
 
 static const unsigned keys_of[TA_LAYER_KINDS] = {
     [TA_LAYER_DENSE] = UNITS | ACTIVATION | INIT | BIAS,
@@ -38,8 +51,8 @@ static const unsigned keys_of[TA_LAYER_KINDS] = {
     [TA_LAYER_ADD] = WITH | ACTIVATION,
 };
 
-static const char *const key_names[] = {"units",   "filters", "kernel", "stride",   "pool",    "padding", "activation",
-                                        "init",    "no_bias", "rate",   "momentum", "epsilon", "with"};
+static const char *const key_names[] = {"units", "filters", "kernel", "stride",   "pool",    "padding", "activation",
+                                        "init",  "no_bias", "rate",   "momentum", "epsilon", "with"};
 
 static unsigned keys_given(const struct ta_layer_spec *s) {
     return (s->units ? UNITS : 0u) | (s->filters ? FILTERS : 0u) | (s->kernel ? KERNEL : 0u) |
@@ -139,8 +152,7 @@ static ta_status window_shape(const struct build *b, struct ta_layer *l, uint32_
     if (!fits && (s->padding == TA_PADDING_VALID || s->type != TA_LAYER_CONV2D))
         return ta_fail(TA_CONFIG, AT "%s %u is larger than its input of %u x %u; use a smaller one%s", AT_ARGS(b), key,
                        window, l->in.h, l->in.w, s->type == TA_LAYER_CONV2D ? " or padding: same" : "");
-    if (window > 1024 && !fits)
-        return ta_fail(TA_CONFIG, AT "%s %u; at most 1024 is allowed", AT_ARGS(b), key, window);
+    if (window > 1024 && !fits) return ta_fail(TA_CONFIG, AT "%s %u; at most 1024 is allowed", AT_ARGS(b), key, window);
     struct slide h = slide(l->in.h, window, stride, s->padding), w = slide(l->in.w, window, stride, s->padding);
     l->kernel_h = l->kernel_w = window;
     l->stride_h = l->stride_w = stride;

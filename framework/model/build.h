@@ -5,8 +5,8 @@
 #include "model.h"
 
 enum {
-    TA_MAX_LAYERS = 4096,          /* in a specification; with activations the model may have up to twice as many */
-    TA_PARAM_ALIGN = 16,           /* floats: a tensor starts on a cache line */
+    TA_MAX_LAYERS = 4096, /* in a specification; with activations the model may have up to twice as many */
+    TA_PARAM_ALIGN = 16,  /* floats: a tensor starts on a cache line */
 };
 #define TA_MAX_COUNT (UINT64_C(1) << 31) /* parameters of a model, activations of a record */
 

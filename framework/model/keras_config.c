@@ -195,8 +195,7 @@ static json_t *whole(struct writer *w) {
     if (!w->chain) {
         put(w, config, "trainable", json_true());
         put(w, config, "input_layers", json_pack("[[s,i,i]]", input_name, 0, 0));
-        put(w, config, "output_layers",
-                            json_pack("[[s,i,i]]", model->layers[model->n_layers - 1].name, 0, 0));
+        put(w, config, "output_layers", json_pack("[[s,i,i]]", model->layers[model->n_layers - 1].name, 0, 0));
     }
     put(w, root, "class_name", json_string(w->chain ? "Sequential" : "Functional"));
     put(w, root, "config", config);

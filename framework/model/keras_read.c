@@ -44,7 +44,8 @@ static ta_status open_root(struct reader *r) {
     r->root = "";
     if (ta_h5_attr_exists(r->file, "/", "layer_names") || ta_h5_attr_exists(r->file, "/", "layer_names0")) return TA_OK;
     if (ta_h5_exists(r->file, "/layers") || ta_h5_exists(r->file, "/_layer_checkpoint_dependencies"))
-        return ta_fail(TA_FORMAT, "%s: a .weights.h5 file of Keras 3; save with model.save('model.h5') instead", r->path);
+        return ta_fail(TA_FORMAT, "%s: a .weights.h5 file of Keras 3; save with model.save('model.h5') instead",
+                       r->path);
     return ta_fail(TA_FORMAT, "%s: not a Keras file: neither / nor /model_weights has an attribute 'layer_names'",
                    r->path);
 }
@@ -123,9 +124,9 @@ static ta_status read_tensor(const struct reader *r, const char *object, const s
         char found[160], wanted[160];
         say_dims(found, sizeof found, shape->rank, shape->dims);
         say_dims(wanted, sizeof wanted, t->rank, t->dims);
-        status = ta_fail(TA_FORMAT,
-                         "%s: %s has shape %s, the model needs %s; use the configuration it was trained with", r->path,
-                         object, found, wanted);
+        status =
+            ta_fail(TA_FORMAT, "%s: %s has shape %s, the model needs %s; use the configuration it was trained with",
+                    r->path, object, found, wanted);
     }
     ta_h5_set_close(set);
     for (size_t i = 0; i < t->param.count && status == TA_OK; i++)

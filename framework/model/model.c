@@ -83,13 +83,25 @@ enum { FINGERPRINT_WORDS = 19 };
 
 /* Everything that decides what a number in the arena means, as little-endian words; names do not. */
 static void fingerprint_words(const struct ta_layer *l, uint64_t words[FINGERPRINT_WORDS]) {
-    const uint64_t all[FINGERPRINT_WORDS] = {
-        (uint64_t)l->kind, (uint64_t)(int64_t)l->input[0], (uint64_t)(int64_t)l->input[1],
-        l->in.h, l->in.w, l->in.c, l->out.h, l->out.w, l->out.c,
-        (uint64_t)l->kernel_h << 32 | l->kernel_w, (uint64_t)l->stride_h << 32 | l->stride_w,
-        (uint64_t)l->pad_top << 32 | l->pad_bottom, (uint64_t)l->pad_left << 32 | l->pad_right,
-        float_bits(l->rate), float_bits(l->epsilon), float_bits(l->momentum),
-        l->kernel.count, l->bias.count, l->gamma.count};
+    const uint64_t all[FINGERPRINT_WORDS] = {(uint64_t)l->kind,
+                                             (uint64_t)(int64_t)l->input[0],
+                                             (uint64_t)(int64_t)l->input[1],
+                                             l->in.h,
+                                             l->in.w,
+                                             l->in.c,
+                                             l->out.h,
+                                             l->out.w,
+                                             l->out.c,
+                                             (uint64_t)l->kernel_h << 32 | l->kernel_w,
+                                             (uint64_t)l->stride_h << 32 | l->stride_w,
+                                             (uint64_t)l->pad_top << 32 | l->pad_bottom,
+                                             (uint64_t)l->pad_left << 32 | l->pad_right,
+                                             float_bits(l->rate),
+                                             float_bits(l->epsilon),
+                                             float_bits(l->momentum),
+                                             l->kernel.count,
+                                             l->bias.count,
+                                             l->gamma.count};
     memcpy(words, all, sizeof all);
 }
 

@@ -25,12 +25,12 @@ struct ta_model {
     enum ta_init *inits;     /* one a layer */
     uint32_t n_layers;
     enum ta_loss loss;
-    size_t n_params;         /* floats in the arena, gaps included */
-    size_t n_weights;        /* parameters proper, trainable and not, as Keras counts them */
+    size_t n_params;  /* floats in the arena, gaps included */
+    size_t n_weights; /* parameters proper, trainable and not, as Keras counts them */
     struct ta_segment segments[TA_MAX_SEGMENTS];
     unsigned n_segments;
-    uint32_t outputs;        /* numbers predicted for a record */
-    uint64_t fingerprint;    /* XXH3 over kinds, shapes and attributes: equal models can exchange */
+    uint32_t outputs;     /* numbers predicted for a record */
+    uint64_t fingerprint; /* XXH3 over kinds, shapes and attributes: equal models can exchange */
 };
 
 /* Infers shapes, checks everything, lays out the arena. `stream_input` is used where the spec gives none; when both are

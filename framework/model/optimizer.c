@@ -53,8 +53,10 @@ static ta_status check_numbers(const struct ta_optimizer_spec *s) {
 static ta_status check_schedule(const struct ta_optimizer_spec *s) {
     if (s->schedule == TA_SCHEDULE_CONSTANT) {
         if (s->schedule_steps == 0 && s->schedule_factor == 0) return TA_OK;
-        return ta_fail(TA_CONFIG, "optimizer.%s is given, but schedule is constant; say schedule: step, exponential, "
-                                  "cosine or inverse", s->schedule_steps != 0 ? "schedule_steps" : "schedule_factor");
+        return ta_fail(TA_CONFIG,
+                       "optimizer.%s is given, but schedule is constant; say schedule: step, exponential, "
+                       "cosine or inverse",
+                       s->schedule_steps != 0 ? "schedule_steps" : "schedule_factor");
     }
     if (s->schedule_steps == 0)
         return ta_fail(TA_CONFIG, "optimizer.schedule_steps is missing; the schedule needs it, at least 1");

@@ -21,8 +21,8 @@ static const cyaml_strval_t layer_kinds[] = {
 static const cyaml_strval_t paddings[] = {{"valid", TA_PADDING_VALID}, {"same", TA_PADDING_SAME}};
 
 static const cyaml_strval_t activations[] = {
-    {"none", TA_ACTIVATION_NONE},       {"linear", TA_ACTIVATION_NONE},     {"relu", TA_ACTIVATION_RELU},
-    {"tanh", TA_ACTIVATION_TANH},       {"sigmoid", TA_ACTIVATION_SIGMOID}, {"softmax", TA_ACTIVATION_SOFTMAX},
+    {"none", TA_ACTIVATION_NONE}, {"linear", TA_ACTIVATION_NONE},     {"relu", TA_ACTIVATION_RELU},
+    {"tanh", TA_ACTIVATION_TANH}, {"sigmoid", TA_ACTIVATION_SIGMOID}, {"softmax", TA_ACTIVATION_SOFTMAX},
 };
 
 static const cyaml_strval_t inits[] = {
@@ -47,8 +47,7 @@ static const cyaml_strval_t losses[] = {
     CYAML_FIELD_STRING_PTR(#member, CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER, type, member, 0, CYAML_UNLIMITED)
 
 static const cyaml_schema_field_t layer_fields[] = {
-    CYAML_FIELD_ENUM("type", CYAML_FLAG_STRICT, struct ta_layer_spec, type, layer_kinds,
-                     CYAML_ARRAY_LEN(layer_kinds)),
+    CYAML_FIELD_ENUM("type", CYAML_FLAG_STRICT, struct ta_layer_spec, type, layer_kinds, CYAML_ARRAY_LEN(layer_kinds)),
     TEXT(struct ta_layer_spec, name),
     TEXT(struct ta_layer_spec, from),
     TEXT(struct ta_layer_spec, with),
@@ -84,9 +83,8 @@ static const cyaml_strval_t optimizers[] = {
     {"sgd", TA_SGD}, {"momentum", TA_MOMENTUM}, {"adam", TA_ADAM}, {"adagrad", TA_ADAGRAD}};
 
 static const cyaml_strval_t schedules[] = {
-    {"constant", TA_SCHEDULE_CONSTANT},       {"step", TA_SCHEDULE_STEP},
-    {"exponential", TA_SCHEDULE_EXPONENTIAL}, {"cosine", TA_SCHEDULE_COSINE},
-    {"inverse", TA_SCHEDULE_INVERSE},
+    {"constant", TA_SCHEDULE_CONSTANT}, {"step", TA_SCHEDULE_STEP},       {"exponential", TA_SCHEDULE_EXPONENTIAL},
+    {"cosine", TA_SCHEDULE_COSINE},     {"inverse", TA_SCHEDULE_INVERSE},
 };
 
 const cyaml_schema_field_t ta_optimizer_schema[] = {

@@ -9,9 +9,10 @@
  *         - {type: flatten}
  *         - {type: dense, units: 10, activation: softmax}
  *
- * Zero means "not given" for every field whose zero makes no sense. A key that means nothing to the layer or optimizer it
- * is given to is an error. `from` and `with` name an earlier layer, or "input"; a layer with an activation as an attribute
- * gives what comes out of that. Padding `same` is TensorFlow's: out = ceil(in / stride), the odd element at the end.
+ * Zero means "not given" for every field whose zero makes no sense. A key that means nothing to the layer or optimizer
+ * it is given to is an error. `from` and `with` name an earlier layer, or "input"; a layer with an activation as an
+ * attribute gives what comes out of that. Padding `same` is TensorFlow's: out = ceil(in / stride), the odd element at
+ * the end.
  */
 #ifndef TA_SPEC_H
 #define TA_SPEC_H
@@ -33,11 +34,11 @@ enum ta_init { TA_INIT_GLOROT_UNIFORM, TA_INIT_HE_NORMAL, TA_INIT_HE_UNIFORM, TA
 
 struct ta_layer_spec {
     enum ta_layer_kind type;
-    char *name;        /* NULL: type and a number, as Keras: conv2d, conv2d_1 */
-    char *from;        /* name of the layer it reads; NULL: the one before */
-    char *with;        /* add: name of the second input */
-    uint32_t units;    /* dense */
-    uint32_t filters;  /* conv2d */
+    char *name;                    /* NULL: type and a number, as Keras: conv2d, conv2d_1 */
+    char *from;                    /* name of the layer it reads; NULL: the one before */
+    char *with;                    /* add: name of the second input */
+    uint32_t units;                /* dense */
+    uint32_t filters;              /* conv2d */
     uint32_t kernel, stride, pool; /* square; stride 0: 1 (conv2d), pool (pools); pool 0: 2 */
     enum ta_padding padding;       /* conv2d and pools */
     enum ta_activation activation; /* dense, conv2d, batch_norm, add: becomes a layer of its own */
@@ -59,13 +60,14 @@ enum ta_schedule {
     TA_SCHEDULE_CONSTANT,
     TA_SCHEDULE_STEP,        /* rate * factor^floor(t / schedule_steps), t: updates since the warm-up */
     TA_SCHEDULE_EXPONENTIAL, /* rate * factor^(t / schedule_steps) */
-    TA_SCHEDULE_COSINE,      /* rate * (factor + (1 - factor) * (1 + cos(pi * t / schedule_steps)) / 2), then rate * factor */
-    TA_SCHEDULE_INVERSE,     /* rate / (1 + t / schedule_steps) */
+    TA_SCHEDULE_COSINE,  /* rate * (factor + (1 - factor) * (1 + cos(pi * t / schedule_steps)) / 2), then rate * factor
+                          */
+    TA_SCHEDULE_INVERSE, /* rate / (1 + t / schedule_steps) */
 };
 
 struct ta_optimizer_spec {
     enum ta_optimizer_kind type;
-    float rate; /* 0: .01 (sgd, momentum, adagrad), .001 (adam) */
+    float rate;                            /* 0: .01 (sgd, momentum, adagrad), .001 (adam) */
     float momentum, beta1, beta2, epsilon; /* 0: .9, .9, .999, 1e-7 (as Keras) */
     int nesterov;
     float weight_decay;

@@ -4,16 +4,20 @@
  *                                  replica-00003.h5    what rank 3 needs to go on exactly
  *                                  DONE                last: sizes and XXH3 of every file
  *
- * The name is the number of local steps of all replicas together. Replicas are at rest (exchange settled) when each takes
- * its snapshot; a background thread of each writes it into RUN_DIR/checkpoint/.tmp-000012000-LIFE/, file by file (temporary name,
- * fsync, rename). The lowest live rank waits for the files of all `writers`, writes model.h5 and DONE, fsyncs, renames
- * the directory, then removes all but the newest `keep` and stale .tmp-*. A kill at any moment leaves the old checkpoint
- * or the new one; a reader skips whatever has no valid DONE.
+ * The name is the number of local steps of all replicas together. Replicas are at rest (exchange settled) when each
+ * takes its snapshot; a background thread of each writes it into RUN_DIR/checkpoint/.tmp-000012000-EPOCH/, file by file
+ * (temporary name, fsync, rename). The lowest live rank waits for the files of all `writers`, writes model.h5 and DONE,
+ * fsyncs, renames the directory, then removes all but the newest `keep` and stale .tmp-*. A kill at any moment leaves
+ * the old checkpoint or the new one; a reader skips whatever has no valid DONE. Newest is what has the highest epoch
+ * (life of the run), then the most steps.
+ *
+ * A writer holds a shared flock(2) on the directory while it is open; the first to open it, having it alone, removes
+ * what a run that died left there.
  *
  * replica-NNNNN.h5, every object with attributes `description` and `units`: /delta, /w0 (rank of model.h5 only),
- * /optimizer/{m,v} where the kind has them, /stream/{base,bits} (frontier of done batches), /peer_steps, and root attributes
- * format, rank, n_ranks, epoch, steps, records, optimizer_step, optimizer_skipped, dropped_records, batch, seed, fingerprint,
- * records_seen_ns (clock of the stream), score fields.
+ * /optimizer/{m,v} where the kind has them, /stream/{base,bits} (frontier of done batches), /peer_steps, and root
+ * attributes format, rank, n_ranks, epoch, total_steps, total_records, steps, records, optimizer_step,
+ * optimizer_skipped, dropped_records, batch, seed, fingerprint, records_seen_ns (clock of the stream), score fields.
  */
 #ifndef TA_CHECKPOINT_H
 #define TA_CHECKPOINT_H
@@ -30,19 +34,19 @@
 struct ta_snapshot {
     unsigned rank, n_ranks;
     uint32_t epoch;
-    uint64_t total_steps;        /* of all replicas: the directory's name */
-    uint64_t steps, records;     /* of this replica, in delta */
-    uint64_t total_records;      /* of all replicas */
-    uint64_t *peer_steps;        /* [n_ranks] */
-    float *w, *w0;               /* [n_params]; only for the writer of model.h5, else NULL */
-    float *delta;                /* [n_params] */
-    float *m, *v;                /* [n_params] or NULL */
+    uint64_t total_steps;    /* of all replicas: the directory's name */
+    uint64_t steps, records; /* of this replica, in delta */
+    uint64_t total_records;  /* of all replicas */
+    uint64_t *peer_steps;    /* [n_ranks] */
+    float *w, *w0;           /* [n_params]; only for the writer of model.h5, else NULL */
+    float *delta;            /* [n_params] */
+    float *m, *v;            /* [n_params] or NULL */
     uint64_t optimizer_step, optimizer_skipped;
-    struct ta_frontier done;     /* batches this replica knows to be trained or dropped (start + its own) */
+    struct ta_frontier done; /* batches this replica knows to be trained or dropped (start + its own) */
     uint64_t dropped_records;
-    uint32_t batch;              /* records a batch: the unit of the frontier */
+    uint32_t batch; /* records a batch: the unit of the frontier */
     uint64_t seed;
-    int64_t stream_ns;           /* clock of the stream: due time reached */
+    int64_t stream_ns; /* clock of the stream: due time reached */
     uint64_t score_records, score_hits;
     double score_loss_sum, score_fade_hits, score_fade_loss, score_fade_weight;
     float input_scale, input_offset; /* for model.h5's note */
@@ -51,11 +55,14 @@ struct ta_snapshot {
 void ta_snapshot_free(struct ta_snapshot *s); /* frees the arrays */
 
 struct ta_checkpoint_config {
-    const char *directory;       /* RUN_DIR/checkpoint; created when missing */
+    const char *directory;        /* RUN_DIR/checkpoint; created when missing */
     const struct ta_model *model; /* outlives the writer */
-    unsigned keep;               /* complete checkpoints to keep; 0: 2 */
-    double patience_s;           /* how long the lowest rank waits for the others' files; 0: 30 */
+    unsigned keep;                /* complete checkpoints to keep; 0: 2 */
+    double patience_s;            /* how long the lowest rank waits for the others' files; 0: 30 */
     struct ta_log *log;
+    /* For tests: called by the writer's thread before each change on disk (`what`: its name); NULL: nothing. */
+    void (*on_step)(void *context, const char *what);
+    void *context;
 };
 
 struct ta_checkpoint_writer;
@@ -67,14 +74,15 @@ ta_status ta_checkpoint_close(struct ta_checkpoint_writer *w);
  * last one is still being written: nothing was taken. */
 ta_status ta_checkpoint_submit(struct ta_checkpoint_writer *w, struct ta_snapshot *s, const unsigned *writers,
                                unsigned n_writers);
-/* OK: nothing under way and the last one stands; BUSY; or what went wrong with the last one (IO: disk full, with path and
- * cure; PEER: whose file never came), once. `path`: of the last complete one, may be NULL. */
+/* OK: nothing under way and the last one stands (as a whole: a rank that is not the lowest waits for that, too); BUSY;
+ * or what went wrong with the last one (IO: disk full, with path and cure; PEER: whose file never came), once. `path`:
+ * of the last complete one, "" when there was none; may be NULL. */
 ta_status ta_checkpoint_poll(struct ta_checkpoint_writer *w, char *path, size_t path_bytes);
 
 /* A complete checkpoint on disk. */
 struct ta_checkpoint_info {
     char path[4096];
-    unsigned n_ranks;      /* replicas that wrote it */
+    unsigned n_ranks; /* replicas that wrote it */
     unsigned n_writers;
     unsigned writers[1024];
     uint64_t total_steps, total_records;

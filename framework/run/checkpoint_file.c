@@ -1,0 +1,251 @@
+/* checkpoint_file: replica-NNNNN.h5, what one replica needs to go on exactly. The names, units and descriptions of its
+ * objects are written down once, in the tables below, for writing, reading and people. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "checkpoint_internal.h"
+#include "h5.h"
+#include "mem.h"
+
+static const char format[] = "tensair replica 1";
+
+/* --- root attributes --- */
+
+enum number { U32, U64, I64, F64 };
+
+static const struct attribute {
+    const char *name;
+    enum number type;
+    size_t offset;
+} attributes[] = {
+    {"rank", U32, offsetof(struct ta_snapshot, rank)},
+    {"n_ranks", U32, offsetof(struct ta_snapshot, n_ranks)},
+    {"epoch", U32, offsetof(struct ta_snapshot, epoch)},
+    {"total_steps", U64, offsetof(struct ta_snapshot, total_steps)},
+    {"total_records", U64, offsetof(struct ta_snapshot, total_records)},
+    {"steps", U64, offsetof(struct ta_snapshot, steps)},
+    {"records", U64, offsetof(struct ta_snapshot, records)},
+    {"optimizer_step", U64, offsetof(struct ta_snapshot, optimizer_step)},
+    {"optimizer_skipped", U64, offsetof(struct ta_snapshot, optimizer_skipped)},
+    {"dropped_records", U64, offsetof(struct ta_snapshot, dropped_records)},
+    {"batch", U32, offsetof(struct ta_snapshot, batch)},
+    {"seed", U64, offsetof(struct ta_snapshot, seed)},
+    {"records_seen_ns", I64, offsetof(struct ta_snapshot, stream_ns)},
+    {"score_records", U64, offsetof(struct ta_snapshot, score_records)},
+    {"score_hits", U64, offsetof(struct ta_snapshot, score_hits)},
+    {"score_loss_sum", F64, offsetof(struct ta_snapshot, score_loss_sum)},
+    {"score_fade_hits", F64, offsetof(struct ta_snapshot, score_fade_hits)},
+    {"score_fade_loss", F64, offsetof(struct ta_snapshot, score_fade_loss)},
+    {"score_fade_weight", F64, offsetof(struct ta_snapshot, score_fade_weight)},
+};
+enum { N_ATTRIBUTES = sizeof attributes / sizeof *attributes };
+
+static const char about[] =
+    "State of one replica of a training run. steps: updates made by this replica; records: records they were computed "
+    "on; "
+    "total_steps, total_records: the same of all replicas; epoch: life of the run, counted from 1; batch: records in a "
+    "batch; records_seen_ns: due time reached in the stream, nanoseconds; score_*: prequential scores, over all and "
+    "fading; "
+    "fingerprint: of the model's layers and shapes. Weights = w0 + the deltas of all replicas, element by element.";
+static const char about_units[] =
+    "steps, optimizer_step, optimizer_skipped: updates; records, dropped_records: records; records_seen_ns: ns";
+
+static ta_status write_attribute(struct ta_h5 *file, const struct attribute *a, const struct ta_snapshot *s) {
+    const char *at = (const char *)s + a->offset;
+    if (a->type == F64) return ta_h5_attr_set_f64(file, "/", a->name, *(const double *)at);
+    int64_t value = a->type == U32 ? (int64_t) * (const uint32_t *)at : *(const int64_t *)at;
+    return ta_h5_attr_set_i64(file, "/", a->name, value);
+}
+
+static ta_status read_attribute(struct ta_h5 *file, const char *path, const struct attribute *a,
+                                struct ta_snapshot *s) {
+    char *at = (char *)s + a->offset;
+    if (a->type == F64) {
+        double value = 0;
+        ta_status status = ta_h5_attr_get_f64(file, "/", a->name, &value);
+        if (status == TA_OK && !isfinite(value))
+            status = ta_fail(TA_FORMAT, "%s: attribute '%s' is not a finite number", path, a->name);
+        *(double *)at = value;
+        return status;
+    }
+    int64_t value = 0;
+    ta_status status = ta_h5_attr_get_i64(file, "/", a->name, &value);
+    if (status == TA_OK && a->type == U32 && (value < 0 || value > UINT32_MAX))
+        status = ta_fail(TA_FORMAT, "%s: attribute '%s' is %" PRId64 ", out of range", path, a->name, value);
+    if (status != TA_OK) return status;
+    if (a->type == U32) *(uint32_t *)at = (uint32_t)value;
+    else *(int64_t *)at = value;
+    return TA_OK;
+}
+
+/* --- arrays --- */
+
+static ta_status write_array(struct ta_h5 *file, const char *name, enum ta_h5_type type, uint64_t count,
+                             const void *data) {
+    static const struct {
+        const char *name, *units, *text;
+    } all[] = {
+        {"/delta", "1", "sum of all updates this replica made, in the order of the model's parameters"},
+        {"/w0", "1", "weights that the deltas of all replicas are added to"},
+        {"/optimizer/m", "1", "optimizer: first moments"},
+        {"/optimizer/v", "1", "optimizer: second moments"},
+        {"/stream/base", "batches", "all batches of the stream below this number are done"},
+        {"/stream/bits", "1", "bit i of word j set: batch base + 64 j + i is done too"},
+        {"/peer_steps", "updates", "updates of each rank that this replica has applied"},
+    };
+    struct ta_h5_shape shape = {.type = type, .rank = 1, .dims = {count}};
+    ta_status status = ta_h5_write_all(file, name, &shape, data);
+    for (size_t i = 0; i < sizeof all / sizeof *all && status == TA_OK; i++) {
+        if (strcmp(all[i].name, name) != 0) continue;
+        status = ta_h5_attr_set_text(file, name, "description", all[i].text);
+        if (status == TA_OK) status = ta_h5_attr_set_text(file, name, "units", all[i].units);
+    }
+    return status;
+}
+
+/* Reads all of a one-dimensional array that must have `count` elements. */
+static ta_status read_array(struct ta_h5 *file, const char *name, enum ta_h5_type type, uint64_t count, void *out) {
+    struct ta_h5_shape shape = {.type = type, .rank = 1, .dims = {count}};
+    return ta_h5_read_all(file, name, &shape, out);
+}
+
+static ta_status read_floats(struct ta_h5 *file, const char *name, const struct ta_model *model, float **out) {
+    ta_status status = TA_NEW(out, model->n_params, name);
+    return status == TA_OK ? read_array(file, name, TA_H5_F32, model->n_params, *out) : status;
+}
+
+/* How long the bitmap is, from the file, but never more than the file could hold. */
+static ta_status read_frontier(struct ta_h5 *file, const char *path, struct ta_frontier *f) {
+    ta_status status = read_array(file, "/stream/base", TA_H5_U64, 1, &f->base);
+    struct ta_h5_set *set;
+    if (status == TA_OK) status = ta_h5_set_open(file, "/stream/bits", &set);
+    if (status != TA_OK) return status;
+    struct ta_h5_shape shape = *ta_h5_set_shape(set);
+    struct stat about_file;
+    uint64_t most = stat(path, &about_file) == 0 ? (uint64_t)about_file.st_size / sizeof *f->bits : 0;
+    if (shape.rank != 1 || shape.dims[0] > most)
+        status = ta_fail(TA_FORMAT,
+                         "%s: /stream/bits has %u dimensions and %" PRIu64 " words; the file has room for %" PRIu64,
+                         path, shape.rank, shape.dims[0], most);
+    if (status == TA_OK) status = TA_NEW(&f->bits, shape.dims[0], "the batches that are done");
+    if (status == TA_OK && shape.dims[0] > 0) status = ta_h5_set_read(set, TA_H5_U64, 0, shape.dims[0], f->bits);
+    if (status == TA_OK) f->words = (size_t)shape.dims[0];
+    ta_h5_set_close(set);
+    return status;
+}
+
+/* --- the file --- */
+
+static ta_status write_root(struct ta_h5 *file, const struct ta_snapshot *s, uint64_t fingerprint) {
+    char hex[24];
+    snprintf(hex, sizeof hex, "%016" PRIx64, fingerprint);
+    ta_status status = ta_h5_attr_set_text(file, "/", "format", format);
+    if (status == TA_OK) status = ta_h5_attr_set_text(file, "/", "description", about);
+    if (status == TA_OK) status = ta_h5_attr_set_text(file, "/", "units", about_units);
+    if (status == TA_OK) status = ta_h5_attr_set_text(file, "/", "fingerprint", hex);
+    for (size_t i = 0; i < N_ATTRIBUTES && status == TA_OK; i++) status = write_attribute(file, &attributes[i], s);
+    return status;
+}
+
+static ta_status write_arrays(struct ta_h5 *file, const struct ta_snapshot *s, size_t n_params) {
+    static const struct {
+        const char *group, *text;
+    } groups[] = {{"/optimizer", "state of the optimizer"}, {"/stream", "which batches of the stream are done"}};
+    ta_status status = TA_OK;
+    for (size_t i = 0; i < 2 && status == TA_OK; i++) {
+        status = ta_h5_group_create(file, groups[i].group);
+        if (status == TA_OK) status = ta_h5_attr_set_text(file, groups[i].group, "description", groups[i].text);
+        if (status == TA_OK) status = ta_h5_attr_set_text(file, groups[i].group, "units", "see each array");
+    }
+    if (status == TA_OK) status = write_array(file, "/delta", TA_H5_F32, n_params, s->delta);
+    if (status == TA_OK && s->w0 != NULL) status = write_array(file, "/w0", TA_H5_F32, n_params, s->w0);
+    if (status == TA_OK && s->m != NULL) status = write_array(file, "/optimizer/m", TA_H5_F32, n_params, s->m);
+    if (status == TA_OK && s->v != NULL) status = write_array(file, "/optimizer/v", TA_H5_F32, n_params, s->v);
+    if (status == TA_OK) status = write_array(file, "/peer_steps", TA_H5_U64, s->n_ranks, s->peer_steps);
+    if (status == TA_OK) status = write_array(file, "/stream/base", TA_H5_U64, 1, &s->done.base);
+    const uint64_t none = 0; /* an empty set has no words, but an array wants one */
+    bool empty = s->done.words == 0;
+    if (status == TA_OK)
+        status = write_array(file, "/stream/bits", TA_H5_U64, empty ? 1 : s->done.words, empty ? &none : s->done.bits);
+    return status;
+}
+
+/* Closes, keeping the message of an earlier failure. */
+static ta_status close_after(struct ta_h5 *file, ta_status status) {
+    char why[1024];
+    snprintf(why, sizeof why, "%s", ta_why());
+    ta_status closed = ta_h5_close(file);
+    return status != TA_OK ? ta_fail(status, "%s", why) : closed;
+}
+
+ta_status ta_ckpt_file_write(const char *path, const struct ta_snapshot *s, uint64_t fingerprint, size_t n_params) {
+    struct ta_h5 *file;
+    ta_status status = ta_h5_open(path, TA_H5_CREATE, &file);
+    if (status != TA_OK) return status;
+    status = write_root(file, s, fingerprint);
+    if (status == TA_OK) status = write_arrays(file, s, n_params);
+    return close_after(file, status);
+}
+
+static ta_status check_root(struct ta_h5 *file, const char *path, const struct ta_model *model) {
+    char text[64];
+    ta_status status = ta_h5_attr_get_text(file, "/", "format", text, sizeof text);
+    if (status != TA_OK) return status;
+    if (strcmp(text, format) != 0)
+        return ta_fail(TA_FORMAT, "%s: its format is '%s', this program reads '%s'", path, text, format);
+    status = ta_h5_attr_get_text(file, "/", "fingerprint", text, sizeof text);
+    if (status != TA_OK) return status;
+    char *end;
+    uint64_t found = strtoull(text, &end, 16);
+    if (*end != '\0' || end == text)
+        return ta_fail(TA_FORMAT, "%s: the fingerprint '%s' is not a hexadecimal number", path, text);
+    if (found == model->fingerprint) return TA_OK;
+    return ta_fail(TA_CONFIG,
+                   "%s: is of another model (fingerprint %016" PRIx64 ", the configuration's is %016" PRIx64
+                   "); use the configuration it was trained with, or --resume never",
+                   path, found, model->fingerprint);
+}
+
+static ta_status read_arrays(struct ta_h5 *file, const char *path, const struct ta_model *model,
+                             struct ta_snapshot *s) {
+    ta_status status = read_floats(file, "/delta", model, &s->delta);
+    if (status == TA_OK && ta_h5_exists(file, "/optimizer/m")) status = read_floats(file, "/optimizer/m", model, &s->m);
+    if (status == TA_OK && ta_h5_exists(file, "/optimizer/v")) status = read_floats(file, "/optimizer/v", model, &s->v);
+    if (status == TA_OK && (s->n_ranks == 0 || s->n_ranks > TA_CKPT_WRITERS || s->rank >= s->n_ranks))
+        status = ta_fail(TA_FORMAT, "%s: rank %u of %u cannot be", path, s->rank, s->n_ranks);
+    if (status == TA_OK) status = TA_NEW(&s->peer_steps, s->n_ranks, "the peers' steps");
+    if (status == TA_OK) status = read_array(file, "/peer_steps", TA_H5_U64, s->n_ranks, s->peer_steps);
+    return status == TA_OK ? read_frontier(file, path, &s->done) : status;
+}
+
+ta_status ta_ckpt_file_read(const char *path, const struct ta_model *model, struct ta_snapshot *out) {
+    *out = (struct ta_snapshot){0};
+    struct ta_h5 *file;
+    ta_status status = ta_h5_open(path, TA_H5_READ, &file);
+    if (status != TA_OK) return status;
+    status = check_root(file, path, model);
+    for (size_t i = 0; i < N_ATTRIBUTES && status == TA_OK; i++)
+        status = read_attribute(file, path, &attributes[i], out);
+    if (status == TA_OK) status = read_arrays(file, path, model, out);
+    status = close_after(file, status);
+    if (status != TA_OK) ta_snapshot_free(out);
+    return status;
+}
+
+ta_status ta_ckpt_file_read_w0(const char *path, const struct ta_model *model, float **w0) {
+    struct ta_h5 *file;
+    *w0 = NULL;
+    ta_status status = ta_h5_open(path, TA_H5_READ, &file);
+    if (status != TA_OK) return status;
+    status = check_root(file, path, model);
+    if (status == TA_OK) status = read_floats(file, "/w0", model, w0);
+    status = close_after(file, status);
+    if (status == TA_OK) return TA_OK;
+    ta_mem_free(*w0);
+    *w0 = NULL;
+    return status;
+}
