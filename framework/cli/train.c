@@ -1,0 +1,130 @@
+/* train: `tensair train CONFIG`. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "launcher.h"
+#include "mem.h"
+#include "run_config.h"
+
+static const char help[] =
+    "usage: tensair train CONFIG.yaml [-n REPLICAS] [--set KEY=VALUE]... [--run-dir DIR] [--resume auto|PATH|never]\n"
+    "                     [--log-level LEVEL] [--quiet] [--print-config]\n"
+    "\n"
+    "Trains a network on a stream with one or more replicas on this machine.\n"
+    "\n"
+    "  -n, --replicas N     replicas, each a process on its own core (run.replicas)\n"
+    "  --set KEY=VALUE      overrides a key of the configuration: --set optimizer.rate=0.1 --set model.layers[0].units=64\n"
+    "  --run-dir DIR        where everything of the run goes (run.run_dir; otherwise runs/NAME-UTC)\n"
+    "  --resume auto        go on from the newest checkpoint in the run directory, if there is one (the default)\n"
+    "  --resume PATH        go on from that checkpoint\n"
+    "  --resume never       start anew; refused where a run with checkpoints lies\n"
+    "  --log-level LEVEL    least level shown on stderr: debug, info, warn (the default), error (run.log_level)\n"
+    "  --quiet              no progress\n"
+    "  --print-config       print the effective configuration and exit\n"
+    "\n"
+    "SIGTERM, SIGUSR1, SIGINT: checkpoint and stop (exit status 75). SIGUSR2: print state. A second SIGINT: leave now.\n"
+    "Exit status: 0 finished and saved; 1 failed; 2 usage or configuration; 69 a replica was lost; 74 input or output;\n"
+    "75 checkpointed, please run again.\n";
+
+enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_LOG_LEVEL, OPTION_PRINT, OPTION_HELP };
+
+static const struct option options[] = {
+    {"replicas", required_argument, NULL, 'n'},
+    {"set", required_argument, NULL, OPTION_SET},
+    {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
+    {"run_dir", required_argument, NULL, OPTION_RUN_DIR},
+    {"resume", required_argument, NULL, OPTION_RESUME},
+    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+    {"log_level", required_argument, NULL, OPTION_LOG_LEVEL},
+    {"quiet", no_argument, NULL, 'q'},
+    {"print-config", no_argument, NULL, OPTION_PRINT},
+    {"print_config", no_argument, NULL, OPTION_PRINT},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+struct arguments {
+    struct ta_launch launch;
+    const char **overrides; /* [argc + 2] */
+    char replicas[32], log_level[64];
+    bool print, help;
+};
+
+static ta_status parse_replicas(struct arguments *a, const char *text) {
+    char *end;
+    long n = strtol(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || n < 1 || n > TA_MAX_REPLICAS)
+        return ta_fail(TA_USAGE, "-n %s: not a number of replicas from 1 to %d", text, TA_MAX_REPLICAS);
+    snprintf(a->replicas, sizeof a->replicas, "run.replicas=%ld", n);
+    a->overrides[a->launch.n_overrides++] = a->replicas;
+    return TA_OK;
+}
+
+static ta_status parse(int argc, char **argv, struct arguments *a) {
+    opterr = 0;
+    optind = 1;
+    for (int option; (option = getopt_long(argc, argv, ":n:qh", options, NULL)) != -1;) {
+        ta_status status = TA_OK;
+        switch (option) {
+            case 'n': status = parse_replicas(a, optarg); break;
+            case 'q': a->launch.quiet = true; break;
+            case OPTION_SET: a->overrides[a->launch.n_overrides++] = optarg; break;
+            case OPTION_RUN_DIR: a->launch.run_dir = optarg; break;
+            case OPTION_RESUME: a->launch.resume = optarg; break;
+            case OPTION_LOG_LEVEL:
+                snprintf(a->log_level, sizeof a->log_level, "run.log_level=%s", optarg);
+                a->overrides[a->launch.n_overrides++] = a->log_level;
+                break;
+            case OPTION_PRINT: a->print = true; break;
+            case 'h':
+            case OPTION_HELP: a->help = true; break;
+            case ':': return ta_fail(TA_USAGE, "%s needs a value; see tensair train --help", argv[optind - 1]);
+            default: return ta_fail(TA_USAGE, "unknown option '%s'; see tensair train --help", argv[optind - 1]);
+        }
+        if (status != TA_OK) return status;
+    }
+    if (a->help) return TA_OK;
+    if (optind >= argc) return ta_fail(TA_USAGE, "needs a configuration file; see tensair train --help");
+    if (optind + 1 < argc) return ta_fail(TA_USAGE, "'%s' is one argument too many", argv[optind + 1]);
+    a->launch.config_path = argv[optind];
+    return TA_OK;
+}
+
+static ta_status print_config(const struct ta_launch *launch) {
+    struct ta_run_config *config;
+    char *text = NULL;
+    ta_status status = ta_run_config_load(launch->config_path, launch->overrides, launch->n_overrides, &config);
+    if (status == TA_OK) status = ta_config_print(config, &ta_run_schema, &text);
+    if (status == TA_OK) fputs(text, stdout);
+    ta_mem_free(text);
+    if (config != NULL) ta_run_config_free(config);
+    return status;
+}
+
+static ta_status train(int argc, char **argv) {
+    struct arguments a = {.launch = {.argc = argc, .argv = argv}};
+    ta_status status = TA_NEW(&a.overrides, (size_t)argc + 2, "the command line");
+    if (status != TA_OK) return status;
+    a.launch.overrides = a.overrides;
+    status = parse(argc, argv, &a);
+    bool interrupted = false;
+    if (status == TA_OK && a.help) fputs(help, stdout);
+    else if (status == TA_OK && a.print) status = print_config(&a.launch);
+    else if (status == TA_OK && ta_launch_is_replica()) status = ta_launch_replica(&a.launch, &interrupted);
+    else if (status == TA_OK) status = ta_launch(&a.launch, &interrupted);
+    ta_mem_free(a.overrides);
+    if (interrupted) { /* the shell is to see that the signal ended us, as it would any program */
+        fprintf(stderr, "tensair train: %s\n", ta_why());
+        fflush(stdout);
+        signal(SIGINT, SIG_DFL);
+        raise(SIGINT);
+    }
+    return status;
+}
+
+const struct ta_verb ta_verb_train = {.name = "train", .summary = "train a network on a stream", .run = train};

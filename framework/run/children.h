@@ -1,0 +1,53 @@
+/* children: the processes of a job: started, watched, told, and in the end all gone. */
+#ifndef TA_CHILDREN_H
+#define TA_CHILDREN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "board.h"
+#include "launcher.h"
+#include "log.h"
+#include "run_dir.h"
+#include "signals.h"
+
+struct ta_child {
+    pid_t pid; /* 0: not running */
+    int wait_status;
+    int64_t lost_ns; /* when its peers' verdict was first seen; 0: none */
+};
+
+struct ta_children {
+    unsigned count, alive;
+    pid_t group;
+    struct ta_child *child;
+    struct ta_board *board;
+    struct ta_log *log;
+};
+
+struct ta_children_config {
+    const struct ta_launch *launch;
+    const struct ta_run_dir *dir;
+    const struct ta_signals *signals;
+    struct ta_board *board;
+    struct ta_log *log;
+    uint64_t run_id;
+    unsigned replicas, threads;
+    const char *resume; /* NULL: start anew */
+};
+
+/* Starts all. On failure those already started are killed. Errors: NO_MEMORY, FAILED (no process, no topology). */
+ta_status ta_children_start(struct ta_children *c, const struct ta_children_config *config);
+/* Collects those that ended: says on the log how, when it was not orderly; marks the board. Returns how many. */
+unsigned ta_children_reap(struct ta_children *c);
+void ta_children_signal(struct ta_children *c, int signal);
+/* Kills those their peers have dropped for good. */
+void ta_children_kill_lost(struct ta_children *c, int64_t now_ns);
+/* Kills what is left, waits for it, frees. */
+void ta_children_close(struct ta_children *c);
+
+/* Exit code of the job by the launcher's rule (launcher.h), and how many replicas were lost. */
+int ta_children_exit_code(const struct ta_children *c, unsigned *lost);
+
+#endif

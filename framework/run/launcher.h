@@ -1,0 +1,38 @@
+/* launcher: runs a job of N replicas on this machine from a configuration to its summary.
+ *
+ * One replica runs in this process. More run as processes of their own (this program again, with TENSAIR_RANK,
+ * TENSAIR_WORLD_SIZE, TENSAIR_RUN_ID and TENSAIR_BOARD set), each on its own core(s), in a process group of their own, killed
+ * by the kernel when the launcher dies however it dies. Signals are passed on (signals.h). A replica that dies is named with
+ * how, and the others are told. One that its peers have dropped and that does not end by itself within 10 s is killed.
+ *
+ * Exit status of a job, the first that applies: 128 + SIGINT after a second SIGINT; 1 when a replica failed; 2 when one was
+ * configured wrongly; 74 when one could not read or write; 69 when one was lost (killed, dropped by its peers, met nobody);
+ * 75 when it was stopped after a checkpoint; 0 when all finished.
+ */
+#ifndef TA_LAUNCHER_H
+#define TA_LAUNCHER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "status.h"
+
+struct ta_launch {
+    int argc;                    /* the command line, for the manifest */
+    char **argv;
+    const char *config_path;
+    const char *const *overrides; /* "key=value" */
+    size_t n_overrides;
+    const char *run_dir;         /* NULL: from the configuration, else runs/NAME-UTC */
+    const char *resume;          /* "auto", "never", or a checkpoint; NULL: auto */
+    bool quiet;                  /* no progress */
+};
+
+/* The whole job. *interrupted: a second SIGINT ended it (all replicas are gone): the program should end by SIGINT. */
+ta_status ta_launch(const struct ta_launch *launch, bool *interrupted);
+
+/* True in a process that a launcher started: then ta_launch_replica runs this one replica of its job. */
+bool ta_launch_is_replica(void);
+ta_status ta_launch_replica(const struct ta_launch *launch, bool *interrupted);
+
+#endif

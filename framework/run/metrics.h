@@ -1,0 +1,53 @@
+/* metrics: RUN_DIR/metrics.jsonl, one JSON object a line, appended to by all replicas of a run (and its later lives).
+ *
+ * Each line is one write(2) to a descriptor opened with O_APPEND, so lines of different processes do not mix; the last line
+ * of a killed run may be torn. Numbers that do not exist (accuracy before the first record) are null.
+ *
+ * Every line: schema (1), kind, rank (-1: the launcher), epoch (life of the run), t_s (monotonic seconds since training
+ * began in this life), wall (UTC).
+ * kind "window", every metrics.every_seconds, a replica:
+ *     records            scored so far, former lives included
+ *     records_per_s      since the line before
+ *     loss, accuracy     of the last metrics.window records, before training on them (test, then train)
+ *     fading_accuracy    fading factor metrics.fading
+ *     loss_all, accuracy_all     over everything scored
+ *     lag_s              behind the due time, at the last batch
+ *     dropped            records dropped (on_overload: drop); starved: times the reader was late
+ *     unlabelled         records without a label: predicted, not trained on
+ *     steps, skipped_steps       local steps made; dropped because the gradient was not finite
+ *     s_avg, s_max       staleness: steps made elsewhere that were missing from the weights of a gradient, over all peers
+ *     peers              [{rank, life, puts, bytes, busy, applied, acked, s_avg, s_p50, s_p99, s_max}]
+ *     puts, bytes, busy  sums over peers
+ *     stream_s, predict_s, compute_s, apply_s, put_s, rest_s, idle_s      where the time went since the line before
+ *     rss_bytes          resident memory of the process; held_bytes, derived_bytes: what exchange, optimizer, net and ring hold,
+ *                        and what the design allows for them
+ * kind "event": event (start, rest, checkpoint, checkpoint_failed, peer_lost, stop, ...), text, and for `rest`: round, steps
+ *     (all replicas), checksum (XXH3 of w, hex: equal on all replicas at rest).
+ * kind "summary", once at the end by the launcher or the single replica: records, seconds, records_per_s, accuracy_all,
+ *     accuracy, loss_all, s_avg, s_max, steps, skipped_steps, dropped, unlabelled, puts, bytes, replicas, lost, exit_code,
+ *     checkpoint (path or null).
+ */
+#ifndef TA_METRICS_H
+#define TA_METRICS_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "status.h"
+
+struct ta_metrics {
+    int fd; /* -1: nobody listens */
+    int rank;
+    uint32_t epoch;
+    int64_t start_ns;
+};
+
+/* Opens for appending. Errors: IO. `path` NULL: lines go nowhere. */
+ta_status ta_metrics_open(struct ta_metrics *m, const char *path, int rank);
+void ta_metrics_close(struct ta_metrics *m);
+
+/* A new line with the common fields; NULL when memory ran out (ta_metrics_write takes that). */
+json_t *ta_metrics_line(const struct ta_metrics *m, const char *kind, int64_t now_ns);
+/* Appends `line` and drops it. What cannot be written is lost: metrics never stop a run. */
+void ta_metrics_write(struct ta_metrics *m, json_t *line);
+#endif

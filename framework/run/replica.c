@@ -1,0 +1,133 @@
+/* replica: the state machine. What happens in each state lies in replica_*.c. */
+#include "replica.h"
+
+#include "clock.h"
+#include "mem.h"
+#include "replica_internal.h"
+
+static const char *const state_names[] = {"joining",   "training", "settling", "snapshot",
+                                          "finishing", "saving",   "done"};
+
+const char *ta_replica_state_name(enum ta_replica_state state) {
+    return (unsigned)state < sizeof state_names / sizeof state_names[0] ? state_names[state] : "unknown";
+}
+
+enum ta_replica_state ta_replica_state(const struct ta_replica *r) { return r->state; }
+
+void ta_replica_phase(struct ta_replica *r, enum ta_phase phase) {
+    int64_t now_ns = ta_clock_now_ns(); /* measures only: what happens follows from tick's argument */
+    if (r->mark_ns != 0) r->phase_ns[phase] += now_ns - r->mark_ns;
+    r->mark_ns = now_ns;
+}
+
+ta_status ta_replica_open(const struct ta_replica_config *config, struct ta_replica **out) {
+    *out = NULL;
+    if (config->rank >= config->n_ranks || config->board->n_rows != config->n_ranks)
+        return ta_fail(TA_CONFIG, "rank %u of %u replicas with a board of %u", config->rank, config->n_ranks,
+                       config->board->n_rows);
+    if (config->run_dir == NULL && config->n_ranks > 1)
+        return ta_fail(TA_CONFIG, "%u replicas need a run directory to meet in", config->n_ranks);
+    struct ta_replica *r;
+    ta_status status = TA_NEW(&r, 1, "a replica");
+    if (status != TA_OK) return status;
+    r->config = *config;
+    r->run = config->run;
+    r->metrics.fd = -1;
+    r->saved_steps = UINT64_MAX;
+    status = ta_replica_build(r);
+    if (status != TA_OK) {
+        ta_replica_close(r);
+        return status;
+    }
+    *out = r;
+    return TA_OK;
+}
+
+static void close_net(struct ta_replica *r) {
+    if (r->kernels == NULL) return;
+    if (r->net != NULL) r->kernel_ops->net_destroy(r->net);
+    if (r->short_net != NULL) r->kernel_ops->net_destroy(r->short_net);
+    if (r->grad != NULL) r->kernel_ops->free(r->kernels, r->grad);
+    ta_optimizer_close(&r->optimizer);
+}
+
+void ta_replica_close(struct ta_replica *r) {
+    if (r == NULL) return;
+    ta_replayer_close(r->replayer); /* first: its thread uses the stream and the share */
+    ta_share_free(&r->share);
+    ta_stream_close(r->stream);
+    (void)ta_checkpoint_close(r->writer); /* a failure of the last one was told by SAVING */
+    ta_snapshot_free(&r->snapshot);
+    ta_rendezvous_close(r->rendezvous);
+    close_net(r);
+    if (r->x != NULL) r->exchange_ops->close(r->x);
+    if (r->transport != NULL) r->transport_ops->close(r->transport);
+    if (r->kernels != NULL) r->kernel_ops->close(r->kernels);
+    ta_model_free(&r->model);
+    ta_score_free(&r->score);
+    ta_metrics_close(&r->metrics);
+    ta_mem_free(r->bench.x);
+    ta_mem_free(r->bench.classes);
+    ta_mem_free(r->bench.targets);
+    ta_mem_free(r->bench.predictions);
+    ta_mem_free(r->bench.losses);
+    ta_mem_free(r->met);
+    ta_mem_free(r->life);
+    ta_mem_free(r);
+}
+
+/* One turn in the present state. */
+static ta_status turn(struct ta_replica *r, int64_t now_ns) {
+    switch (r->state) {
+        case TA_REPLICA_JOINING: return ta_replica_join(r, now_ns);
+        case TA_REPLICA_TRAINING:
+            if (ta_replica_round_due(r, now_ns)) return TA_OK;
+            return ta_replica_train(r, now_ns);
+        case TA_REPLICA_SETTLING: return ta_replica_settle(r, now_ns);
+        case TA_REPLICA_SNAPSHOT: return ta_replica_snapshot(r, now_ns);
+        case TA_REPLICA_FINISHING:
+            if (ta_replica_round_due(r, now_ns)) return TA_OK;
+            return ta_replica_finish(r, now_ns);
+        case TA_REPLICA_SAVING: return ta_replica_save(r);
+        case TA_REPLICA_DONE: break;
+    }
+    return r->result;
+}
+
+ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
+    ta_replica_phase(r, r->was_idle ? TA_PHASE_IDLE : TA_PHASE_REST);
+    ta_status status = TA_OK;
+    if (r->state == TA_REPLICA_SAVING) {
+        (void)r->exchange_ops->poll(r->x, now_ns); /* we have left: nothing it says can matter to us */
+    } else if (r->state != TA_REPLICA_DONE) {
+        status = r->exchange_ops->poll(r->x, now_ns);
+        ta_replica_phase(r, TA_PHASE_APPLY);
+    }
+    if (status == TA_OK) status = turn(r, now_ns);
+    r->was_idle = status == TA_AGAIN;
+    if (r->start_ns != 0 && now_ns >= r->report_ns) {
+        ta_replica_look_at_peers(r, now_ns);
+        ta_replica_report(r, now_ns);
+    }
+    if (status == TA_OK || status == TA_AGAIN) {
+        ta_board_set(ta_replica_row(r)->state, r->state);
+        return status;
+    }
+    /* The last word: what happened until now is in the metrics whatever follows. */
+    if (r->start_ns != 0) ta_replica_report(r, now_ns);
+    ta_board_set(ta_replica_row(r)->ended_ns, now_ns);
+    if (status == TA_END || status == TA_REQUEUE) ta_board_set(ta_replica_row(r)->finished, 1);
+    return status;
+}
+
+int64_t ta_replica_wake_ns(struct ta_replica *r, int64_t now_ns) {
+    if (r->state == TA_REPLICA_TRAINING) {
+        int64_t wake_ns = ta_replayer_wake_ns(r->replayer, now_ns);
+        return wake_ns > r->report_ns ? r->report_ns : wake_ns;
+    }
+    return now_ns;
+}
+
+void ta_replica_stop(struct ta_replica *r) { r->stop = true; }
+
+ta_status ta_replica_checksum(struct ta_replica *r, uint64_t *out) { return r->exchange_ops->checksum(r->x, out); }

@@ -1,0 +1,74 @@
+/* replica: one network that trains on its share of a stream and exchanges what it learned with its peers.
+ *
+ * It owns one of everything: stream, replayer, model, kernels, optimizer, transport, exchange, score, checkpoint writer.
+ * It is driven by `tick(now)`, which makes at most one step and never waits; a driver (worker.h, or a test with a simulated
+ * fabric) calls it until it says END. It holds no global state: several may live in one process.
+ *
+ *     JOINING     publishes its window keys, looks for its peers'; all met: the clock of the stream starts
+ *     TRAINING    poll the exchange; next batch; predict, score, train; hand the step to the exchange
+ *     SETTLING    a round was asked for (checkpoint or stop): all replicas come to rest
+ *     SNAPSHOT    at rest: checksum, host copies, handed to the background writer; then all resume
+ *     FINISHING   the share has ended: waits for the peers' (and takes part in their rounds)
+ *     SAVING      the last checkpoint is being written
+ *     DONE        tick says END (or what went wrong)
+ *
+ * Threads: one at a time; the reader and the checkpoint writer are threads of their own inside.
+ */
+#ifndef TA_REPLICA_H
+#define TA_REPLICA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "board.h"
+#include "log.h"
+#include "run_config.h"
+
+enum ta_replica_state {
+    TA_REPLICA_JOINING,
+    TA_REPLICA_TRAINING,
+    TA_REPLICA_SETTLING,
+    TA_REPLICA_SNAPSHOT,
+    TA_REPLICA_FINISHING,
+    TA_REPLICA_SAVING,
+    TA_REPLICA_DONE,
+};
+
+const char *ta_replica_state_name(enum ta_replica_state state); /* "training" */
+
+struct ta_replica_config {
+    const struct ta_run_config *run; /* checked; outlives the replica */
+    unsigned rank, n_ranks;
+    uint64_t run_id;                 /* the same for all replicas of this life, different for every life */
+    const char *run_dir;             /* NULL: no files (then n_ranks must be 1) */
+    const char *resume;              /* a complete checkpoint to go on from; NULL: start anew */
+    void *fabric;                    /* exchange.transport sim: the fabric all replicas share */
+    struct ta_board *board;          /* n_ranks rows; outlives the replica */
+    struct ta_log *log;              /* may be NULL */
+};
+
+struct ta_replica;
+
+/* Opens everything. Errors: CONFIG, IO, FORMAT, NO_MEMORY, NOT_BUILT, DEVICE: each named once, by the layer that saw it. */
+ta_status ta_replica_open(const struct ta_replica_config *config, struct ta_replica **out);
+void ta_replica_close(struct ta_replica *r); /* in any state; NULL is fine */
+
+/* OK: something was done, call again. AGAIN: nothing to do before ta_replica_wake_ns. END: finished and saved.
+ * REQUEUE: stopped on request, after a checkpoint. PEER: the others have declared us dead, or we never met them. IO: the
+ * last checkpoint could not be written. NUMERIC: no step of the last 1,000 was finite. Others: what a layer said. After anything but OK
+ * and AGAIN the replica is to be closed. */
+ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns);
+/* When ticking again makes sense, as far as the stream knows (monotonic); peers may put something earlier. */
+int64_t ta_replica_wake_ns(struct ta_replica *r, int64_t now_ns);
+
+/* Asks all replicas to checkpoint and stop. Any time, any state. */
+void ta_replica_stop(struct ta_replica *r);
+
+/* Writes what it is doing into the log: state, records, peers. */
+void ta_replica_print(struct ta_replica *r, int64_t now_ns);
+
+enum ta_replica_state ta_replica_state(const struct ta_replica *r);
+/* XXH3 of the weights as they are now, for tests. */
+ta_status ta_replica_checksum(struct ta_replica *r, uint64_t *out);
+
+#endif

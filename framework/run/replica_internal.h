@@ -1,0 +1,143 @@
+/* replica_internal: what the files of the replica share. Nobody else includes it. */
+#ifndef TA_REPLICA_INTERNAL_H
+#define TA_REPLICA_INTERNAL_H
+
+#include "checkpoint.h"
+#include "exchange.h"
+#include "kernels.h"
+#include "metrics.h"
+#include "model.h"
+#include "optimizer.h"
+#include "rendezvous.h"
+#include "replayer.h"
+#include "replica.h"
+#include "score.h"
+#include "stream.h"
+#include "transport.h"
+
+/* Where the time of a step goes. */
+enum ta_phase {
+    TA_PHASE_STREAM,
+    TA_PHASE_PREDICT,
+    TA_PHASE_COMPUTE,
+    TA_PHASE_APPLY, /* the exchange's poll: progress and the sum of the registers */
+    TA_PHASE_PUT,
+    TA_PHASE_REST,  /* rounds and snapshots */
+    TA_PHASE_IDLE,
+    TA_PHASES
+};
+
+enum ta_meeting { TA_MEETING_OPEN, TA_MEETING_DONE, TA_MEETING_GONE };
+
+/* What a later life starts from; all zero for a new run but w0. Host memory. */
+struct ta_restart {
+    bool resumed, exact;   /* exact: as many replicas as before, all of whose files are there */
+    uint32_t epoch;        /* of this life */
+    float *w0;             /* [n_params] */
+    float **deltas;        /* [n_ranks] or NULL */
+    uint64_t *peer_steps;  /* [n_ranks] or NULL */
+    uint64_t base_steps, base_records; /* of former lives, not in any `steps` of this one */
+    struct ta_frontier done;
+    struct ta_snapshot own; /* optimizer, score, counters; `delta` has moved into deltas */
+};
+
+/* Arrays of one batch on their way through the net; sized for a whole batch. */
+struct ta_bench {
+    float *x;          /* compacted records, only when some of a batch have no label */
+    int32_t *classes;
+    float *targets;    /* compacted, or made from classes */
+    float *predictions, *losses;
+};
+
+struct ta_replica {
+    struct ta_replica_config config;
+    const struct ta_run_config *run;
+    enum ta_replica_state state, after; /* after: where SNAPSHOT goes back to */
+    ta_status result;                   /* what DONE will answer */
+
+    struct ta_stream *stream;
+    struct ta_stream_info info;
+    struct ta_share share;
+    struct ta_replayer *replayer;
+
+    struct ta_model model;
+    const struct ta_kernels_ops *kernel_ops;
+    struct ta_kernels *kernels;
+    struct ta_net *net, *short_net; /* short_net: for the last batch, or one with records left out */
+    uint32_t short_batch;
+    bool own_prediction;
+    float *grad;
+    struct ta_bench bench;
+    struct ta_optimizer optimizer;
+    unsigned bad_steps; /* not finite, one after another */
+    struct ta_score score;
+
+    const struct ta_transport_ops *transport_ops;
+    struct ta_transport *transport;
+    const struct ta_exchange_ops *exchange_ops;
+    struct ta_exchange *x;
+    struct ta_rendezvous *rendezvous;
+    unsigned char *met; /* [n_ranks] enum ta_meeting */
+    unsigned char *life; /* [n_ranks] enum ta_peer_life as last seen */
+    int64_t join_until_ns;
+
+    struct ta_checkpoint_writer *writer;
+    struct ta_snapshot snapshot; /* taken, not yet handed over */
+    bool snapshot_waits, snapshot_final;
+    uint64_t saved_steps;        /* total steps of the last snapshot handed over; UINT64_MAX: none */
+    uint64_t checkpoint_records; /* total when the last one was asked for */
+    int64_t checkpoint_ns;
+    uint32_t round, target;      /* last round completed; the one being settled */
+    bool stop;
+
+    uint64_t base_steps, base_records, base_dropped;
+    uint32_t epoch;
+    uint64_t unlabelled, life_records, start_records;
+    int64_t start_ns;            /* of the training of this life */
+    int64_t stream_ns;           /* due time reached */
+
+    struct ta_metrics metrics;
+    int64_t report_ns;           /* next line */
+    int64_t reported_ns;
+    uint64_t reported_records;
+    int64_t phase_ns[TA_PHASES], mark_ns;
+    bool was_idle;
+    struct ta_peer_stats peer;   /* scratch: it is large */
+};
+
+static inline struct ta_board_row *ta_replica_row(struct ta_replica *r) { return &r->config.board->rows[r->config.rank]; }
+
+/* Adds the time since the last call to `phase`. */
+void ta_replica_phase(struct ta_replica *r, enum ta_phase phase);
+
+/* replica_open.c */
+ta_status ta_replica_build(struct ta_replica *r);
+/* replica_resume.c */
+ta_status ta_restart_prepare(struct ta_replica *r, struct ta_restart *out);
+ta_status ta_restart_apply(struct ta_replica *r, struct ta_restart *restart); /* optimizer, score, share */
+void ta_restart_free(struct ta_restart *restart, unsigned n_ranks);
+/* replica_join.c */
+ta_status ta_replica_publish(struct ta_replica *r);
+ta_status ta_replica_join(struct ta_replica *r, int64_t now_ns);
+/* replica_train.c: one batch */
+ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns);
+/* replica_round.c */
+ta_status ta_replica_settle(struct ta_replica *r, int64_t now_ns);
+ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns);
+ta_status ta_replica_finish(struct ta_replica *r, int64_t now_ns);
+ta_status ta_replica_save(struct ta_replica *r);
+/* Asks for a round when a checkpoint is due or a stop was asked for; true: a round is to be settled now. */
+bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns);
+/* replica_snapshot.c: host copies of everything, at rest. */
+ta_status ta_replica_copy_state(struct ta_replica *r, struct ta_snapshot *out, unsigned *writers, unsigned *n_writers);
+uint64_t ta_replica_total_steps(struct ta_replica *r);
+uint64_t ta_replica_total_records(const struct ta_replica *r);
+unsigned ta_replica_lowest_live(struct ta_replica *r);
+/* replica_report.c */
+void ta_replica_report(struct ta_replica *r, int64_t now_ns);
+void ta_replica_event(struct ta_replica *r, int64_t now_ns, const char *event, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Notices peers that are gone since the last look. */
+void ta_replica_look_at_peers(struct ta_replica *r, int64_t now_ns);
+
+#endif

@@ -1,0 +1,137 @@
+/* replica_open: everything a replica owns, from the bottom up. Unwinding is ta_replica_close's. */
+#include <math.h>
+#include <stdio.h>
+
+#include "clock.h"
+#include "mem.h"
+#include "replica_internal.h"
+
+/* Which labels go with which loss, before anything large is allocated. */
+static ta_status check_labels(const struct ta_replica *r) {
+    const struct ta_stream_info *info = &r->info;
+    bool classes = info->label_kind == TA_LABEL_CLASS, cross = r->model.loss == TA_LOSS_CROSS_ENTROPY;
+    if (cross && info->label_kind == TA_LABEL_VALUE)
+        return ta_fail(TA_CONFIG, "model.loss: cross_entropy needs classes, but the stream's labels are %u values: use "
+                                  "squared_error or binary_cross_entropy", info->targets);
+    if (classes && !cross && r->model.outputs != info->classes && !(r->model.outputs == 1 && info->classes == 2))
+        return ta_fail(TA_CONFIG, "model: the last layer has %u outputs, but the stream has %u classes%s", r->model.outputs,
+                       info->classes, info->classes == 2 ? " (1 or 2 outputs would do)" : "");
+    return TA_OK;
+}
+
+static ta_status open_model(struct ta_replica *r) {
+    ta_status status = ta_stream_open(&r->run->stream.spec, &r->stream);
+    if (status != TA_OK) return status;
+    r->info = r->stream->info;
+    bool cross = r->run->model.loss == TA_LOSS_CROSS_ENTROPY;
+    uint32_t outputs = 0;
+    if (r->info.label_kind == TA_LABEL_CLASS && cross) outputs = r->info.classes;
+    if (r->info.label_kind == TA_LABEL_VALUE && !cross) outputs = r->info.targets;
+    struct ta_shape shape = {r->info.h, r->info.w, r->info.c};
+    status = ta_model_build(&r->run->model, shape, outputs, &r->model);
+    return status == TA_OK ? check_labels(r) : status;
+}
+
+/* Each replica drops out other units: the masks' seed takes the rank in. */
+static uint64_t mask_seed(const struct ta_replica *r) {
+    return r->run->run.seed + UINT64_C(0x9E3779B97F4A7C15) * r->config.rank;
+}
+
+static ta_status open_compute(struct ta_replica *r) {
+    const char *device = r->run->device.type != NULL ? r->run->device.type : "auto";
+    ta_status status = ta_kernels_find(device, &r->kernel_ops);
+    if (status != TA_OK) return status;
+    struct ta_kernels_config config = {.threads = r->run->device.threads, .device = (int)r->run->device.number};
+    status = r->kernel_ops->open(&config, &r->kernels);
+    if (status != TA_OK) return status;
+    struct ta_net_spec spec = ta_model_net_spec(&r->model, r->run->stream.batch, mask_seed(r), false);
+    status = r->kernel_ops->net_create(r->kernels, &spec, &r->net);
+    if (status != TA_OK) return status;
+    r->own_prediction = ta_model_needs_own_prediction(&r->model);
+    status = r->kernel_ops->alloc(r->kernels, r->model.n_params * sizeof(float), "the gradient", (void **)&r->grad);
+    size_t batch = r->run->stream.batch;
+    if (status == TA_OK) status = TA_NEW(&r->bench.predictions, batch * r->model.outputs, "predictions");
+    if (status == TA_OK) status = TA_NEW(&r->bench.losses, batch, "losses");
+    if (status == TA_OK)
+        status = ta_optimizer_open(&r->optimizer, &r->run->optimizer, &r->model, r->kernel_ops, r->kernels);
+    if (status == TA_OK) status = ta_score_init(&r->score, r->run->metrics.window, r->run->metrics.fading);
+    return status;
+}
+
+static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *restart) {
+    const struct ta_exchange_section *e = &r->run->exchange;
+    unsigned n = r->config.n_ranks;
+    ta_status status = ta_transport_find(e->transport != NULL ? e->transport : "auto", n, &r->transport_ops);
+    if (status == TA_OK) status = ta_exchange_find(e->spec.type != NULL ? e->spec.type : "live", &r->exchange_ops);
+    if (status != TA_OK) return status;
+    struct ta_transport_config transport = {
+        .rank = r->config.rank, .n_ranks = n, .run_id = r->config.run_id, .fabric = r->config.fabric};
+    status = r->transport_ops->open(&transport, &r->transport);
+    if (status != TA_OK) return status;
+    struct ta_exchange_config config = {
+        .spec = &e->spec,
+        .model = &r->model,
+        .kernel_ops = r->kernel_ops,
+        .kernels = r->kernels,
+        .transport_ops = r->transport_ops,
+        .transport = r->transport,
+        .rank = r->config.rank,
+        .n_ranks = n,
+        .epoch = restart->epoch,
+        .log = r->config.log,
+    };
+    struct ta_exchange_start start = {
+        .w0 = restart->w0,
+        .deltas = (const float *const *)restart->deltas,
+        .steps = restart->exact ? restart->own.steps : 0,
+        .records = restart->exact ? restart->own.records : 0,
+        .peer_steps = restart->peer_steps,
+    };
+    status = r->exchange_ops->open(&config, &start, &r->x);
+    if (status == TA_OK) status = TA_NEW(&r->met, n, "the list of peers");
+    if (status == TA_OK) status = TA_NEW(&r->life, n, "the list of peers");
+    return status;
+}
+
+static ta_status open_stream(struct ta_replica *r) {
+    const struct ta_run_config *c = r->run;
+    struct ta_replayer_config config = {
+        .stream = r->stream,
+        .pace = c->pace,
+        .share = &r->share,
+        .batch = c->stream.batch,
+        .epochs = isinf(c->run.epochs) ? 0 : c->run.epochs,
+        .max_records = c->run.max_records,
+        .ring = c->stream.ring,
+        .on_overload = c->stream.on_overload,
+        .max_lag_s = c->stream.max_lag_s,
+    };
+    return ta_replayer_open(&config, &r->replayer);
+}
+
+static ta_status open_files(struct ta_replica *r) {
+    if (r->config.run_dir == NULL) return TA_OK;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/metrics.jsonl", r->config.run_dir);
+    ta_status status = ta_metrics_open(&r->metrics, path, (int)r->config.rank);
+    if (status != TA_OK) return status;
+    r->metrics.epoch = r->epoch;
+    snprintf(path, sizeof path, "%s/checkpoint", r->config.run_dir);
+    struct ta_checkpoint_config config = {
+        .directory = path, .model = &r->model, .keep = r->run->checkpoint.keep, .log = r->config.log};
+    return ta_checkpoint_open(&config, &r->writer);
+}
+
+ta_status ta_replica_build(struct ta_replica *r) {
+    struct ta_restart restart = {0};
+    ta_status status = open_model(r);
+    if (status == TA_OK) status = open_compute(r);
+    if (status == TA_OK) status = ta_restart_prepare(r, &restart);
+    if (status == TA_OK) status = open_exchange(r, &restart);
+    if (status == TA_OK) status = ta_restart_apply(r, &restart);
+    if (status == TA_OK) status = open_stream(r);
+    if (status == TA_OK) status = open_files(r);
+    if (status == TA_OK) status = ta_replica_publish(r);
+    ta_restart_free(&restart, r->config.n_ranks);
+    return status;
+}

@@ -1,0 +1,166 @@
+/* replica_round: how replicas come to rest together, take a snapshot, and go on or leave.
+ *
+ * The number of a round says what it is for: even is a checkpoint, odd is a checkpoint and then the end. So two replicas that
+ * ask for different things at the same moment cannot be understood differently by the others: the highest number wins,
+ * and who wanted the other asks again.
+ */
+#include <inttypes.h>
+
+#include "clock.h"
+#include "replica_internal.h"
+
+enum { REASON_CHECKPOINT = 1, REASON_STOP = 2 };
+
+static bool is_stop(uint32_t round) { return round != TA_ROUND_FINAL && (round & 1) != 0; }
+
+/* True when this replica, the lowest live one, finds that a checkpoint is due. */
+static bool checkpoint_due(struct ta_replica *r, int64_t now_ns) {
+    const struct ta_checkpoint_section *c = &r->run->checkpoint;
+    if (r->writer == NULL) return false;
+    bool due = c->every_seconds > 0 && (double)(now_ns - r->checkpoint_ns) >= c->every_seconds * TA_NS_PER_S;
+    if (c->every_records > 0 && !due)
+        due = ta_replica_total_records(r) - r->checkpoint_records >= c->every_records;
+    return due && ta_replica_lowest_live(r) == r->config.rank;
+}
+
+bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns) {
+    uint32_t reason = 0, asked = r->exchange_ops->requested(r->x, &reason);
+    if (r->stop && !(asked > r->round && is_stop(asked))) {
+        uint32_t above = asked > r->round ? asked : r->round;
+        r->exchange_ops->request(r->x, (above + 1) | 1, REASON_STOP);
+        ta_replica_event(r, now_ns, "stop", "asked to checkpoint and stop");
+    } else if (asked <= r->round && checkpoint_due(r, now_ns)) {
+        r->exchange_ops->request(r->x, r->round / 2 * 2 + 2, REASON_CHECKPOINT);
+    }
+    asked = r->exchange_ops->requested(r->x, &reason);
+    if (asked <= r->round || asked == TA_ROUND_FINAL) return false;
+    r->target = asked;
+    r->after = r->state;
+    r->state = TA_REPLICA_SETTLING;
+    return true;
+}
+
+/* At rest: the weights are the same bits everywhere until all have resumed. */
+static ta_status at_rest(struct ta_replica *r, int64_t now_ns) {
+    uint64_t checksum;
+    ta_status status = r->exchange_ops->checksum(r->x, &checksum);
+    if (status != TA_OK) return status;
+    struct ta_board_row *row = ta_replica_row(r);
+    ta_board_set(row->checksum, checksum);
+    atomic_store_explicit(&row->rest_round, r->target, memory_order_release);
+    uint64_t steps = ta_replica_total_steps(r);
+    ta_replica_event(r, now_ns, "rest", "round %" PRIu32 ", %" PRIu64 " steps, weights %016" PRIx64, r->target, steps, checksum);
+    r->checkpoint_ns = now_ns;
+    r->checkpoint_records = ta_replica_total_records(r);
+    r->state = TA_REPLICA_SNAPSHOT;
+    r->snapshot_waits = r->writer != NULL && steps != r->saved_steps;
+    return TA_OK;
+}
+
+static bool overtaken(struct ta_replica *r) {
+    uint32_t reason, asked = r->exchange_ops->requested(r->x, &reason);
+    if (r->target == TA_ROUND_FINAL || asked <= r->target || asked == TA_ROUND_FINAL) return false;
+    r->target = asked;
+    return true;
+}
+
+ta_status ta_replica_settle(struct ta_replica *r, int64_t now_ns) {
+    (void)overtaken(r);
+    ta_status status = r->exchange_ops->settle(r->x, r->target, now_ns);
+    if (status == TA_OK) status = at_rest(r, now_ns);
+    ta_replica_phase(r, TA_PHASE_REST);
+    return status;
+}
+
+/* Takes the copy once, then offers it until the writer takes it. */
+static ta_status hand_over(struct ta_replica *r) {
+    unsigned writers[TA_MAX_REPLICAS], n_writers = 0;
+    ta_status status = ta_replica_copy_state(r, &r->snapshot, writers, &n_writers);
+    if (status != TA_OK) return status;
+    uint64_t steps = r->snapshot.total_steps;
+    status = ta_checkpoint_submit(r->writer, &r->snapshot, writers, n_writers);
+    if (status != TA_OK) ta_snapshot_free(&r->snapshot);
+    if (status == TA_BUSY) return TA_AGAIN;
+    if (status != TA_OK) return status;
+    r->saved_steps = steps;
+    r->snapshot_waits = false;
+    return TA_OK;
+}
+
+/* A writer that is still busy is asked again before anything is copied. */
+static ta_status save_snapshot(struct ta_replica *r, int64_t now_ns) {
+    ta_status status = ta_checkpoint_poll(r->writer, NULL, 0);
+    if (status == TA_BUSY) return TA_AGAIN;
+    if (status != TA_OK) ta_replica_event(r, now_ns, "checkpoint_failed", "%s", ta_why());
+    return hand_over(r);
+}
+
+/* All live replicas must have come to rest on the same bits: what the exchange promises, checked where it matters. */
+static ta_status compare_rest(struct ta_replica *r, int64_t now_ns) {
+    uint64_t mine = ta_board_get(ta_replica_row(r)->checksum);
+    for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
+        const struct ta_board_row *row = &r->config.board->rows[peer];
+        if (peer == r->config.rank || r->life[peer] == TA_PEER_DEAD) continue;
+        if (atomic_load_explicit(&row->rest_round, memory_order_acquire) != r->target) continue;
+        uint64_t its = ta_board_get(row->checksum);
+        if (its == mine) continue;
+        ta_replica_event(r, now_ns, "disagreement", "round %" PRIu32 ": rank %u rests on %016" PRIx64 ", we on %016" PRIx64,
+                         r->target, peer, its, mine);
+        return ta_fail(TA_FAILED, "replicas %u and %u disagree at rest (%016" PRIx64 ", %016" PRIx64 "): a fault of the "
+                                  "exchange or of memory; the last checkpoint is good", r->config.rank, peer, mine, its);
+    }
+    return TA_OK;
+}
+
+static void leave(struct ta_replica *r, ta_status result, int64_t now_ns) {
+    r->exchange_ops->leave(r->x, now_ns);
+    r->result = result;
+    r->state = TA_REPLICA_SAVING;
+}
+
+ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns) {
+    ta_status status = TA_OK;
+    if (r->snapshot_waits) status = save_snapshot(r, now_ns);
+    if (status == TA_OK && overtaken(r)) {
+        r->state = TA_REPLICA_SETTLING;
+        return TA_OK;
+    }
+    if (status == TA_OK) status = r->exchange_ops->resume(r->x, r->target, now_ns);
+    ta_replica_phase(r, TA_PHASE_REST);
+    if (status != TA_OK) return status;
+    status = compare_rest(r, now_ns);
+    if (status != TA_OK) return status;
+    if (r->target == TA_ROUND_FINAL) {
+        leave(r, TA_END, now_ns);
+        return TA_OK;
+    }
+    r->round = r->target;
+    if (is_stop(r->round)) leave(r, TA_REQUEUE, now_ns);
+    else r->state = r->after;
+    return TA_OK;
+}
+
+ta_status ta_replica_finish(struct ta_replica *r, int64_t now_ns) {
+    r->target = TA_ROUND_FINAL;
+    ta_status status = r->exchange_ops->settle(r->x, TA_ROUND_FINAL, now_ns);
+    if (status == TA_OK) status = at_rest(r, now_ns);
+    ta_replica_phase(r, TA_PHASE_REST);
+    return status;
+}
+
+/* A run every step of which was dropped has trained nothing, however orderly it ended. */
+static ta_status last_word(struct ta_replica *r) {
+    if (r->result == TA_END && r->optimizer.step == 0 && r->optimizer.skipped > 0)
+        return ta_fail(TA_NUMERIC, "rank %u: none of %" PRIu64 " gradients was finite: lower optimizer.rate (%g), or look at "
+                                   "the scale of the data", r->config.rank, r->optimizer.skipped,
+                       (double)r->optimizer.spec.rate);
+    return r->result;
+}
+
+ta_status ta_replica_save(struct ta_replica *r) {
+    ta_status status = r->writer == NULL ? TA_OK : ta_checkpoint_poll(r->writer, NULL, 0);
+    if (status == TA_BUSY) return TA_AGAIN;
+    r->state = TA_REPLICA_DONE;
+    if (status != TA_OK) return r->result = status;
+    return r->result = last_word(r);
+}

@@ -1,0 +1,203 @@
+/* run_config: defaults, ranges, and paths. */
+#include "run_config.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mem.h"
+
+enum { MAX_BATCH = 1 << 20, MAX_RING = 1 << 16, MAX_WINDOW = 1 << 26, MAX_NAME = 128 };
+
+ta_status ta_run_config_expand(const char *key, const char *text, char **out) {
+    char whole[2 * PATH_MAX];
+    size_t used = 0;
+    *out = NULL;
+    for (const char *at = text; *at != '\0';) {
+        const char *piece = at;
+        size_t length = strcspn(at, "$");
+        if (length == 0 && strncmp(at, "${", 2) == 0) {
+            const char *end = strchr(at, '}');
+            char name[MAX_NAME];
+            size_t bytes = end == NULL ? 0 : (size_t)(end - at - 2);
+            if (bytes == 0 || bytes >= sizeof name)
+                return ta_fail(TA_CONFIG, "%s: '%s' has a ${ without a name and }", key, text);
+            snprintf(name, sizeof name, "%.*s", (int)bytes, at + 2);
+            piece = getenv(name);
+            if (piece == NULL || *piece == '\0')
+                return ta_fail(TA_CONFIG, "%s: '%s' needs the environment variable %s, which is not set", key, text, name);
+            length = strlen(piece);
+            at = end + 1;
+        } else {
+            if (length == 0) length = 1; /* a lone $ stands for itself */
+            at += length;
+        }
+        if (used + length >= sizeof whole) return ta_fail(TA_CONFIG, "%s: '%s' is too long when expanded", key, text);
+        memcpy(whole + used, piece, length);
+        used += length;
+    }
+    whole[used] = '\0';
+    return ta_mem_strdup(whole, key, out);
+}
+
+/* The file `path` means, as an absolute path: in the configuration's folder if it is there, else in the current one. */
+static ta_status absolute(const char *config_path, const char *path, char out[PATH_MAX]) {
+    char beside[PATH_MAX], folder[PATH_MAX] = ".", here[PATH_MAX];
+    const char *slash = strrchr(config_path, '/');
+    if (slash != NULL) snprintf(folder, sizeof folder, "%.*s", slash == config_path ? 1 : (int)(slash - config_path), config_path);
+    int length = snprintf(beside, sizeof beside, "%s%s%s", path[0] == '/' ? "" : folder, path[0] == '/' ? "" : "/", path);
+    if (length < 0 || (size_t)length >= sizeof beside) return ta_fail(TA_CONFIG, "stream.file: '%s' is too long", path);
+    if (realpath(beside, out) != NULL || realpath(path, out) != NULL) return TA_OK;
+    if (path[0] == '/' || getcwd(here, sizeof here) == NULL) here[0] = '\0';
+    length = snprintf(out, PATH_MAX, "%s%s%s", here, here[0] == '\0' ? "" : "/", path);
+    if (length < 0 || length >= PATH_MAX) return ta_fail(TA_CONFIG, "stream.file: '%s' is too long", path);
+    return ta_fail(TA_IO, "stream.file: '%s' is neither in %s nor in the current folder", path, folder);
+}
+
+/* "stream.file='/abs/it''s here.h5'": an override whose value is a single-quoted YAML scalar. */
+static ta_status path_override(const char *key, const char *path, char **out) {
+    size_t bytes = strlen(key) + 2 * strlen(path) + 4;
+    ta_status status = TA_NEW(out, bytes, "a path of the configuration");
+    if (status != TA_OK) return status;
+    char *at = *out + sprintf(*out, "%s='", key);
+    for (const char *c = path; *c != '\0'; c++) {
+        if (*c == '\'') *at++ = '\'';
+        *at++ = *c;
+    }
+    *at++ = '\'';
+    *at = '\0';
+    return TA_OK;
+}
+
+static ta_status load_once(const char *path, const char *const *overrides, size_t n, struct ta_run_config **out) {
+    void *loaded = NULL;
+    ta_status status = ta_config_load(path, &ta_run_schema, overrides, n, &loaded);
+    *out = loaded;
+    return status;
+}
+
+/* Strings of a loaded configuration belong to libcyaml, so the resolved path goes in as one more override. */
+static ta_status load_resolved(const char *path, const char *const *overrides, size_t n, struct ta_run_config **config) {
+    char *expanded = NULL, *override = NULL, file[PATH_MAX];
+    const char **all = NULL;
+    ta_status status = ta_run_config_expand("stream.file", (*config)->stream.spec.file, &expanded);
+    if (status == TA_OK) status = absolute(path, expanded, file);
+    if (status == TA_OK && strcmp(file, (*config)->stream.spec.file) == 0) goto done;
+    if (status == TA_OK) status = path_override("stream.file", file, &override);
+    if (status == TA_OK) status = TA_NEW(&all, n + 1, "the overrides");
+    if (status != TA_OK) goto done;
+    if (n > 0) memcpy(all, overrides, n * sizeof *all);
+    all[n] = override;
+    ta_run_config_free(*config);
+    status = load_once(path, all, n + 1, config);
+done:
+    ta_mem_free(all);
+    ta_mem_free(override);
+    ta_mem_free(expanded);
+    return status;
+}
+
+ta_status ta_run_config_load(const char *path, const char *const *overrides, size_t n_overrides,
+                             struct ta_run_config **out) {
+    *out = NULL;
+    ta_status status = load_once(path, overrides, n_overrides, out);
+    if (status == TA_OK && (*out)->stream.spec.file != NULL) status = load_resolved(path, overrides, n_overrides, out);
+    if (status == TA_OK) status = ta_run_config_check(*out);
+    if (status != TA_OK) {
+        ta_run_config_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+void ta_run_config_free(struct ta_run_config *config) {
+    if (config != NULL) ta_config_free(config, &ta_run_schema);
+}
+
+static ta_status in_range(const char *key, double value, double least, double most) {
+    if (value >= least && value <= most) return TA_OK; /* NaN is outside */
+    return ta_fail(TA_CONFIG, "%s: %g is outside %g to %g", key, value, least, most);
+}
+
+static void set_defaults(struct ta_run_config *c) {
+    if (c->run.seed == 0) c->run.seed = 1;
+    if (c->run.replicas == 0) c->run.replicas = 1;
+    if (c->run.epochs == 0) c->run.epochs = 1;
+    if (c->stream.spec.seed == 0) c->stream.spec.seed = c->run.seed;
+    if (c->stream.batch == 0) c->stream.batch = 32;
+    if (c->stream.ring == 0) c->stream.ring = 8;
+    if (c->stream.max_lag_s == 0) c->stream.max_lag_s = 1;
+    if (c->pace.burst == 0) c->pace.burst = 1;
+    if (c->pace.speed == 0) c->pace.speed = 1;
+    if (c->pace.seed == 0) c->pace.seed = c->run.seed;
+    if (c->exchange.spec.puts_in_flight == 0) c->exchange.spec.puts_in_flight = 1;
+    if (c->exchange.spec.heartbeat_s == 0) c->exchange.spec.heartbeat_s = 0.25;
+    if (c->exchange.spec.dead_after_s == 0) c->exchange.spec.dead_after_s = 3;
+    if (c->exchange.join_within_s == 0) c->exchange.join_within_s = 60;
+    if (c->device.threads == 0) c->device.threads = 1;
+    if (c->checkpoint.every_seconds == 0 && c->checkpoint.every_records == 0) c->checkpoint.every_seconds = 300;
+    if (c->checkpoint.keep == 0) c->checkpoint.keep = 2;
+    if (c->metrics.window == 0) c->metrics.window = 1000;
+    if (c->metrics.every_seconds == 0) c->metrics.every_seconds = 1;
+    if (c->metrics.fading == 0) c->metrics.fading = 0.999;
+}
+
+static ta_status check_stream(const struct ta_run_config *c) {
+    if (c->stream.spec.file == NULL && c->stream.spec.generator == NULL)
+        return ta_fail(TA_CONFIG, "stream: neither 'file' nor 'generator' is given");
+    if (c->stream.spec.file != NULL && c->stream.spec.generator != NULL)
+        return ta_fail(TA_CONFIG, "stream: 'file' (%s) and 'generator' (%s) exclude each other", c->stream.spec.file,
+                       c->stream.spec.generator);
+    struct ta_pacer pacer;
+    struct ta_pacer_spec pace = c->pace;
+    return ta_pacer_init(&pacer, &pace);
+}
+
+ta_status ta_run_config_check(struct ta_run_config *c) {
+    set_defaults(c);
+    const struct {
+        const char *key;
+        double value, least, most;
+    } ranges[] = {
+        {"run.replicas", c->run.replicas, 1, TA_MAX_REPLICAS},
+        {"run.epochs", c->run.epochs, 1e-9, INFINITY},
+        {"run.max_seconds", c->run.max_seconds, 0, 1e9},
+        {"stream.batch", c->stream.batch, 1, MAX_BATCH},
+        {"stream.ring", c->stream.ring, 2, MAX_RING},
+        {"stream.max_lag", c->stream.max_lag_s, 1e-6, 1e9},
+        {"exchange.puts_in_flight", c->exchange.spec.puts_in_flight, 1, 1024},
+        {"exchange.heartbeat", c->exchange.spec.heartbeat_s, 1e-3, 3600},
+        {"exchange.dead_after", c->exchange.spec.dead_after_s, 1e-3, 86400},
+        {"exchange.join_within", c->exchange.join_within_s, 1e-3, 86400},
+        {"device.threads", c->device.threads, 1, 1024},
+        {"device.number", c->device.number, 0, 1024},
+        {"checkpoint.every_seconds", c->checkpoint.every_seconds, 0, 1e9},
+        {"checkpoint.keep", c->checkpoint.keep, 1, 1e6},
+        {"metrics.window", c->metrics.window, 1, MAX_WINDOW},
+        {"metrics.every_seconds", c->metrics.every_seconds, 0.01, 86400},
+        {"metrics.fading", c->metrics.fading, 0, 1 - 1e-9},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        ta_status status = in_range(ranges[i].key, ranges[i].value, ranges[i].least, ranges[i].most);
+        if (status != TA_OK) return status;
+    }
+    if (c->exchange.spec.dead_after_s < 2 * c->exchange.spec.heartbeat_s)
+        return ta_fail(TA_CONFIG, "exchange.dead_after: %g s is less than two heartbeats of %g s: live peers would be dropped",
+                       c->exchange.spec.dead_after_s, c->exchange.spec.heartbeat_s);
+    enum ta_log_level level;
+    if (c->run.log_level != NULL && ta_log_level_parse(c->run.log_level, &level) != TA_OK)
+        return ta_fail(TA_CONFIG, "run.log_level: '%s' is not one of debug, info, warn, error", c->run.log_level);
+    const struct ta_exchange_ops *exchange;
+    const struct ta_transport_ops *transport;
+    const struct ta_kernels_ops *kernels;
+    ta_status status = check_stream(c);
+    if (status == TA_OK) status = ta_exchange_find(c->exchange.spec.type != NULL ? c->exchange.spec.type : "live", &exchange);
+    if (status == TA_OK)
+        status = ta_transport_find(c->exchange.transport != NULL ? c->exchange.transport : "auto", c->run.replicas, &transport);
+    if (status == TA_OK) status = ta_kernels_find(c->device.type != NULL ? c->device.type : "auto", &kernels);
+    return status;
+}

@@ -1,0 +1,102 @@
+/* run_config: the whole configuration of a run as one struct, read from YAML, checked, with every default filled in.
+ *
+ *     run:        {seed: 1, replicas: 2, run_dir: runs/a, log_level: info, max_records: 0, epochs: 1, max_seconds: 0}
+ *     stream:     {file: x.h5 | generator: sea, records: 0, seed: 0, drift: "abrupt@5000:2", batch: 32, ring: 8,
+ *                  on_overload: lag | drop, max_lag: 1}
+ *     pace:       {type: max | constant | poisson | bursts | trace, rate: 0, burst: 1, speed: 1, seed: 0,
+ *                  schedule: [{at: 0, rate: 100}, ...]}
+ *     model:      see spec.h                 optimizer:  see spec.h
+ *     exchange:   {type: live, transport: auto, scale: sum | mean, puts_in_flight: 1, heartbeat: .25, dead_after: 3,
+ *                  join_within: 60}
+ *     device:     {type: auto | cpu | cuda, threads: 1, number: 0}
+ *     checkpoint: {every_records: 0, every_seconds: 300, keep: 2}
+ *     metrics:    {window: 1000, every_seconds: 1, fading: .999}
+ *
+ * Only `stream` and `model` must be there. Zero means "not given" for every number; the value assumed then stands in the
+ * comments below. Times are seconds, sizes are never asked for. A relative path is looked for in the folder of the
+ * configuration file, then in the current one; `${NAME}` in stream.file is replaced by the environment's NAME.
+ *
+ * Errors: CONFIG (which key, which value, what is allowed), IO, NO_MEMORY.
+ */
+#ifndef TA_RUN_CONFIG_H
+#define TA_RUN_CONFIG_H
+
+#include "config.h"
+#include "exchange.h"
+#include "pacer.h"
+#include "replayer.h"
+#include "spec.h"
+#include "stream.h"
+
+enum { TA_MAX_REPLICAS = 1024 };
+
+struct ta_run_section {
+    uint64_t seed;        /* 0: 1 */
+    uint32_t replicas;    /* 0: 1 */
+    char *run_dir;        /* NULL: runs/NAME-UTC */
+    char *log_level;      /* NULL: info */
+    uint64_t max_records; /* of the whole run, all replicas together; 0: no limit */
+    double epochs;        /* passes over a stream that has an end; 0: 1; inf: for ever */
+    double max_seconds;   /* training ends in order after so long; 0: no limit */
+};
+
+struct ta_stream_section {
+    struct ta_stream_spec spec;
+    uint32_t batch;              /* records; 0: 32 */
+    uint32_t ring;               /* batches read ahead; 0: 8 */
+    enum ta_overload on_overload;
+    double max_lag_s;            /* on_overload drop; 0: 1 */
+};
+
+struct ta_exchange_section {
+    struct ta_exchange_spec spec;
+    char *transport;      /* NULL: auto */
+    double join_within_s; /* all peers must have been met; 0: 60 */
+};
+
+struct ta_device_section {
+    char *type;       /* NULL: auto */
+    uint32_t threads; /* CPU threads of one replica; 0: 1 */
+    uint32_t number;  /* GPU ordinal */
+};
+
+struct ta_checkpoint_section {
+    uint64_t every_records; /* of all replicas; 0: not by records */
+    double every_seconds;   /* 0: 300 when every_records is 0 too, else not by time */
+    uint32_t keep;          /* 0: 2 */
+};
+
+struct ta_metrics_section {
+    uint32_t window;      /* records of the prequential window, per replica; 0: 1000 */
+    double every_seconds; /* between two lines; 0: 1 */
+    double fading;        /* alpha; 0: .999 */
+};
+
+struct ta_run_config {
+    struct ta_run_section run;
+    struct ta_stream_section stream;
+    struct ta_pacer_spec pace;
+    struct ta_model_spec model;
+    struct ta_optimizer_spec optimizer;
+    struct ta_exchange_section exchange;
+    struct ta_device_section device;
+    struct ta_checkpoint_section checkpoint;
+    struct ta_metrics_section metrics;
+};
+
+/* The schema of all of it (run_schema.c), for ta_config_print and ta_config_free. */
+extern const cyaml_schema_value_t ta_run_schema;
+
+/* Reads `path` with `overrides` on top, fills in defaults, makes stream.file absolute, checks every value that can be
+ * checked without opening anything. `*out` is freed by ta_run_config_free. */
+ta_status ta_run_config_load(const char *path, const char *const *overrides, size_t n_overrides,
+                             struct ta_run_config **out);
+void ta_run_config_free(struct ta_run_config *config); /* NULL is fine */
+
+/* Fills in defaults and checks; part of load, and for configurations built by hand. */
+ta_status ta_run_config_check(struct ta_run_config *config);
+
+/* `text` with every ${NAME} replaced by the environment's NAME; freed by ta_mem_free. A NAME that is not set is CONFIG. */
+ta_status ta_run_config_expand(const char *key, const char *text, char **out);
+
+#endif

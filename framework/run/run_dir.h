@@ -1,0 +1,30 @@
+/* run_dir: the folder everything of a run lies in, and the lock that says whose it is now.
+ *
+ *     config.yaml  manifest.json  metrics.jsonl  log/  checkpoint/  rendezvous/ (mode 0700, only while it runs)  lock
+ *
+ * The lock is flock(2) on `lock`, which names process and host; it goes with the last process that holds it, so a run whose
+ * launcher was killed is over when its replicas are. `lock` and `rendezvous` are removed in the end.
+ *
+ * Errors: IO (which path), IN_USE (by whom).
+ */
+#ifndef TA_RUN_DIR_H
+#define TA_RUN_DIR_H
+
+#include "status.h"
+
+enum { TA_RUN_DIR_BYTES = 2048 };
+
+struct ta_run_dir {
+    char path[TA_RUN_DIR_BYTES]; /* absolute */
+    int lock;                    /* descriptor; -1: not held. Not inherited unless its close-on-exec flag is cleared */
+};
+
+/* Makes (or takes again) the folder `path`, or runs/NAME-UTC in the current folder when path is NULL, where NAME is the
+ * name of `config_path` without folder and ending. */
+ta_status ta_run_dir_open(struct ta_run_dir *dir, const char *path, const char *config_path);
+void ta_run_dir_close(struct ta_run_dir *dir);
+
+/* Writes a small file at once: all of it or the old one. */
+ta_status ta_run_dir_write(const struct ta_run_dir *dir, const char *name, const char *text);
+
+#endif

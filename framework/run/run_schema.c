@@ -1,0 +1,110 @@
+/* run_schema: the keys of a configuration. The sections `model` and `optimizer` come from the model's folder. */
+#include "run_config.h"
+
+#define OPTIONAL CYAML_FLAG_OPTIONAL
+#define TEXT(key, structure, member) \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER_NULL | OPTIONAL, structure, member, 0, 4096)
+#define COUNT(key, structure, member) CYAML_FIELD_UINT(key, OPTIONAL, structure, member)
+#define NUMBER(key, structure, member) CYAML_FIELD_FLOAT(key, OPTIONAL, structure, member)
+#define CHOICE(key, structure, member, names) \
+    CYAML_FIELD_ENUM(key, OPTIONAL | CYAML_FLAG_STRICT, structure, member, names, CYAML_ARRAY_LEN(names))
+
+static const cyaml_strval_t overload_names[] = {{"lag", TA_OVERLOAD_LAG}, {"drop", TA_OVERLOAD_DROP}};
+static const cyaml_strval_t pace_names[] = {{"max", TA_PACE_MAX},
+                                            {"constant", TA_PACE_CONSTANT},
+                                            {"poisson", TA_PACE_POISSON},
+                                            {"bursts", TA_PACE_BURSTS},
+                                            {"trace", TA_PACE_TRACE}};
+static const cyaml_strval_t scale_names[] = {{"sum", 0}, {"mean", 1}};
+
+static const cyaml_schema_field_t run_fields[] = {
+    COUNT("seed", struct ta_run_section, seed),
+    COUNT("replicas", struct ta_run_section, replicas),
+    TEXT("run_dir", struct ta_run_section, run_dir),
+    TEXT("log_level", struct ta_run_section, log_level),
+    COUNT("max_records", struct ta_run_section, max_records),
+    NUMBER("epochs", struct ta_run_section, epochs),
+    NUMBER("max_seconds", struct ta_run_section, max_seconds),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t stream_fields[] = {
+    TEXT("file", struct ta_stream_section, spec.file),
+    TEXT("generator", struct ta_stream_section, spec.generator),
+    COUNT("records", struct ta_stream_section, spec.records),
+    COUNT("seed", struct ta_stream_section, spec.seed),
+    TEXT("drift", struct ta_stream_section, spec.drift),
+    COUNT("batch", struct ta_stream_section, batch),
+    COUNT("ring", struct ta_stream_section, ring),
+    CHOICE("on_overload", struct ta_stream_section, on_overload, overload_names),
+    NUMBER("max_lag", struct ta_stream_section, max_lag_s),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t piece_fields[] = {
+    NUMBER("at", struct ta_pace_piece, at_s),
+    NUMBER("rate", struct ta_pace_piece, rate_per_s),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t piece_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct ta_pace_piece, piece_fields)};
+
+static const cyaml_schema_field_t pace_fields[] = {
+    CHOICE("type", struct ta_pacer_spec, pace, pace_names),
+    NUMBER("rate", struct ta_pacer_spec, rate_per_s),
+    NUMBER("burst", struct ta_pacer_spec, burst),
+    NUMBER("speed", struct ta_pacer_spec, speed),
+    CYAML_FIELD_SEQUENCE("schedule", CYAML_FLAG_POINTER | OPTIONAL, struct ta_pacer_spec, schedule, &piece_value, 0, 10000),
+    COUNT("seed", struct ta_pacer_spec, seed),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t exchange_fields[] = {
+    TEXT("type", struct ta_exchange_section, spec.type),
+    TEXT("transport", struct ta_exchange_section, transport),
+    CHOICE("scale", struct ta_exchange_section, spec.scale_mean, scale_names),
+    COUNT("puts_in_flight", struct ta_exchange_section, spec.puts_in_flight),
+    NUMBER("heartbeat", struct ta_exchange_section, spec.heartbeat_s),
+    NUMBER("dead_after", struct ta_exchange_section, spec.dead_after_s),
+    NUMBER("join_within", struct ta_exchange_section, join_within_s),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t device_fields[] = {
+    TEXT("type", struct ta_device_section, type),
+    COUNT("threads", struct ta_device_section, threads),
+    COUNT("number", struct ta_device_section, number),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t checkpoint_fields[] = {
+    COUNT("every_records", struct ta_checkpoint_section, every_records),
+    NUMBER("every_seconds", struct ta_checkpoint_section, every_seconds),
+    COUNT("keep", struct ta_checkpoint_section, keep),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t metrics_fields[] = {
+    COUNT("window", struct ta_metrics_section, window),
+    NUMBER("every_seconds", struct ta_metrics_section, every_seconds),
+    NUMBER("fading", struct ta_metrics_section, fading),
+    CYAML_FIELD_END,
+};
+
+#define SECTION(name, flags, member, fields) CYAML_FIELD_MAPPING(name, flags, struct ta_run_config, member, fields)
+
+static const cyaml_schema_field_t config_fields[] = {
+    SECTION("run", OPTIONAL, run, run_fields),
+    SECTION("stream", CYAML_FLAG_DEFAULT, stream, stream_fields),
+    SECTION("pace", OPTIONAL, pace, pace_fields),
+    SECTION("model", CYAML_FLAG_DEFAULT, model, ta_model_schema),
+    SECTION("optimizer", OPTIONAL, optimizer, ta_optimizer_schema),
+    SECTION("exchange", OPTIONAL, exchange, exchange_fields),
+    SECTION("device", OPTIONAL, device, device_fields),
+    SECTION("checkpoint", OPTIONAL, checkpoint, checkpoint_fields),
+    SECTION("metrics", OPTIONAL, metrics, metrics_fields),
+    CYAML_FIELD_END,
+};
+
+const cyaml_schema_value_t ta_run_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct ta_run_config, config_fields)};

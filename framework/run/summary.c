@@ -1,0 +1,88 @@
+/* summary: the sum over the board, written twice. */
+#include "summary.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "checkpoint.h"
+#include "clock.h"
+#include "jsonl.h"
+#include "mem.h"
+#include "progress.h"
+
+void ta_summary_find_checkpoint(struct ta_summary *s) {
+    char folder[TA_RUN_DIR_BYTES + 16];
+    snprintf(folder, sizeof folder, "%s/checkpoint", s->dir->path);
+    s->checkpoint[0] = '\0';
+    struct ta_checkpoint_info *info;
+    if (TA_NEW(&info, 1, "the checkpoint") != TA_OK) return;
+    if (ta_checkpoint_latest(folder, NULL, info) == TA_OK) memcpy(s->checkpoint, info->path, sizeof s->checkpoint);
+    ta_mem_free(info);
+}
+
+struct figures {
+    struct ta_board_sum sum;
+    double seconds, rate, accuracy, loss, s_avg;
+};
+
+static struct figures figure(const struct ta_summary *s) {
+    struct figures f = {0};
+    ta_board_add_up(s->board, &f.sum);
+    if (f.sum.started_ns != 0 && f.sum.ended_ns > f.sum.started_ns)
+        f.seconds = (double)(f.sum.ended_ns - f.sum.started_ns) / TA_NS_PER_S;
+    f.rate = f.seconds > 0 ? (double)f.sum.life_records / f.seconds : 0;
+    f.accuracy = f.sum.records > 0 && s->classes ? (double)f.sum.hits / (double)f.sum.records : NAN;
+    f.loss = f.sum.records > 0 ? f.sum.loss_sum / (double)f.sum.records : NAN;
+    f.s_avg = f.sum.stale_count > 0 ? (double)f.sum.stale_sum / (double)f.sum.stale_count : 0;
+    return f;
+}
+
+static void print_oddities(const struct ta_summary *s, const struct figures *f, FILE *out) {
+    char text[27];
+    if (f->sum.dropped > 0) fprintf(out, "dropped      %s records came too late\n", ta_progress_group(f->sum.dropped, text));
+    if (f->sum.unlabelled > 0)
+        fprintf(out, "unlabelled   %s records were predicted only\n", ta_progress_group(f->sum.unlabelled, text));
+    if (f->sum.skipped_steps > 0)
+        fprintf(out, "skipped      %s steps: the gradient was not finite\n", ta_progress_group(f->sum.skipped_steps, text));
+    if (s->lost > 0)
+        fprintf(out, "lost         %u of %u replicas\n", s->lost, s->replicas);
+    if (s->untrained > 0)
+        fprintf(out, "untrained    %s records of the lost replicas' shares\n", ta_progress_group(s->untrained, text));
+}
+
+void ta_summary_print(const struct ta_summary *s, FILE *out) {
+    struct figures f = figure(s);
+    char records[27], rate[27], window[27];
+    fprintf(out, "records      %s\n", ta_progress_group(f.sum.records, records));
+    fprintf(out, "rate         %s records/s over %.1f s, %u replica%s\n", ta_progress_group((uint64_t)f.rate, rate), f.seconds,
+            s->replicas, s->replicas == 1 ? "" : "s");
+    if (s->classes)
+        fprintf(out, "accuracy     %.2f %% prequential, %.2f %% over the last %s records of each replica\n", 100 * f.accuracy,
+                100 * f.sum.window_accuracy, ta_progress_group(s->window, window));
+    fprintf(out, "loss         %.5f prequential, %.5f over the last\n", f.loss, f.sum.window_loss);
+    fprintf(out, "staleness    S_avg %.3f  S_max %" PRIu64 "\n", f.s_avg, f.sum.stale_max);
+    print_oddities(s, &f, out);
+    fprintf(out, "checkpoint   %s\n", s->checkpoint[0] != '\0' ? s->checkpoint : "none");
+    fprintf(out, "metrics      %s/metrics.jsonl\n", s->dir->path);
+    fflush(out);
+}
+
+json_t *ta_summary_json(const struct ta_summary *s) {
+    struct figures f = figure(s);
+    json_t *o = json_pack("{s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:I}", "records",
+                          (json_int_t)f.sum.records, "seconds", f.seconds, "records_per_s", f.rate, "steps",
+                          (json_int_t)f.sum.steps, "skipped_steps", (json_int_t)f.sum.skipped_steps, "dropped",
+                          (json_int_t)f.sum.dropped, "unlabelled", (json_int_t)f.sum.unlabelled, "puts",
+                          (json_int_t)f.sum.puts, "bytes", (json_int_t)f.sum.put_bytes, "replicas", (int)s->replicas, "lost",
+                          (int)s->lost, "exit_code", s->exit_code, "s_max", (json_int_t)f.sum.stale_max);
+    if (o == NULL) return NULL;
+    json_object_set_new(o, "accuracy_all", ta_json_real(f.accuracy));
+    json_object_set_new(o, "accuracy", ta_json_real(s->classes ? f.sum.window_accuracy : NAN));
+    json_object_set_new(o, "loss_all", ta_json_real(f.loss));
+    json_object_set_new(o, "loss", ta_json_real(f.sum.window_loss));
+    json_object_set_new(o, "untrained", json_integer((json_int_t)s->untrained));
+    json_object_set_new(o, "s_avg", ta_json_real(f.s_avg));
+    json_object_set_new(o, "checkpoint", s->checkpoint[0] != '\0' ? json_string(s->checkpoint) : json_null());
+    return o;
+}

@@ -1,0 +1,30 @@
+/* summary: what a finished run says for itself: on stdout for people, as a line of the metrics, in the manifest. */
+#ifndef TA_SUMMARY_H
+#define TA_SUMMARY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "board.h"
+#include "run_dir.h"
+
+struct ta_summary {
+    const struct ta_board *board;
+    const struct ta_run_dir *dir;
+    bool classes;      /* the labels are classes: accuracy means something */
+    uint32_t window;   /* records of the window */
+    unsigned replicas, lost;
+    int exit_code;
+    uint64_t untrained; /* records that the lost replicas left undone; 0: none or unknown */
+    char checkpoint[4096]; /* newest complete one; "": none */
+};
+
+/* Fills in `checkpoint`. */
+void ta_summary_find_checkpoint(struct ta_summary *s);
+void ta_summary_print(const struct ta_summary *s, FILE *out);
+/* The fields of the `summary` line; NULL when out of memory. */
+json_t *ta_summary_json(const struct ta_summary *s);
+
+#endif

@@ -1,0 +1,57 @@
+/* worker: the loop around tick. */
+#include "worker.h"
+
+#include <sys/prctl.h>
+
+#include "clock.h"
+
+enum {
+    LOOK_EVERY = 5 * 1000 * 1000,   /* ns between two looks at signals and progress */
+    SPIN = 60 * 1000,               /* ns: nearer than this a due time is waited for awake */
+    PEER_NAP = 50 * 1000,           /* ns: a peer may put something any moment */
+    LONGEST_NAP = 10 * 1000 * 1000, /* ns */
+};
+
+/* Sleeps until something can have happened. With peers the nap is short: what they put is applied, and answered, by us. */
+static void nap(struct ta_worker *w, struct ta_replica *r, int64_t now_ns) {
+    int64_t left_ns = ta_replica_wake_ns(r, now_ns) - now_ns;
+    bool training = ta_replica_state(r) == TA_REPLICA_TRAINING;
+    if (training && left_ns > 0 && left_ns < SPIN) return;
+    int64_t longest_ns = w->replica.n_ranks > 1 ? PEER_NAP : LONGEST_NAP;
+    if (left_ns <= 0) left_ns = PEER_NAP; /* the reader, a peer or the disk is behind */
+    else if (training && left_ns > SPIN) left_ns -= SPIN;
+    ta_signals_wait(w->signals, left_ns < longest_ns ? left_ns : longest_ns);
+}
+
+static bool obey(struct ta_worker *w, struct ta_replica *r, int64_t now_ns) {
+    unsigned asked = ta_signals_read(w->signals);
+    if (asked & TA_ASKED_STATE) ta_replica_print(r, now_ns);
+    if (asked & TA_ASKED_STOP) ta_replica_stop(r);
+    if (w->progress != NULL) ta_progress_tick(w->progress, w->replica.board, now_ns);
+    return (asked & TA_ASKED_LEAVE) == 0;
+}
+
+ta_status ta_worker_run(struct ta_worker *w) {
+    struct ta_replica *r;
+    w->interrupted = false;
+    ta_status status = ta_replica_open(&w->replica, &r);
+    if (status != TA_OK) return status;
+    (void)prctl(PR_SET_TIMERSLACK, 1000UL); /* naps of 50 us should not become 100 */
+    int64_t look_ns = 0;
+    for (;;) {
+        int64_t now_ns = ta_clock_now_ns();
+        if (now_ns >= look_ns) {
+            look_ns = now_ns + LOOK_EVERY;
+            if (!obey(w, r, now_ns)) {
+                w->interrupted = true;
+                status = ta_fail(TA_FAILED, "interrupted twice: left without a checkpoint");
+                break;
+            }
+        }
+        status = ta_replica_tick(r, now_ns);
+        if (status == TA_AGAIN) nap(w, r, now_ns);
+        else if (status != TA_OK) break;
+    }
+    ta_replica_close(r);
+    return status == TA_END ? TA_OK : status;
+}
