@@ -78,7 +78,8 @@ static ta_status take(struct ta_live *l, unsigned rank, const struct ta_slot_sai
     e->entered = facts->entered;
     e->finished = facts->finished;
     ta_membership_claim(&l->members, rank, &(struct ta_slot_claim){
-        .gone = TA_CLAIM_GONE | (e->finished ? TA_CLAIM_FINISHED : 0),
+        .gone = TA_CLAIM_GONE | (e->finished ? TA_CLAIM_FINISHED : 0) |
+                (l->members.member[rank].life == TA_PEER_LEFT ? TA_CLAIM_LEFT : 0),
         .entered = e->entered, .steps = e->steps, .checksum = e->checksum,
     });
     return TA_OK;

@@ -285,7 +285,7 @@ static ta_status live_poll(struct ta_exchange *x, int64_t now_ns) {
         if (status != TA_OK) return status;
     }
     if (x->n_ranks > 1) ta_outboxes_flush(l, now_ns);
-    return TA_OK;
+    return l->put_status;
 }
 
 static ta_status live_checksum(struct ta_exchange *x, uint64_t *out) {

@@ -35,6 +35,7 @@ struct ta_live {
     bool stale;                 /* w is not the sum of what is here */
     bool at_rest;               /* settled, not resumed: w does not change */
     uint32_t rest_round;        /* the round we are, or were last, at rest in */
+    ta_status put_status;       /* of the last put that failed for a reason of ours: poll returns it */
     size_t held_bytes;
 };
 

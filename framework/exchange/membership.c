@@ -50,7 +50,8 @@ static void gone(struct ta_membership *m, unsigned peer, enum ta_peer_life life)
     member->life = life;
     member->doubted = life == TA_PEER_DEAD && member->connected;
     m->n_gone++;
-    ta_membership_claim(m, peer, &(struct ta_slot_claim){.gone = TA_CLAIM_GONE});
+    uint32_t left = life == TA_PEER_LEFT ? TA_CLAIM_LEFT : 0;
+    ta_membership_claim(m, peer, &(struct ta_slot_claim){.gone = TA_CLAIM_GONE | left});
 }
 
 void ta_membership_joined(struct ta_membership *m, unsigned peer) {
@@ -92,13 +93,14 @@ static bool hear_header(struct ta_membership *m, unsigned peer, bool *spoke, boo
     return advanced;
 }
 
-/* Everybody whom a peer that counts holds for gone is gone. */
+/* Everybody whom a peer that counts holds for dead is dead. */
 static bool hear_board(struct ta_membership *m, unsigned peer) {
     const void *board = ta_membership_board_of(m, peer);
     bool more = false;
     m->news = true;
     for (unsigned r = 0; r < m->self.n_ranks; r++) {
-        if (r == peer || ta_slot_claim_read(board, r).gone == 0) continue;
+        uint32_t claim = ta_slot_claim_read(board, r).gone;
+        if (r == peer || claim == 0 || (claim & TA_CLAIM_LEFT)) continue; /* who left says so to everybody itself */
         if (r == m->self.rank) {
             m->accused = true;
             m->accuser = peer;

@@ -94,8 +94,9 @@ bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns) {
     unsigned n = fill_segments(l, peer, copy, body, doubted || out->board_version != board_version, segments);
     ta_status status = l->transport_ops->put(l->transport, peer, segments, n);
     if (status == TA_BUSY) return false;
-    if (status != TA_OK) { /* the path is broken: found as DOWN, or by the silence */
+    if (status != TA_OK) { /* PEER: the path is broken; poll finds it DOWN. Anything else ends the run */
         member->doubted = false;
+        if (status != TA_PEER) l->put_status = status;
         return false;
     }
     out->turn++;

@@ -101,7 +101,7 @@ struct ta_slot_claim {
     uint64_t checksum; /* and what the copy sums to (estate.h); 0: no copy yet */
 };
 
-enum { TA_CLAIM_GONE = 1, TA_CLAIM_FINISHED = 2 };
+enum { TA_CLAIM_GONE = 1, TA_CLAIM_FINISHED = 2, TA_CLAIM_LEFT = 4 }; /* LEFT: by itself; nobody is to be warned of it */
 
 /* Reads one row that may be written meanwhile: the checksum first, so that a checksum that is there has its row. */
 struct ta_slot_claim ta_slot_claim_read(const void *board, unsigned rank);

@@ -1,0 +1,188 @@
+/* world: opens, drives and checks replicas on a simulated fabric. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "world.h"
+
+#include "mem.h"
+
+enum { RUN_ID = 99, RNG_STREAM = 7 };
+
+/* The window as the transport gives it away passes by here: tests look into it and scribble on it. */
+static struct ta_window last_window;
+
+static ta_status spy_window(struct ta_transport *t, size_t bytes, struct ta_window *out) {
+    ta_status status = ta_transport_sim.window_create(t, bytes, out);
+    last_window = *out;
+    return status;
+}
+
+static struct ta_transport_ops spy;
+
+static void shape_model(struct world *w) {
+    size_t n = w->config.n_params, mean = w->config.no_mean ? 0 : n / 4;
+    w->model.n_params = n;
+    w->model.segments[0] = (struct ta_segment){TA_SEGMENT_SUM, 0, n - mean};
+    w->model.segments[1] = (struct ta_segment){TA_SEGMENT_MEAN, n - mean, mean};
+    w->model.n_segments = mean > 0 ? 2 : 1;
+}
+
+static void open_replica(struct world *w, unsigned rank) {
+    struct world_replica *r = &w->replica[rank];
+    const struct world_config *c = &w->config;
+    struct ta_transport_config transport = {rank, c->n_ranks, RUN_ID, w->fabric};
+    world_must(w, ta_transport_sim.open(&transport, &r->transport));
+    struct ta_exchange_config config = {
+        .spec = &w->spec, .model = &w->model, .kernel_ops = &ta_kernels_cpu, .kernels = w->kernels,
+        .transport_ops = &spy, .transport = r->transport, .rank = rank, .n_ranks = c->n_ranks, .epoch = c->epoch,
+    };
+    struct ta_exchange_start fresh = {.w0 = w->w0};
+    last_window = (struct ta_window){0};
+    world_must(w, ta_exchange_live.open(&config, c->start != NULL ? &c->start[rank] : &fresh, &r->x));
+    r->window = last_window;
+    world_must(w, TA_NEW(&r->history, (WORLD_MAX_STEPS + 1) * c->n_params, "history"));
+    memcpy(r->history, r->x->delta, c->n_params * sizeof(float));
+}
+
+void world_open(struct world *w, const struct world_config *config) {
+    memset(w, 0, sizeof *w);
+    spy = ta_transport_sim;
+    spy.window_create = spy_window;
+    w->config = *config;
+    w->rng = ta_rng_make(config->seed, RNG_STREAM);
+    w->now_ns = 1;
+    w->spec = (struct ta_exchange_spec){
+        .type = NULL, .scale_mean = config->scale_mean, .puts_in_flight = config->in_flight,
+        .heartbeat_s = config->heartbeat_s, .dead_after_s = config->dead_after_s,
+    };
+    shape_model(w);
+    world_must(w, ta_kernels_cpu.open(&(struct ta_kernels_config){.threads = 1}, &w->kernels));
+    struct ta_sim_config fabric = config->fabric;
+    fabric.seed = config->seed;
+    fabric.n_ranks = config->n_ranks;
+    world_must(w, ta_sim_create(&fabric, &w->fabric));
+    world_must(w, TA_NEW(&w->w0, config->n_params, "w0"));
+    for (size_t i = 0; i < config->n_params; i++) w->w0[i] = (float)(i % 13);
+    for (unsigned r = 0; r < config->n_ranks; r++) open_replica(w, r);
+}
+
+void world_shut(struct world *w, unsigned rank) {
+    struct world_replica *r = &w->replica[rank];
+    if (r->closed) return;
+    ta_exchange_live.close(r->x);
+    ta_transport_sim.close(r->transport);
+    r->closed = true;
+}
+
+void world_close(struct world *w) {
+    for (unsigned r = 0; r < w->config.n_ranks; r++) {
+        world_shut(w, r);
+        ta_mem_free(w->replica[r].history);
+    }
+    ta_sim_destroy(w->fabric);
+    ta_kernels_cpu.close(w->kernels);
+    ta_mem_free(w->w0);
+}
+
+void world_connect(struct world *w, unsigned from, unsigned to) {
+    struct ta_key key;
+    world_must(w, ta_transport_sim.key_make(w->replica[to].transport, from, &key));
+    world_must(w, ta_transport_sim.connect(w->replica[from].transport, to, &key));
+    ta_exchange_live.peer_joined(w->replica[from].x, to, w->now_ns);
+}
+
+void world_connect_all(struct world *w) {
+    for (unsigned a = 0; a < w->config.n_ranks; a++)
+        for (unsigned b = 0; b < w->config.n_ranks; b++)
+            if (a != b) world_connect(w, a, b);
+}
+
+void world_step(struct world *w, unsigned rank) {
+    struct world_replica *r = &w->replica[rank];
+    const struct ta_segment *sum = &w->model.segments[0], *mean = &w->model.segments[1];
+    unsigned touched = 1 + ta_rng_below(&w->rng, 4);
+    for (unsigned i = 0; i < touched; i++) {
+        float *at = &r->x->delta[ta_rng_below(&w->rng, (uint32_t)sum->count)];
+        *at += (float)(1 + ta_rng_below(&w->rng, 4)) * (w->config.ragged ? 0.1F : 1.0F);
+    }
+    if (w->model.n_segments > 1)
+        r->x->delta[mean->offset + ta_rng_below(&w->rng, (uint32_t)mean->count)] = (float)ta_rng_normal(&w->rng);
+    world_must(w, ta_exchange_live.stepped(r->x, 32, w->now_ns));
+    r->steps++;
+    assert_true(r->steps <= WORLD_MAX_STEPS);
+    memcpy(r->history + r->steps * w->config.n_params, r->x->delta, w->config.n_params * sizeof(float));
+}
+
+ta_status world_poll(struct world *w, unsigned rank) { return ta_exchange_live.poll(w->replica[rank].x, w->now_ns); }
+
+void world_run(struct world *w, int64_t until_ns, int64_t tick_ns) {
+    for (; w->now_ns < until_ns; w->now_ns += tick_ns)
+        for (unsigned r = 0; r < w->config.n_ranks; r++)
+            if (!w->replica[r].killed && !w->replica[r].closed) world_must(w, world_poll(w, r));
+}
+
+void world_kill(struct world *w, unsigned rank, int64_t detect_ns) {
+    w->replica[rank].killed = true;
+    ta_sim_kill(w->fabric, rank, w->now_ns, detect_ns);
+}
+
+/* `value` is one that element e of `rank` had at its step `from` or later. */
+static bool once_was(const struct world *w, unsigned rank, size_t e, float value, uint64_t from) {
+    const struct world_replica *r = &w->replica[rank];
+    for (uint64_t s = from; s <= r->steps; s++)
+        if (memcmp(&r->history[s * w->config.n_params + e], &value, sizeof value) == 0) return true;
+    return false;
+}
+
+static const char *check_register(struct world *w, unsigned holder, unsigned owner, bool exact, const float *copy) {
+    static char why[160];
+    size_t n = w->config.n_params;
+    uint64_t applied = owner == holder ? w->replica[owner].steps : world_stats(w, holder, owner).steps_applied;
+    const float *now = w->replica[owner].history + w->replica[owner].steps * n;
+    for (size_t e = 0; e < n; e++) {
+        bool good = exact ? memcmp(&copy[e], &now[e], sizeof now[e]) == 0 : once_was(w, owner, e, copy[e], applied);
+        if (good) continue;
+        snprintf(why, sizeof why, "rank %u holds %g of rank %u at %zu, which has %g after %llu steps (%llu applied)", holder,
+                 (double)copy[e], owner, e, (double)now[e], (unsigned long long)w->replica[owner].steps,
+                 (unsigned long long)applied);
+        return why;
+    }
+    return NULL;
+}
+
+const char *world_check(struct world *w, unsigned rank, unsigned peers) {
+    static char why[160];
+    size_t n = w->config.n_params, n_sum = w->model.segments[0].count;
+    struct ta_exchange *x = w->replica[rank].x;
+    float *sum, *copy;
+    world_must(w, TA_NEW(&sum, n, "sum"));
+    world_must(w, TA_NEW(&copy, n, "copy"));
+    memcpy(sum, w->w0, n * sizeof *sum);
+    const char *wrong = NULL;
+    for (unsigned r = 0; r < w->config.n_ranks && wrong == NULL; r++) {
+        world_must(w, ta_exchange_live.register_copy(x, r, copy));
+        wrong = check_register(w, rank, r, r == rank || (peers >> r & 1) != 0, copy);
+        for (size_t e = 0; e < n; e++) sum[e] += copy[e];
+    }
+    for (size_t e = 0; e < n_sum && wrong == NULL; e++) {
+        if (memcmp(&sum[e], &x->w[e], sizeof sum[e]) == 0) continue;
+        snprintf(why, sizeof why, "rank %u has weight %zu = %.9g, its registers sum to %.9g", rank, e, (double)x->w[e],
+                 (double)sum[e]);
+        wrong = why;
+    }
+    ta_mem_free(copy);
+    ta_mem_free(sum);
+    return wrong;
+}
+
+struct ta_peer_stats world_stats(struct world *w, unsigned rank, unsigned peer) {
+    struct ta_peer_stats stats;
+    ta_exchange_live.peer_stats(w->replica[rank].x, peer, &stats);
+    return stats;
+}

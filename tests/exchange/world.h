@@ -1,0 +1,86 @@
+/* world: replicas of the live exchange on a simulated fabric, in one thread, and the truth about what each has done.
+ *
+ * Updates are whole numbers in floats, so sums are exact whatever the order, unless `ragged` asks for real fractions. The
+ * last quarter of the parameters is a `mean` segment. Time is virtual.
+ */
+#ifndef TA_TEST_WORLD_H
+#define TA_TEST_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "exchange.h"
+#include "kernels.h"
+#include "model.h"
+#include "rng.h"
+#include "sim.h"
+
+enum { WORLD_MAX_RANKS = 6, WORLD_MAX_STEPS = 64 };
+
+struct world_config {
+    uint64_t seed;
+    unsigned n_ranks;
+    size_t n_params;
+    unsigned in_flight;
+    bool ragged, scale_mean, no_mean;
+    uint32_t epoch;
+    double heartbeat_s, dead_after_s;
+    struct ta_sim_config fabric; /* seed and n_ranks are filled in */
+    const struct ta_exchange_start *start; /* [n_ranks] or NULL */
+};
+
+struct world_replica {
+    struct ta_exchange *x;
+    struct ta_transport *transport;
+    struct ta_window window; /* as the transport gave it: for tests that scribble */
+    bool killed, closed;
+    uint64_t steps; /* it has made */
+    float *history; /* [WORLD_MAX_STEPS + 1][n_params]: delta after each step */
+};
+
+struct world {
+    struct world_config config;
+    struct ta_exchange_spec spec;
+    struct ta_model model;
+    struct ta_kernels *kernels;
+    struct ta_sim_fabric *fabric;
+    float *w0;
+    struct world_replica replica[WORLD_MAX_RANKS];
+    struct ta_rng rng;
+    int64_t now_ns;
+};
+
+/* Fails the test with the seed to repeat it. */
+#define world_fail(w, ...)                                              \
+    do {                                                                \
+        print_error("seed %llu: ", (unsigned long long)(w)->config.seed); \
+        fail_msg(__VA_ARGS__);                                          \
+    } while (0)
+#define world_must(w, call)                                                                  \
+    do {                                                                                     \
+        if ((call) != TA_OK) world_fail(w, "%s: %s", #call, ta_why());                       \
+    } while (0)
+
+/* Opens all replicas (no connections yet). Everything that can fail is checked with cmocka. */
+void world_open(struct world *w, const struct world_config *config);
+void world_close(struct world *w);
+/* `from` can put to `to` from now on. */
+void world_connect(struct world *w, unsigned from, unsigned to);
+void world_connect_all(struct world *w);
+
+/* One step of a replica: a few random parameters get a whole number from 1 to 4; statistics get any. */
+void world_step(struct world *w, unsigned rank);
+ta_status world_poll(struct world *w, unsigned rank);
+/* Polls all that are open at steps of `tick_ns` until `until_ns`. */
+void world_run(struct world *w, int64_t until_ns, int64_t tick_ns);
+void world_kill(struct world *w, unsigned rank, int64_t detect_ns);
+void world_shut(struct world *w, unsigned rank); /* closes exchange and transport */
+
+/* The weights of `rank` are exactly w0 and all registers as it holds them, the registers of `peers` (a bit each) are
+ * exactly their own deltas, and every other register is a state that its owner went through, element by element. Says
+ * what is wrong, or NULL. */
+const char *world_check(struct world *w, unsigned rank, unsigned peers);
+
+struct ta_peer_stats world_stats(struct world *w, unsigned rank, unsigned peer);
+
+#endif
