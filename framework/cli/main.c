@@ -63,7 +63,8 @@ int main(int argc, char **argv) {
     for (unsigned i = 0; i < N_VERBS; i++) {
         if (strcmp(argv[1], verbs[i]->name) != 0) continue;
         ta_status status = verbs[i]->run(argc - 1, argv + 1);
-        if (status != TA_OK && ta_why()[0] != '\0') fprintf(stderr, "tensair %s: %s\n", argv[1], ta_why());
+        if (status == TA_REQUEUE) ta_why_clear(); /* said by the verb, where it is news */
+        else if (status != TA_OK && ta_why()[0] != '\0') fprintf(stderr, "tensair %s: %s\n", argv[1], ta_why());
         else if (status != TA_OK) fprintf(stderr, "tensair %s: %s\n", argv[1], ta_status_meaning(status));
         if (fflush(stdout) != 0 && status == TA_OK) {
             perror("tensair: standard output");

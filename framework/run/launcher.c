@@ -222,7 +222,7 @@ static ta_status run_children(struct job *j) {
     ta_children_close(&children);
     if (interrupted) return ta_fail(TA_FAILED, "interrupted twice: left without a checkpoint");
     if (code == 0) return TA_OK;
-    if (code_status(code) == TA_REQUEUE) return ta_fail(TA_REQUEUE, "stopped after a checkpoint: run again with --resume auto");
+    if (code_status(code) == TA_REQUEUE) return TA_REQUEUE;
     return ta_fail(code_status(code), "%u of %u replicas did not finish: %s; their logs are in %s/log", j->lost,
                    config.replicas, code_meaning(code), j->dir.path);
 }
@@ -243,6 +243,8 @@ static void conclude(struct job *j, ta_status status) {
     if (j->lost > 0 && j->goal_records > sum.life_records && j->config->run.max_seconds == 0)
         summary.untrained = j->goal_records - sum.life_records;
     if (sum.started_ns != 0) ta_summary_print(&summary, stdout);
+    if (status == TA_REQUEUE) printf("stopped      go on with: tensair train %s -n %u --run-dir %s\n", j->launch->config_path,
+                                     summary.replicas, j->dir.path);
     json_t *fields = ta_summary_json(&summary), *line = ta_metrics_line(&j->metrics, "summary", ta_clock_now_ns());
     if (line != NULL && fields != NULL) json_object_update(line, fields);
     ta_metrics_write(&j->metrics, line);
@@ -265,8 +267,7 @@ ta_status ta_launch(const struct ta_launch *launch, bool *interrupted) {
         char why[1024];
         snprintf(why, sizeof why, "%s", ta_why());
         conclude(j, status);
-        if (status == TA_REQUEUE) status = ta_fail(status, "stopped after a checkpoint: run again with --resume auto");
-        else if (status != TA_OK) status = ta_fail(status, "%s", why);
+        if (status != TA_OK) status = ta_fail(status, "%s", why);
     }
     *interrupted = j->interrupted;
     job_close(j);

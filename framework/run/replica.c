@@ -88,7 +88,7 @@ static ta_status turn(struct ta_replica *r, int64_t now_ns) {
         case TA_REPLICA_FINISHING:
             if (ta_replica_round_due(r, now_ns)) return TA_OK;
             return ta_replica_finish(r, now_ns);
-        case TA_REPLICA_SAVING: return ta_replica_save(r);
+        case TA_REPLICA_SAVING: return ta_replica_save(r, now_ns);
         case TA_REPLICA_DONE: break;
     }
     return r->result;
@@ -97,9 +97,7 @@ static ta_status turn(struct ta_replica *r, int64_t now_ns) {
 ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
     ta_replica_phase(r, r->was_idle ? TA_PHASE_IDLE : TA_PHASE_REST);
     ta_status status = TA_OK;
-    if (r->state == TA_REPLICA_SAVING) {
-        (void)r->exchange_ops->poll(r->x, now_ns); /* we have left: nothing it says can matter to us */
-    } else if (r->state != TA_REPLICA_DONE) {
+    if (r->state != TA_REPLICA_SAVING && r->state != TA_REPLICA_DONE) {
         status = r->exchange_ops->poll(r->x, now_ns);
         ta_replica_phase(r, TA_PHASE_APPLY);
     }

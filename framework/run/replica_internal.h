@@ -89,6 +89,8 @@ struct ta_replica {
     int64_t checkpoint_ns;
     uint32_t round, target;      /* last round completed; the one being settled */
     bool stop;
+    int64_t left_ns;             /* when we left; 0: not yet */
+    bool farewell;               /* our leaving is still on its way to the peers */
 
     uint64_t base_steps, base_records, base_dropped;
     uint32_t epoch;
@@ -125,7 +127,7 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_settle(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_finish(struct ta_replica *r, int64_t now_ns);
-ta_status ta_replica_save(struct ta_replica *r);
+ta_status ta_replica_save(struct ta_replica *r, int64_t now_ns);
 /* Asks for a round when a checkpoint is due or a stop was asked for; true: a round is to be settled now. */
 bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns);
 /* replica_snapshot.c: host copies of everything, at rest. */

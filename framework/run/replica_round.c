@@ -115,7 +115,18 @@ static ta_status compare_rest(struct ta_replica *r, int64_t now_ns) {
 static void leave(struct ta_replica *r, ta_status result, int64_t now_ns) {
     r->exchange_ops->leave(r->x, now_ns);
     r->result = result;
+    r->left_ns = now_ns;
+    r->farewell = true;
     r->state = TA_REPLICA_SAVING;
+}
+
+/* Moves our leaving on its way, for a second at most; after that peers' going is no news to us. */
+static void say_farewell(struct ta_replica *r, int64_t now_ns) {
+    (void)r->exchange_ops->poll(r->x, now_ns);
+    r->farewell = false;
+    for (unsigned peer = 0; peer < r->config.n_ranks; peer++)
+        if (peer != r->config.rank && r->transport_ops->in_flight(r->transport, peer) > 0) r->farewell = true;
+    if (now_ns - r->left_ns > TA_NS_PER_S) r->farewell = false;
 }
 
 ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns) {
@@ -157,9 +168,10 @@ static ta_status last_word(struct ta_replica *r) {
     return r->result;
 }
 
-ta_status ta_replica_save(struct ta_replica *r) {
+ta_status ta_replica_save(struct ta_replica *r, int64_t now_ns) {
+    if (r->farewell) say_farewell(r, now_ns);
     ta_status status = r->writer == NULL ? TA_OK : ta_checkpoint_poll(r->writer, NULL, 0);
-    if (status == TA_BUSY) return TA_AGAIN;
+    if (status == TA_BUSY || r->farewell) return TA_AGAIN;
     r->state = TA_REPLICA_DONE;
     if (status != TA_OK) return r->result = status;
     return r->result = last_word(r);

@@ -185,5 +185,6 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     ta_replayer_release(r->replayer, batch);
     if (status == TA_OK) status = ta_share_done(&r->share, number);
     show(r);
+    ta_replica_phase(r, TA_PHASE_STREAM);
     return status;
 }
