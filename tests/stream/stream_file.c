@@ -94,3 +94,9 @@ void file_store(const char *path, const unsigned char *content, size_t bytes) {
     FILE *out = fopen(path, "wb");
     if (out == NULL || fwrite(content, 1, bytes, out) != bytes || fclose(out) != 0) fail_msg("cannot write %s", path);
 }
+
+void file_poke(const char *path, size_t at, unsigned char byte) {
+    FILE *out = fopen(path, "r+b");
+    if (out == NULL || fseek(out, (long)at, SEEK_SET) != 0 || fputc(byte, out) == EOF || fclose(out) != 0)
+        fail_msg("cannot write %s", path);
+}

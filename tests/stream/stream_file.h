@@ -35,5 +35,6 @@ void file_write(const char *path, const struct file_spec *spec);
 /* All bytes of a file (free), and a file of those bytes. */
 unsigned char *file_load(const char *path, size_t *bytes);
 void file_store(const char *path, const unsigned char *content, size_t bytes);
+void file_poke(const char *path, size_t at, unsigned char byte); /* one byte in place: no wait for the disk */
 
 #endif

@@ -108,9 +108,7 @@ static void flipped_bits_are_harmless_or_found(void **state) {
     unsigned char *content = file_load(path, &bytes);
     unsigned found = 0;
     for (size_t at = 0; at < bytes; at++) {
-        content[at] ^= (unsigned char)(1 << at % 8);
-        file_store(path, content, bytes);
-        content[at] ^= (unsigned char)(1 << at % 8);
+        file_poke(path, at, content[at] ^ (unsigned char)(1 << at % 8));
         ta_status status = open_named("armoured", &s);
         if (status == TA_OK) {
             unsigned char x[50 * 12];
@@ -121,6 +119,7 @@ static void flipped_bits_are_harmless_or_found(void **state) {
             for (int i = 0; i < 600 && status == TA_OK; i++) assert_int_equal(x[i], i % 256);
             ta_stream_close(s);
         }
+        file_poke(path, at, content[at]);
         if (status == TA_OK) continue;
         assert_true(ta_why()[0] != '\0');
         found++;
