@@ -60,7 +60,10 @@ static bool step(struct world *w) {
 }
 
 static uint64_t mix(uint64_t hash, const void *data, size_t bytes) {
-    for (const unsigned char *at = data; bytes > 0; bytes--) hash = (hash ^ *at++) * 0x100000001b3;
+    for (const uint64_t *at = data; bytes >= sizeof *at; bytes -= sizeof *at) {
+        hash = (hash ^ *at++) * 0x9e3779b97f4a7c15;
+        hash ^= hash >> 29;
+    }
     return hash;
 }
 

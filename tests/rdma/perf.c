@@ -1,0 +1,126 @@
+/* The measuring itself: it ends, its numbers are sane, and it sees a transport that gets bytes wrong. */
+#include "perf.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { MAX_BYTES = 1 << 20 };
+
+static const struct ta_transport_ops *real_ops(void) { return &ta_transport_shm; }
+
+/* A put that leaves out the last byte of a long segment. */
+static ta_status careless_put(struct ta_transport *t, unsigned peer, const struct ta_put_segment *segments,
+                              unsigned n_segments) {
+    struct ta_put_segment copy[TA_PUT_MAX_SEGMENTS];
+    for (unsigned i = 0; i < n_segments; i++) {
+        copy[i] = segments[i];
+        if (copy[i].bytes > 64) copy[i].bytes--;
+    }
+    return real_ops()->put(t, peer, copy, n_segments);
+}
+
+static ta_status side_open(struct ta_perf_side *side, const struct ta_transport_ops *ops, unsigned rank, int socket) {
+    struct ta_transport_config config = {.rank = rank, .n_ranks = 2, .run_id = 5};
+    struct ta_key ours, theirs;
+    *side = (struct ta_perf_side){.ops = ops, .peer = 1 - rank, .max_bytes = MAX_BYTES, .yield = true};
+    ta_status status = ops->open(&config, &side->transport);
+    if (status == TA_OK) status = ops->window_create(side->transport, ta_perf_window_bytes(MAX_BYTES), &side->window);
+    if (status == TA_OK) status = ops->key_make(side->transport, side->peer, &ours);
+    if (status != TA_OK) return status;
+    if (write(socket, &ours, sizeof ours) != sizeof ours) return TA_IO;
+    if (recv(socket, &theirs, sizeof theirs, MSG_WAITALL) != sizeof theirs) return TA_IO;
+    return ops->connect(side->transport, side->peer, &theirs);
+}
+
+static pid_t start(struct ta_perf_side *side, const struct ta_transport_ops *ops) {
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        ta_status status = side_open(side, real_ops(), 1, ends[1]);
+        if (status == TA_OK) status = ta_perf_answer(side);
+        side->ops->close(side->transport);
+        _exit(status == TA_OK ? 0 : 1);
+    }
+    close(ends[1]);
+    assert_int_equal(side_open(side, ops, 0, ends[0]), TA_OK);
+    assert_int_equal(ta_perf_prepare(side), TA_OK);
+    close(ends[0]);
+    return child;
+}
+
+static void finish(struct ta_perf_side *side, pid_t child) {
+    int status;
+    assert_int_equal(ta_perf_stop(side), TA_OK);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    ta_perf_release(side);
+    side->ops->close(side->transport);
+}
+
+static void numbers_are_sane(void **state) {
+    (void)state;
+    static const size_t sizes[] = {1, 8, 64, 65, 4096, 100001, MAX_BYTES};
+    struct ta_perf_side side;
+    pid_t child = start(&side, real_ops());
+    struct ta_perf_delay empty;
+    assert_int_equal(ta_perf_delay(&side, 64, 0.01, 0, &empty), TA_OK);
+    assert_true(empty.least_ns > 0 && empty.least_ns <= empty.median_ns && empty.median_ns <= empty.p99_ns);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct ta_perf_rate rate;
+        struct ta_perf_delay delay;
+        uint64_t wrong = 1;
+        assert_int_equal(ta_perf_rate(&side, sizes[i], 0.01, &rate), TA_OK);
+        assert_true(rate.put_ns > 0 && rate.memcpy_ns > 0 && rate.ratio > 0 && rate.rounds >= 5);
+        assert_true(rate.memcpy_ns / rate.put_ns == rate.ratio);
+        assert_int_equal(ta_perf_delay(&side, sizes[i], 0.01, sizes[i] > 64 ? 2 * empty.median_ns : 0, &delay), TA_OK);
+        assert_true(delay.least_ns <= delay.median_ns && delay.median_ns <= delay.p99_ns && delay.rounds >= 5);
+        assert_int_equal(ta_perf_verify(&side, sizes[i], 3, &wrong), TA_OK);
+        assert_int_equal(wrong, 0);
+    }
+    finish(&side, child);
+}
+
+static void wrong_bytes_are_counted(void **state) {
+    (void)state;
+    struct ta_transport_ops careless = *real_ops();
+    struct ta_perf_side side;
+    uint64_t wrong = 0;
+    careless.put = careless_put;
+    pid_t child = start(&side, &careless);
+    assert_int_equal(ta_perf_verify(&side, 4096, 20, &wrong), TA_OK);
+    assert_true(wrong >= 15 && wrong <= 20); /* the byte that is not put is right by chance once in 256 */
+    finish(&side, child);
+}
+
+static void a_dead_answerer_ends_it(void **state) {
+    (void)state;
+    struct ta_perf_side side;
+    struct ta_perf_delay delay;
+    pid_t child = start(&side, real_ops());
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(ta_perf_delay(&side, 64, 0.01, 0, &delay), TA_PEER);
+    ta_perf_release(&side);
+    side.ops->close(side.transport);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_sane),
+        cmocka_unit_test(wrong_bytes_are_counted),
+        cmocka_unit_test(a_dead_answerer_ends_it),
+    };
+    return cmocka_run_group_tests_name("perf", tests, NULL, NULL);
+}
