@@ -164,7 +164,11 @@ ta_status ta_stream_writer_open(const struct ta_stream_writer_config *config, st
         snprintf(w->partial, partial_bytes, "%s.partial", config->path);
         status = ta_digest_create(&w->digest);
     }
-    if (status == TA_OK) status = ta_h5_open(w->partial, TA_H5_CREATE, &w->file);
+    if (status == TA_OK) {
+        /* One that was there before may be somebody else's, who is still writing: it is ours once it is open. */
+        w->exists_partial = access(w->partial, F_OK) != 0;
+        status = ta_h5_open(w->partial, TA_H5_CREATE, &w->file);
+    }
     if (status == TA_OK) {
         w->exists_partial = true;
         status = create_sets(w, config);
