@@ -13,11 +13,11 @@ trap 'rm -rf "$work"' EXIT
 
 mnist=${TENSAIR_DATA:-/nonexistent}/mnist
 if [ -e "$mnist/train-images-idx3-ubyte.gz" ]; then
-    "$TENSAIR" data import idx --images "$mnist/train-images-idx3-ubyte.gz" --labels "$mnist/train-labels-idx1-ubyte.gz" \
-        "$work/stream.h5" >&2
+    "$TENSAIR" data import idx "$mnist/train-images-idx3-ubyte.gz" "$mnist/train-labels-idx1-ubyte.gz" \
+        -o "$work/stream.h5" >&2
 else
     echo "replay_figures: no MNIST under TENSAIR_DATA: a drawn stream of its shape instead" >&2
-    "$TENSAIR" data make glyphs --records 60000 --seed 1 "$work/stream.h5" >&2
+    "$TENSAIR" data make glyphs --records 60000 --seed 1 -o "$work/stream.h5" >&2
 fi
 
 "$TENSAIR" replay "$work/stream.h5" --seconds 0.5 >/dev/null # into the page cache

@@ -3,7 +3,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 
 enum {
     SPIN_NS = 60000, /* the last part of each wait: longer than a kernel needs to wake a thread */
+    NAP_NS = 20000,  /* when only the reader is behind: leave it the core, it may be the only one */
     PACED_RING_BYTES = 1 << 24,
     FAST_BLOCK = 256, /* records a batch when not paced */
     FAST_RING = 8,
@@ -91,7 +91,7 @@ static ta_status one_option(int letter, const char *name, struct options *o, boo
         status = number(name, optarg, 0, &seed);
         o->pace.seed = seed < 0x1p63 ? (uint64_t)seed : 0;
         return status;
-    default: return ta_fail(TA_USAGE, "unknown or incomplete option; see tensair replay --help");
+    default: return ta_fail(TA_USAGE, "option '%s' is unknown or lacks its value; see tensair replay --help", name);
     }
 }
 
@@ -115,7 +115,7 @@ static ta_status parse(int argc, char **argv, struct options *o, bool *wants_hel
     for (int letter; (letter = getopt_long(argc, argv, "", known, &index)) != -1;) {
         *wants_help = letter == 'h';
         if (*wants_help) return TA_OK;
-        ta_status status = one_option(letter, known[index].name, o, &paced);
+        ta_status status = one_option(letter, letter == '?' ? argv[optind - 1] : known[index].name, o, &paced);
         if (status != TA_OK) return status;
     }
     if (optind + 1 != argc) return ta_fail(TA_USAGE, "needs one stream file; see tensair replay --help");
@@ -157,7 +157,7 @@ static ta_status run(struct ta_replayer *r, const struct options *o, struct tall
         } else if (status == TA_AGAIN) {
             int64_t wake_ns = ta_replayer_wake_ns(r, now_ns);
             if (wake_ns > now_ns) ta_clock_sleep_until(wake_ns < stop_ns ? wake_ns : stop_ns, SPIN_NS);
-            else sched_yield();
+            else ta_clock_sleep_until(now_ns + NAP_NS, 0);
         } else {
             break;
         }
