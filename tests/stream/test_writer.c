@@ -269,6 +269,7 @@ static void a_write_that_kills_or_fails_leaves_no_stream(void **state) {
         died += WIFSIGNALED(status);
         assert_true(WIFSIGNALED(status));
         assert_false(there(path));
+        unlink(partial);
         status = child_writes(-1, (rlim_t)limit, true);
         assert_true(WIFEXITED(status));
         refused += WEXITSTATUS(status) == 74;
