@@ -74,8 +74,10 @@ static bool all_here(const struct ta_live *l, uint32_t round) {
 ta_status ta_live_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns) {
     struct ta_live *l = ta_live_of(x);
     if (l->members.accused) return ta_live_accused(l);
-    if (round == 0 || (round != TA_ROUND_FINAL && (round < l->said.entered || round <= l->said.done)))
-        return ta_fail(TA_INVALID, "exchange: round %u asked for after round %u; rounds rise from 1", round, l->said.entered);
+    bool falls = round < l->said.entered || round <= l->said.done || round > TA_SLOT_MAX_ROUND;
+    if (round == 0 || (round != TA_ROUND_FINAL && falls))
+        return ta_fail(TA_INVALID, "exchange: round %u asked for after round %u; rounds rise from 1 to %u", round,
+                       l->said.entered, TA_SLOT_MAX_ROUND);
     enter(l, round);
     if (l->at_rest && l->rest_round == round) return TA_OK;
     l->at_rest = false;

@@ -12,7 +12,8 @@ enum { LINE = 64 };
 #define FLAG_LEFT (UINT64_C(1) << 63)
 #define FLAG_FINISHED (UINT64_C(1) << 62)
 #define FLAG_DONE_FINAL (UINT64_C(1) << 61)
-#define FLAGS (FLAG_LEFT | FLAG_FINISHED | FLAG_DONE_FINAL)
+
+enum { ROUND_SHIFT = 37 };
 
 static size_t lines(size_t bytes) { return (bytes + LINE - 1) / LINE * LINE; }
 
@@ -48,12 +49,13 @@ static uint64_t pair(uint64_t high, uint32_t low) { return high << 32 | low; }
 void ta_slot_encode(const struct ta_slot_ident *writer, const struct ta_slot_said *said, uint64_t words[TA_SLOT_WORDS]) {
     words[TA_WORD_ID] = pair(MAGIC, writer->rank + 1);
     words[TA_WORD_RUN] = pair(writer->epoch, writer->n_ranks);
-    words[TA_WORD_ROUND] = pair(said->entered, said->done);
+    words[TA_WORD_DONE] = said->done;
     words[TA_WORD_PULSE] = pair(said->pulse, said->board);
     words[TA_WORD_SENT] = said->sent_ns;
     words[TA_WORD_REQUEST] = said->request;
     words[TA_WORD_RECORDS] = said->records;
-    words[TA_WORD_STEPS] = (said->steps & TA_SLOT_MAX_STEPS) | (said->left ? FLAG_LEFT : 0) |
+    words[TA_WORD_STATE] = (said->steps & TA_SLOT_MAX_STEPS) |
+                           (uint64_t)(said->entered & TA_SLOT_MAX_ROUND) << ROUND_SHIFT | (said->left ? FLAG_LEFT : 0) |
                            (said->finished ? FLAG_FINISHED : 0) | (said->done_final ? FLAG_DONE_FINAL : 0);
 }
 
@@ -62,31 +64,30 @@ static uint64_t word_of(const void *line, enum ta_slot_word word) {
 }
 
 enum ta_slot_heard ta_slot_decode(const struct ta_slot_ident *writer, const void *line, struct ta_slot_said *said) {
-    uint64_t steps = word_of(line, TA_WORD_STEPS); /* first: see slot.h */
+    uint64_t state = word_of(line, TA_WORD_STATE); /* first: see slot.h */
     uint64_t id = word_of(line, TA_WORD_ID), run = word_of(line, TA_WORD_RUN);
     /* The words of a first header may arrive in any order: half of it is not yet a stranger's. */
     if ((uint32_t)id == 0 || id >> 32 == 0 || (uint32_t)run == 0) return TA_SLOT_EMPTY;
     if (run >> 32 == 0 && writer->epoch != 0) return TA_SLOT_EMPTY;
     if (id != pair(MAGIC, writer->rank + 1) || run != pair(writer->epoch, writer->n_ranks)) return TA_SLOT_FOREIGN;
-    if ((steps & ~FLAGS) > TA_SLOT_MAX_STEPS) return TA_SLOT_FOREIGN;
-    uint64_t round = word_of(line, TA_WORD_ROUND), pulse = word_of(line, TA_WORD_PULSE);
+    uint64_t pulse = word_of(line, TA_WORD_PULSE);
     *said = (struct ta_slot_said){
-        .steps = steps & TA_SLOT_MAX_STEPS,
-        .left = (steps & FLAG_LEFT) != 0,
-        .finished = (steps & FLAG_FINISHED) != 0,
-        .done_final = (steps & FLAG_DONE_FINAL) != 0,
+        .steps = state & TA_SLOT_MAX_STEPS,
+        .entered = (uint32_t)(state >> ROUND_SHIFT) & TA_SLOT_MAX_ROUND,
+        .left = (state & FLAG_LEFT) != 0,
+        .finished = (state & FLAG_FINISHED) != 0,
+        .done_final = (state & FLAG_DONE_FINAL) != 0,
         .records = word_of(line, TA_WORD_RECORDS),
         .request = word_of(line, TA_WORD_REQUEST),
         .sent_ns = word_of(line, TA_WORD_SENT),
-        .entered = (uint32_t)(round >> 32),
-        .done = (uint32_t)round,
+        .done = (uint32_t)word_of(line, TA_WORD_DONE),
         .pulse = (uint32_t)(pulse >> 32),
         .board = (uint32_t)pulse,
     };
     return TA_SLOT_OURS;
 }
 
-uint64_t ta_slot_steps(const void *line) { return word_of(line, TA_WORD_STEPS) & TA_SLOT_MAX_STEPS; }
+uint64_t ta_slot_steps(const void *line) { return word_of(line, TA_WORD_STATE) & TA_SLOT_MAX_STEPS; }
 
 void ta_slot_learn(struct ta_slot_said *known, const struct ta_slot_said *said) {
     if (said->steps > known->steps) known->steps = said->steps;

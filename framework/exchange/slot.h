@@ -17,7 +17,7 @@
  *
  * A transport promises whole 4-byte words, whole 8-byte words only for segments of 8 bytes, and the order of segments.
  * So the header is put as one segment of five words, each half of which means something by itself, and three segments
- * of one word, the steps last. A reader takes the steps first: all that the same put said before them is then there.
+ * of one word, the state last. A reader takes the state first: all that the same put said before it is then there.
  * Every word only ever rises (except the pulse), so a reader keeps the highest value it has seen.
  */
 #ifndef TA_SLOT_H
@@ -50,12 +50,12 @@ enum { TA_SLOT_HEADER = 0, TA_SLOT_ACK = 64, TA_SLOT_RELAY = 128, TA_SLOT_BOARD 
 enum ta_slot_word {
     TA_WORD_ID,      /* magic and format : rank of the writer + 1 */
     TA_WORD_RUN,     /* epoch : n_ranks */
-    TA_WORD_ROUND,   /* last round entered : last round done */
+    TA_WORD_DONE,    /* 0 : last round done */
     TA_WORD_PULSE,   /* counts headers : counts versions of the board */
     TA_WORD_SENT,    /* clock of the writer, ns */
     TA_WORD_REQUEST, /* round asked for : reason */
     TA_WORD_RECORDS,
-    TA_WORD_STEPS,   /* steps in the body, and flags */
+    TA_WORD_STATE,   /* flags, last round entered, steps in the body: what survivors must agree on, in one word */
     TA_SLOT_WORDS
 };
 
@@ -79,15 +79,17 @@ struct ta_slot_ident {
 
 enum ta_slot_heard { TA_SLOT_EMPTY, TA_SLOT_FOREIGN, TA_SLOT_OURS };
 
-#define TA_SLOT_MAX_STEPS ((UINT64_C(1) << 48) - 1)
+/* Flags 3 bits, round 24, steps 37: at a million steps a second, a day and a half; at a thousand, four years. */
+#define TA_SLOT_MAX_STEPS ((UINT64_C(1) << 37) - 1)
+#define TA_SLOT_MAX_ROUND ((UINT32_C(1) << 24) - 1)
 
 void ta_slot_encode(const struct ta_slot_ident *writer, const struct ta_slot_said *said, uint64_t words[TA_SLOT_WORDS]);
 
 /* Reads a header line that may be written meanwhile. `*said` is set only for OURS. FOREIGN: another magic, rank, epoch
- * or number of replicas, or flags and steps that no replica writes. */
+ * or number of replicas. */
 enum ta_slot_heard ta_slot_decode(const struct ta_slot_ident *writer, const void *line, struct ta_slot_said *said);
 
-/* The steps word alone, of a header that was OURS before. */
+/* The steps alone, of a header that was OURS before. */
 uint64_t ta_slot_steps(const void *line);
 
 /* `*known` takes from `*said` whatever is newer. */

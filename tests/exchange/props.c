@@ -31,8 +31,10 @@ struct actor {
     unsigned asks_at;    /* step at which it asks for a round */
     bool finished, expelled;
     int64_t asleep_until_ns;
-    unsigned dead[MAX_ROUNDS + 1]; /* ranks it held for dead when it settled, a bit each */
-    float *rest[MAX_ROUNDS + 1];   /* its weights then; NULL: it never did */
+    unsigned dead;                 /* ranks it holds, or last held, for dead, a bit each */
+    float *rest[MAX_ROUNDS + 1];   /* its weights when it settled; NULL: it never did */
+    char wrong[256];               /* what was not true when it settled, */
+    unsigned suspect;              /* and whose register it was */
 };
 
 struct life {
@@ -126,9 +128,11 @@ static void settled(struct life *l, unsigned rank, uint32_t round) {
     struct world *w = &l->world;
     struct actor *a = &l->actor[rank];
     unsigned at = round == TA_ROUND_FINAL ? LAST_ROUND : round % MAX_ROUNDS;
-    a->dead[at] = dead_of(l, rank);
-    const char *wrong = world_check(w, rank, ~a->dead[at]);
-    if (wrong != NULL) world_fail(w, "at rest in round %u: %s", round, wrong);
+    const char *wrong = world_check(w, rank, ~a->dead);
+    if (wrong != NULL && a->wrong[0] == '\0') {
+        a->suspect = w->suspect;
+        snprintf(a->wrong, sizeof a->wrong, "at rest in round %u, holding %x for dead: %s", round, a->dead, wrong);
+    }
     ta_mem_free(a->rest[at]);
     world_must(w, TA_NEW(&a->rest[at], w->config.n_params, "rest"));
     memcpy(a->rest[at], w->replica[rank].x->w, w->config.n_params * sizeof(float));
@@ -187,6 +191,7 @@ static void tick(struct life *l, unsigned rank) {
     struct world *w = &l->world;
     struct actor *a = &l->actor[rank];
     ta_status status = world_poll(w, rank);
+    a->dead = dead_of(l, rank);
     if (status == TA_PEER) {
         a->expelled = true;
         a->phase = OUT;
@@ -226,10 +231,22 @@ static void compare(struct life *l) {
                 const struct actor *a = &l->actor[i], *b = &l->actor[j];
                 if (a->rest[at] == NULL || b->rest[at] == NULL || a->expelled || b->expelled) continue;
                 if (w->replica[i].killed || w->replica[j].killed) continue;
-                if ((a->dead[at] >> j & 1) && (b->dead[at] >> i & 1)) continue;
+                if ((a->dead >> j & 1) && (b->dead >> i & 1)) continue;
                 if (memcmp(a->rest[at], b->rest[at], w->config.n_params * sizeof(float)) != 0)
-                    world_fail(w, "ranks %u and %u differ at rest in round %u", i, j, at);
+                    world_fail(w, "ranks %u and %u differ at rest in round %u, holding %x and %x for dead (trouble %d)", i, j,
+                               at, a->dead, b->dead, (int)l->trouble);
             }
+}
+
+/* Some have rested with false weights and do not know yet that the others gave them up: that counts only if they stay. */
+static void judge(struct life *l) {
+    const struct world *w = &l->world;
+    for (unsigned r = 0; r < w->config.n_ranks; r++) {
+        const struct actor *a = &l->actor[r], *b = &l->actor[a->suspect % WORLD_MAX_RANKS];
+        if (a->wrong[0] == '\0' || a->expelled || w->replica[r].killed) continue;
+        bool parted = a->suspect < w->config.n_ranks && (a->dead >> a->suspect & 1) && (b->dead >> r & 1);
+        if (!parted) world_fail(w, "%s (trouble %d)", a->wrong, (int)l->trouble);
+    }
 }
 
 static void end(struct life *l) {
@@ -265,6 +282,7 @@ static void live_once(uint64_t seed) {
         }
     }
     compare(l);
+    judge(l);
     end(l);
 }
 

@@ -151,6 +151,7 @@ static const char *check_register(struct world *w, unsigned holder, unsigned own
         snprintf(why, sizeof why, "rank %u holds %g of rank %u at %zu, which has %g after %llu steps (%llu applied)", holder,
                  (double)copy[e], owner, e, (double)now[e], (unsigned long long)w->replica[owner].steps,
                  (unsigned long long)applied);
+        w->suspect = owner;
         return why;
     }
     return NULL;
@@ -165,6 +166,7 @@ const char *world_check(struct world *w, unsigned rank, unsigned peers) {
     world_must(w, TA_NEW(&copy, n, "copy"));
     memcpy(sum, w->w0, n * sizeof *sum);
     const char *wrong = NULL;
+    w->suspect = w->config.n_ranks;
     for (unsigned r = 0; r < w->config.n_ranks && wrong == NULL; r++) {
         world_must(w, ta_exchange_live.register_copy(x, r, copy));
         wrong = check_register(w, rank, r, r == rank || (peers >> r & 1) != 0, copy);

@@ -48,6 +48,7 @@ struct world {
     struct world_replica replica[WORLD_MAX_RANKS];
     struct ta_rng rng;
     int64_t now_ns;
+    unsigned suspect; /* whose register the last world_check complained of; n_ranks: of none */
 };
 
 /* Fails the test with the seed to repeat it. */
