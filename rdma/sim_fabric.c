@@ -7,40 +7,37 @@
 
 /* ---- the heap ---- */
 
-static bool before(const struct ta_sim_path *a, const struct ta_sim_path *b) {
-    return a->next_ns != b->next_ns ? a->next_ns < b->next_ns : a->sequence < b->sequence;
+static bool before(struct ta_sim_due a, struct ta_sim_due b) {
+    return a.next_ns != b.next_ns ? a.next_ns < b.next_ns : a.sequence < b.sequence;
 }
 
-static void place(struct ta_sim_fabric *f, size_t slot, struct ta_sim_path *path) {
-    f->heap[slot] = path;
-    path->slot = (long)slot;
+static void place(struct ta_sim_fabric *f, size_t slot, struct ta_sim_due due) {
+    f->heap[slot] = due;
+    due.path->slot = (long)slot;
 }
 
-static void sift(struct ta_sim_fabric *f, size_t slot, struct ta_sim_path *path) {
-    for (; slot > 0 && before(path, f->heap[(slot - 1) / 2]); slot = (slot - 1) / 2)
+static void sift(struct ta_sim_fabric *f, size_t slot, struct ta_sim_due due) {
+    for (; slot > 0 && before(due, f->heap[(slot - 1) / 2]); slot = (slot - 1) / 2)
         place(f, slot, f->heap[(slot - 1) / 2]);
     for (size_t child; (child = 2 * slot + 1) < f->n_heap; slot = child) {
         if (child + 1 < f->n_heap && before(f->heap[child + 1], f->heap[child])) child++;
-        if (!before(f->heap[child], path)) break;
+        if (!before(f->heap[child], due)) break;
         place(f, slot, f->heap[child]);
     }
-    place(f, slot, path);
+    place(f, slot, due);
 }
 
 static void enqueue(struct ta_sim_fabric *f, struct ta_sim_path *path) {
-    path->sequence = f->sequence++;
-    if (path->slot == TA_SIM_NOT_QUEUED)
-        sift(f, f->n_heap++, path);
-    else
-        sift(f, (size_t)path->slot, path);
+    struct ta_sim_due due = {path->next_ns, f->sequence++, path};
+    sift(f, path->slot == TA_SIM_NOT_QUEUED ? f->n_heap++ : (size_t)path->slot, due);
 }
 
 static void dequeue(struct ta_sim_fabric *f, struct ta_sim_path *path) {
     if (path->slot == TA_SIM_NOT_QUEUED) return;
     size_t slot = (size_t)path->slot;
     path->slot = TA_SIM_NOT_QUEUED;
-    struct ta_sim_path *last = f->heap[--f->n_heap];
-    if (last != path) sift(f, slot, last);
+    struct ta_sim_due last = f->heap[--f->n_heap];
+    if (last.path != path) sift(f, slot, last);
 }
 
 /* ---- the fabric ---- */
@@ -96,8 +93,8 @@ bool ta_sim_path_reaches(const struct ta_sim_fabric *f, const struct ta_sim_path
 }
 
 void ta_sim_advance(struct ta_sim_fabric *f, int64_t now_ns) {
-    while (f->n_heap > 0 && f->heap[0]->next_ns <= now_ns) {
-        struct ta_sim_path *path = f->heap[0];
+    while (f->n_heap > 0 && f->heap[0].next_ns <= now_ns) {
+        struct ta_sim_path *path = f->heap[0].path;
         if (f->now_ns < path->next_ns) f->now_ns = path->next_ns;
         unsigned char *window = ta_sim_path_reaches(f, path) ? f->ranks[path->to].window : NULL;
         if (ta_sim_path_move(path, window, f->now_ns, &f->dice))
@@ -142,11 +139,11 @@ void ta_sim_cut(struct ta_sim_fabric *f, unsigned from, unsigned to, int cut) {
     }
 }
 
-int64_t ta_sim_next_ns(const struct ta_sim_fabric *f) { return f->n_heap > 0 ? f->heap[0]->next_ns : INT64_MAX; }
+int64_t ta_sim_next_ns(const struct ta_sim_fabric *f) { return f->n_heap > 0 ? f->heap[0].next_ns : INT64_MAX; }
 
 ta_status ta_sim_path_add(struct ta_sim_fabric *f, unsigned from, unsigned to) {
     if (f->n_paths == f->heap_room) {
-        struct ta_sim_path **larger;
+        struct ta_sim_due *larger;
         size_t room = f->heap_room * 2 + 16;
         ta_status status = TA_NEW(&larger, room, "sim: moving paths");
         if (status != TA_OK) return status;

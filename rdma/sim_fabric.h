@@ -18,6 +18,13 @@ struct ta_sim_rank {
     int64_t nic_free_ns;   /* when what it put so far has left it */
 };
 
+/* A path that moves, and when: in the heap by value, so that comparing touches nothing else. */
+struct ta_sim_due {
+    int64_t next_ns;
+    uint64_t sequence; /* breaks ties: who was scheduled first */
+    struct ta_sim_path *path;
+};
+
 struct ta_sim_fabric {
     struct ta_sim_config config;
     int64_t now_ns;
@@ -27,7 +34,7 @@ struct ta_sim_fabric {
     struct ta_sim_rank *ranks;  /* [n_ranks] */
     struct ta_sim_path **paths; /* [n_ranks][n_ranks], from then to; NULL: never connected */
     unsigned char *cut;         /* [n_ranks][n_ranks] */
-    struct ta_sim_path **heap;  /* by (next_ns, sequence); room for all paths there are */
+    struct ta_sim_due *heap;    /* by (next_ns, sequence); room for all paths there are */
     size_t n_heap, n_paths, heap_room;
 };
 

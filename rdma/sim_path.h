@@ -48,9 +48,8 @@ struct ta_sim_path {
     size_t piece_bytes;
     unsigned char order[TA_SIM_MAX_PIECES];
 
-    int64_t next_ns;   /* when the next piece arrives */
-    uint64_t sequence; /* breaks ties of next_ns: who was scheduled first */
-    long slot;         /* in the fabric's heap, or TA_SIM_NOT_QUEUED */
+    int64_t next_ns; /* when the next piece arrives */
+    long slot;       /* in the fabric's heap, or TA_SIM_NOT_QUEUED */
 };
 
 ta_status ta_sim_path_create(unsigned from, unsigned to, unsigned depth, struct ta_sim_path **out);
