@@ -15,16 +15,32 @@ enum { NAME_BYTES = 64, STAT_BYTES = 1024, FIELDS_TO_START_TIME = 20 };
 
 static size_t page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
-static ta_status map_bytes_of(size_t window_bytes, size_t *out) {
+/* What the kernel could give without killing anybody; all there is when it does not say. */
+static uint64_t available_bytes(void) {
     struct sysinfo machine;
+    unsigned long long kib;
+    char line[STAT_BYTES];
+    if (sysinfo(&machine) != 0) return UINT64_MAX;
+    uint64_t bytes = (uint64_t)machine.totalram * machine.mem_unit;
+    FILE *file = fopen("/proc/meminfo", "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) bytes = kib * 1024;
+    if (file != NULL) fclose(file);
+    return bytes + (uint64_t)machine.freeswap * machine.mem_unit;
+}
+
+static ta_status map_bytes_of(size_t window_bytes, size_t *out) {
     size_t page = page_bytes();
     if (window_bytes > SIZE_MAX - 2 * page)
         return ta_fail(TA_NO_MEMORY, "a window of %zu bytes is more than a process can hold", window_bytes);
     *out = (window_bytes + page - 1) / page * page + page;
-    /* Asking the kernel for more than there is would wake its out-of-memory killer instead of failing. */
-    if (sysinfo(&machine) == 0 && *out / machine.mem_unit > machine.totalram)
-        return ta_fail(TA_NO_MEMORY, "a window of %zu bytes does not fit in this machine's %llu bytes of memory",
-                       window_bytes, (unsigned long long)machine.totalram * machine.mem_unit);
+    /* Asking the kernel for more than it has would wake its out-of-memory killer instead of failing. */
+    uint64_t available = available_bytes();
+    if (*out > available)
+        return ta_fail(TA_NO_MEMORY,
+                       "a window of %zu bytes does not fit in the %llu bytes of memory that this machine has left; "
+                       "fewer replicas or a smaller model would",
+                       window_bytes, (unsigned long long)available);
     return TA_OK;
 }
 

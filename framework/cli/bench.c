@@ -1,0 +1,33 @@
+/* bench: `tensair bench WHAT`: hands over to the measurement of that name. */
+#include "bench.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const char help[] =
+    "usage: tensair bench window|kernels [options]\n"
+    "\n"
+    "  window     bandwidth, rate and latency of puts by size, beside memcpy\n"
+    "  kernels    time of each layer and of a whole step\n"
+    "\n"
+    "`tensair bench window --help` and `tensair bench kernels --help` say more. Lines that begin with FIGURE are for\n"
+    "experiments/figures.sh.\n";
+
+static ta_status bench(int argc, char **argv) {
+    if (argc >= 2 && strcmp(argv[1], "window") == 0) return ta_bench_window(argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "kernels") == 0) {
+        if (ta_bench_kernels == NULL) return ta_fail(TA_NOT_BUILT, "bench kernels is not in this program");
+        return ta_bench_kernels(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(help, stdout);
+        return TA_OK;
+    }
+    if (argc >= 2) return ta_fail(TA_USAGE, "'%s' is not known: it is `tensair bench window` or `kernels`", argv[1]);
+    return ta_fail(TA_USAGE, "what? `tensair bench window` or `tensair bench kernels`");
+}
+
+const struct ta_verb ta_verb_bench = {
+    .name = "bench", .summary = "measure puts beside memcpy, layers and steps", .run = bench};
