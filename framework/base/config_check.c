@@ -77,8 +77,8 @@ static ta_status check_keys(struct walk *walk, int mapping, const cyaml_schema_f
         const yaml_node_t *key = node_of(walk, pair->key);
         if (key->type != YAML_SCALAR_NODE)
             return ta_fail(TA_CONFIG, "%s: a key %s%s%s is %s, not a word",
-                           ta_config_where(walk->tree, pair->key, where), path[0] == '\0' ? "at the top level" : "in '", path, path[0] == '\0' ? "" : "'",
-                           kind_of(key));
+                           ta_config_where(walk->tree, pair->key, where), path[0] == '\0' ? "at the top level" : "in '",
+                           path, path[0] == '\0' ? "" : "'", kind_of(key));
         const cyaml_schema_field_t *field = fields;
         while (field->key != NULL && !same_word(key, field->key)) field++;
         if (field->key == NULL) return unknown_key(walk, pair->key, fields, path);

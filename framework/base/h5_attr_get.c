@@ -52,14 +52,24 @@ static ta_status attr_open(struct ta_h5 *file, const char *object, const char *n
     return TA_OK;
 }
 
+/* A damaged type may have more bits than bytes to hold them, and libhdf5 would write them all: only types that are
+ * exactly one of the standard ones are read. */
+static bool is_number(const struct attr *a, bool real_too) {
+    const hid_t small[] = {H5T_STD_I16LE, H5T_STD_U16LE, H5T_STD_I16BE, H5T_STD_U16BE};
+    enum ta_h5_type type = ta_h5_type_of(a->type);
+    if (type != TA_H5_OTHER) return real_too || a->class == H5T_INTEGER;
+    for (int i = 0; i < 4; i++)
+        if (H5Tequal(a->type, small[i]) > 0) return true;
+    return false;
+}
+
 static ta_status get_number(struct ta_h5 *file, const char *object, const char *name, enum ta_h5_type type,
                             void *value) {
     struct attr a;
     ta_h5_lock();
     ta_status status = attr_open(file, object, name, &a);
     if (status == TA_OK) {
-        bool fits = a.class == H5T_INTEGER || (a.class == H5T_FLOAT && type == TA_H5_F64);
-        if (!fits || a.elements != 1)
+        if (!is_number(&a, type == TA_H5_F64) || a.elements != 1)
             status = ta_h5_refuse(TA_FORMAT, file, object, "attribute '%s' is not one %s", name,
                                   type == TA_H5_I64 ? "whole number" : "number");
         else if (H5Aread(a.id, ta_h5_memory_type(type), value) < 0)

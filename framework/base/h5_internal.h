@@ -19,6 +19,7 @@ struct ta_h5_set {
     struct ta_h5_shape shape;
     uint64_t chunk_rows;   /* 0: contiguous */
     uint64_t chunk_bytes;  /* 0: contiguous */
+    hsize_t most[TA_H5_MAX_RANK]; /* of an opened set: how far each dimension may grow */
     uint64_t row_elements; /* product of dims[1..] */
     char *name;
 };

@@ -57,6 +57,13 @@ enum {
     SMALL_BYTES = 16 << 20,        /* claims up to here need no proof */
 };
 
+/* HDF5 makes no chunk wider than what it is a chunk of; a damaged one would be read beyond its end. */
+static bool chunk_fits(const struct ta_h5_set *set, const hsize_t *chunk) {
+    for (unsigned i = 1; i < set->shape.rank; i++)
+        if (chunk[i] > set->shape.dims[i] && set->most[i] != H5S_UNLIMITED && chunk[i] > set->most[i]) return false;
+    return true;
+}
+
 static ta_status check_layout(struct ta_h5_set *set, hid_t how) {
     struct ta_h5 *file = set->file;
     H5D_layout_t layout = H5Pget_layout(how);
@@ -74,7 +81,8 @@ static ta_status check_layout(struct ta_h5_set *set, hid_t how) {
                                     MAX_CHUNK_BYTES >> 20);
         set->chunk_rows = chunk[0];
         set->chunk_bytes = bytes;
-        if (bytes == 0) return ta_h5_refuse(TA_FORMAT, file, set->name, "has chunks without any element");
+        if (bytes == 0 || !chunk_fits(set, chunk))
+            return ta_h5_refuse(TA_FORMAT, file, set->name, "has chunks of a shape that cannot be: damaged");
     }
     int filters = H5Pget_nfilters(how);
     for (int i = 0; i < filters; i++) {
@@ -105,7 +113,7 @@ static ta_status check_shape(struct ta_h5_set *set) {
         status = ta_h5_refuse(TA_FORMAT, file, set->name, "has rank %d; at most %d can be read", rank, TA_H5_MAX_RANK);
     } else if (H5Sget_simple_extent_type(space) == H5S_NULL) {
         status = ta_h5_refuse(TA_FORMAT, file, set->name, "is an empty dataset without a shape");
-    } else if (rank > 0 && H5Sget_simple_extent_dims(space, dims, NULL) != rank) {
+    } else if (rank > 0 && H5Sget_simple_extent_dims(space, dims, set->most) != rank) {
         status = ta_h5_fail(TA_FORMAT, file, set->name, "cannot be understood");
     } else {
         set->shape.type = ta_h5_type_of(type);

@@ -1,0 +1,127 @@
+/* h5 when things go wrong: files cut at every byte, bytes flipped, chunks damaged, a full disk, no memory. */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "check.h"
+#include "h5_probe.h"
+
+static char directory[64];
+
+static const char *path_of(const char *name) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return path;
+}
+
+static int setup(void **state) {
+    (void)state;
+    scratch_make(directory);
+    signal(SIGXFSZ, SIG_IGN);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    scratch_remove(directory);
+    return 0;
+}
+
+/* Everything a file of ours may hold, in little. */
+static ta_status write_sample(const char *path) {
+    static const char *const names[] = {"dense", "conv2d", "x"};
+    struct ta_h5 *file;
+    struct ta_h5_set *set = NULL;
+    uint8_t rows[40 * 3];
+    float values[6] = {1, 2, 3, 4, 5, 6};
+    for (size_t i = 0; i < sizeof rows; i++) rows[i] = (uint8_t)i;
+    ta_status status = ta_h5_open(path, TA_H5_CREATE, &file);
+    if (status != TA_OK) return status;
+    struct ta_h5_create how = {.shape = {.type = TA_H5_U8, .rank = 2, .dims = {0, 3}}, .chunk_rows = 16, .checksum = true};
+    status = ta_h5_set_create(file, "/x", &how, &set);
+    if (status == TA_OK) status = ta_h5_set_write(set, TA_H5_U8, 0, 40, rows);
+    ta_h5_set_close(set);
+    struct ta_h5_shape shape = {.type = TA_H5_F32, .rank = 2, .dims = {2, 3}};
+    if (status == TA_OK) status = ta_h5_write_all(file, "/g/dense/kernel:0", &shape, values);
+    if (status == TA_OK) status = ta_h5_attr_set_text(file, "/", "text", "words");
+    if (status == TA_OK) status = ta_h5_attr_set_texts(file, "/g", "layer_names", names, 3);
+    if (status == TA_OK) status = ta_h5_attr_set_i64(file, "/x", "whole", 7);
+    if (status == TA_OK) status = ta_h5_attr_set_f64(file, "/x", "real", 7.5);
+    char why[256];
+    snprintf(why, sizeof why, "%.255s", ta_why());
+    ta_status closed = ta_h5_close(file);
+    return status == TA_OK ? closed : ta_fail(status, "%s", why);
+}
+
+static size_t read_file(const char *path, unsigned char *bytes, size_t room) {
+    FILE *f = fopen(path, "r");
+    size_t n = fread(bytes, 1, room, f);
+    fclose(f);
+    return n;
+}
+
+static void write_file(const char *path, const unsigned char *bytes, size_t n) {
+    FILE *f = fopen(path, "w");
+    if (fwrite(bytes, 1, n, f) != n) fail_msg("cannot write %s", path);
+    fclose(f);
+}
+
+static unsigned char sample[65536], changed[65536];
+
+static void a_file_cut_anywhere_is_refused_with_a_message(void **state) {
+    (void)state;
+    assert_ok(write_sample(path_of("sample.h5")));
+    size_t n = read_file(path_of("sample.h5"), sample, sizeof sample);
+    struct h5_probe probe = h5_probe_file(path_of("sample.h5"));
+    assert_in_range(n, 1000, sizeof sample - 1);
+    printf("[  INFO    ] the sample has %zu bytes; whole, %u of its reads are refused\n", n, probe.failures);
+    for (size_t cut = 0; cut < n; cut++) {
+        write_file(path_of("cut.h5"), sample, cut);
+        struct ta_h5 *file;
+        ta_status status = ta_h5_open(path_of("cut.h5"), TA_H5_READ, &file);
+        if (status != TA_FORMAT) fail_msg("cut at %zu of %zu: %s: %s", cut, n, ta_status_name(status), ta_why());
+        if (strstr(ta_why(), "cut.h5: ") == NULL) fail_msg("cut at %zu: '%s'", cut, ta_why());
+    }
+}
+
+/* Each byte of the file in turn is changed, in a child: a crash inside libhdf5 shows as its signal. */
+static void flip_range(size_t n, size_t from, size_t to, unsigned char mask) {
+    for (size_t at = from; at < to; at++) {
+        memcpy(changed, sample, n);
+        changed[at] ^= mask;
+        write_file(path_of("flip.h5"), changed, n);
+        struct h5_probe probe = h5_probe_file(path_of("flip.h5"));
+        if (probe.silent > 0) _exit(3);
+    }
+    _exit(0);
+}
+
+static void a_flipped_byte_is_never_a_crash(void **state) {
+    (void)state;
+    static const unsigned char masks[] = {0xff, 0x01, 0x80};
+    assert_ok(write_sample(path_of("sample.h5")));
+    size_t n = read_file(path_of("sample.h5"), sample, sizeof sample);
+    const size_t step = 64;
+    for (size_t m = 0; m < sizeof masks; m++) {
+        for (size_t at = 0; at < n; at += step) {
+            int result;
+            pid_t child = fork();
+            if (child == 0) {
+                alarm(60);
+                flip_range(n, at, at + step < n ? at + step : n, masks[m]);
+            }
+            assert_int_equal(waitpid(child, &result, 0), child);
+            if (WIFSIGNALED(result)) fail_msg("bytes %zu.. ^ %02x: signal %d", at, masks[m], WTERMSIG(result));
+            if (WEXITSTATUS(result) != 0) fail_msg("bytes %zu.. ^ %02x: status %d", at, masks[m], WEXITSTATUS(result));
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_cut_anywhere_is_refused_with_a_message),
+        cmocka_unit_test(a_flipped_byte_is_never_a_crash),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
