@@ -5,6 +5,8 @@
 
 #include "mem.h"
 
+enum { MAX_WINDOW = 65535 }; /* sums of windows, strides and images stay far from 2^32 */
+
 static const char *const kind_names[TA_LAYER_KINDS] = {
     [TA_LAYER_DENSE] = "dense",
     [TA_LAYER_CONV2D] = "conv2d",
@@ -78,18 +80,21 @@ static uint32_t slide(uint32_t in, uint32_t before, uint32_t after, uint32_t ker
 
 static ta_status check_window(const struct ta_net_spec *spec, uint32_t i, uint32_t channels) {
     const struct ta_layer *l = &spec->layers[i];
+    if (l->kernel_h > MAX_WINDOW || l->kernel_w > MAX_WINDOW || l->stride_h > MAX_WINDOW || l->stride_w > MAX_WINDOW)
+        return ta_fail(TA_CONFIG, "layer %u '%s' (%s): a window of %ux%u with strides %ux%u is more than %d", i, l->name,
+                       ta_layer_kind_text(l->kind), l->kernel_h, l->kernel_w, l->stride_h, l->stride_w, MAX_WINDOW);
+    /* A window that sees nothing but padding has no maximum and no average, and teaches a kernel nothing. */
+    if (l->kernel_h > 0 && l->kernel_w > 0 && (l->pad_top >= l->kernel_h || l->pad_bottom >= l->kernel_h ||
+                                               l->pad_left >= l->kernel_w || l->pad_right >= l->kernel_w))
+        return ta_fail(TA_CONFIG, "layer %u '%s' (%s): padding of %u,%u,%u,%u must be smaller than the window of %ux%u", i,
+                       l->name, ta_layer_kind_text(l->kind), l->pad_top, l->pad_bottom, l->pad_left, l->pad_right,
+                       l->kernel_h, l->kernel_w);
     struct ta_shape right = {slide(l->in.h, l->pad_top, l->pad_bottom, l->kernel_h, l->stride_h),
                              slide(l->in.w, l->pad_left, l->pad_right, l->kernel_w, l->stride_w), channels};
     if (right.h == 0 || right.w == 0)
         return ta_fail(TA_CONFIG, "layer %u '%s' (%s): a window of %ux%u with strides %ux%u does not fit into %ux%u; make the "
                                   "window smaller or pad", i, l->name, ta_layer_kind_text(l->kind), l->kernel_h, l->kernel_w,
                        l->stride_h, l->stride_w, l->in.h, l->in.w);
-    /* A window that sees nothing but padding has no maximum and no average. */
-    if (l->kind != TA_LAYER_CONV2D && (l->pad_top >= l->kernel_h || l->pad_left >= l->kernel_w ||
-                                       l->pad_bottom >= l->kernel_h || l->pad_right >= l->kernel_w))
-        return ta_fail(TA_CONFIG, "layer %u '%s' (%s): padding of %u,%u,%u,%u must be smaller than the window of %ux%u", i,
-                       l->name, ta_layer_kind_text(l->kind), l->pad_top, l->pad_bottom, l->pad_left, l->pad_right,
-                       l->kernel_h, l->kernel_w);
     return check_shape(spec, i, l->out, right);
 }
 

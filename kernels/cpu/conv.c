@@ -2,33 +2,26 @@
  *
  * Activations stay channels-last. The kernel is reordered from the arena's HWIO into what each primitive likes, once a
  * step; the gradient is reordered back. */
+#include "conv.h"
+
 #include "mem.h"
-#include "net.h"
-#include "prim.h"
 
 struct conv {
-    struct ta_prim forward, backward_data, backward_weights;
-    int src, dst, bias;           /* slots of `forward` */
+    struct ta_conv_forward forward;
+    struct ta_prim backward_data, backward_weights;
     int data_diff_dst, data_diff_src;
     int weights_src, weights_diff_dst, weights_diff_bias;
-    struct ta_prim into_forward, into_data, out_of; /* reorders of the kernel; empty: used where it lies */
-    float *kernel_forward, *kernel_data, *kernel_grad; /* in the primitives' layouts */
-    int forward_kernel, data_kernel, grad_kernel;      /* slots, for kernels used where they lie */
+    struct ta_prim into_data, out_of;  /* reorders of the kernel; empty: used where it lies */
+    float *kernel_data, *kernel_grad;  /* in the primitives' layouts */
+    int data_kernel, grad_kernel;      /* slots, for kernels used where they lie */
 };
 
-/* Everything the descriptors of the three primitives are made of. */
-struct shape {
-    dnnl_memory_desc_t src, dst, any, hwio, bias;
-    dnnl_dims_t strides, dilates, before, after;
-    bool has_bias;
-};
-
-static ta_status describe(const struct ta_net *net, const struct ta_layer *l, struct shape *s) {
-    *s = (struct shape){.strides = {l->stride_h, l->stride_w}, .before = {l->pad_top, l->pad_left},
-                        .after = {l->pad_bottom, l->pad_right}, .has_bias = l->bias.count > 0};
+ta_status ta_conv_describe(uint32_t records, const struct ta_layer *l, struct ta_conv_shape *s) {
+    *s = (struct ta_conv_shape){.strides = {l->stride_h, l->stride_w}, .before = {l->pad_top, l->pad_left},
+                                .after = {l->pad_bottom, l->pad_right}, .has_bias = l->bias.count > 0};
     dnnl_dims_t weights = {l->out.c, l->in.c, l->kernel_h, l->kernel_w}, bias = {l->out.c};
-    ta_status status = ta_md_image(&s->src, net->slice, l->in);
-    if (status == TA_OK) status = ta_md_image(&s->dst, net->slice, l->out);
+    ta_status status = ta_md_image(&s->src, records, l->in);
+    if (status == TA_OK) status = ta_md_image(&s->dst, records, l->out);
     if (status == TA_OK) status = ta_md_tag(&s->any, 4, weights, dnnl_format_tag_any);
     if (status == TA_OK) status = ta_md_tag(&s->hwio, 4, weights, dnnl_hwio);
     if (status == TA_OK && s->has_bias) status = ta_md_tag(&s->bias, 1, bias, dnnl_x);
@@ -54,27 +47,57 @@ static ta_status reorder(struct ta_net *net, struct ta_prim *prim, const dnnl_me
     return status == TA_OK ? ta_prim_arg(net, prim, DNNL_ARG_TO, to, to_data, NULL) : status;
 }
 
-static ta_status create_forward(struct ta_net *net, struct conv *c, const struct shape *s, dnnl_primitive_desc_t *desc) {
+ta_status ta_conv_forward_create(struct ta_net *net, struct ta_conv_forward *f, const struct ta_conv_shape *s,
+                                 dnnl_primitive_desc_t *keep) {
     dnnl_convolution_desc_t op;
+    dnnl_primitive_desc_t desc = NULL;
     dnnl_prop_kind_t prop = net->spec.predict_only ? dnnl_forward_inference : dnnl_forward_training;
     ta_status status = ta_dnnl(dnnl_dilated_convolution_forward_desc_init(&op, prop, dnnl_convolution_direct, &s->src,
                                                                          &s->any, s->has_bias ? &s->bias : NULL, &s->dst,
                                                                          s->strides, s->dilates, s->before, s->after),
                                "conv2d forward");
-    if (status == TA_OK) status = ta_prim_describe(net, &op, NULL, "conv2d forward", desc);
-    if (status == TA_OK) status = ta_prim_create(net, &c->forward, *desc, "conv2d forward");
+    if (status == TA_OK) status = ta_prim_describe(net, &op, NULL, "conv2d forward", &desc);
     if (status != TA_OK) return status;
-    const dnnl_memory_desc_t *kernel = ta_md_of(*desc, dnnl_query_weights_md, 0);
-    status = kernel_arg(net, &c->forward, DNNL_ARG_WEIGHTS, kernel, &s->hwio, &c->kernel_forward, &c->forward_kernel);
-    if (status == TA_OK) status = ta_prim_arg(net, &c->forward, DNNL_ARG_SRC, &s->src, NULL, &c->src);
-    if (status == TA_OK) status = ta_prim_arg(net, &c->forward, DNNL_ARG_DST, &s->dst, NULL, &c->dst);
-    if (status == TA_OK && s->has_bias)
-        status = ta_prim_arg(net, &c->forward, DNNL_ARG_BIAS, &s->bias, NULL, &c->bias);
-    if (status == TA_OK) status = reorder(net, &c->into_forward, &s->hwio, NULL, kernel, c->kernel_forward);
+    const dnnl_memory_desc_t *kernel = ta_md_of(desc, dnnl_query_weights_md, 0);
+    f->bias = -1;
+    status = ta_prim_create(net, &f->run, desc, "conv2d forward");
+    if (status == TA_OK)
+        status = kernel_arg(net, &f->run, DNNL_ARG_WEIGHTS, kernel, &s->hwio, &f->own_kernel, &f->kernel);
+    if (status == TA_OK) status = ta_prim_arg(net, &f->run, DNNL_ARG_SRC, &s->src, NULL, &f->src);
+    if (status == TA_OK) status = ta_prim_arg(net, &f->run, DNNL_ARG_DST, &s->dst, NULL, &f->dst);
+    if (status == TA_OK && s->has_bias) status = ta_prim_arg(net, &f->run, DNNL_ARG_BIAS, &s->bias, NULL, &f->bias);
+    if (status == TA_OK) status = reorder(net, &f->reorder, &s->hwio, NULL, kernel, f->own_kernel);
+    if (keep != NULL) *keep = desc;
+    else dnnl_primitive_desc_destroy(desc);
     return status;
 }
 
-static ta_status create_data(struct ta_net *net, struct conv *c, const struct shape *s, dnnl_primitive_desc_t hint) {
+/* Brings the kernel to a primitive: by a reorder, or just its address. */
+static ta_status bring(struct ta_net *net, struct ta_prim *reorder, struct ta_prim *user, int slot, const float *kernel) {
+    if (reorder->primitive == NULL) return ta_prim_bind(user, slot, kernel);
+    ta_status status = ta_prim_bind(reorder, reorder->n - 2, kernel);
+    return status == TA_OK ? ta_prim_run(net, reorder) : status;
+}
+
+ta_status ta_conv_forward_load(struct ta_net *net, struct ta_conv_forward *f, const struct ta_layer *l, const float *w) {
+    ta_status status = bring(net, &f->reorder, &f->run, f->kernel, w + l->kernel.offset);
+    return status == TA_OK && f->bias >= 0 ? ta_prim_bind(&f->run, f->bias, w + l->bias.offset) : status;
+}
+
+ta_status ta_conv_forward_run(struct ta_net *net, struct ta_conv_forward *f, const float *src, float *dst) {
+    ta_status status = ta_prim_bind(&f->run, f->src, src);
+    if (status == TA_OK) status = ta_prim_bind(&f->run, f->dst, dst);
+    return status == TA_OK ? ta_prim_run(net, &f->run) : status;
+}
+
+void ta_conv_forward_destroy(struct ta_conv_forward *f) {
+    ta_prim_destroy(&f->run);
+    ta_prim_destroy(&f->reorder);
+    ta_mem_free(f->own_kernel);
+    f->own_kernel = NULL;
+}
+
+static ta_status create_data(struct ta_net *net, struct conv *c, const struct ta_conv_shape *s, dnnl_primitive_desc_t hint) {
     dnnl_convolution_desc_t op;
     dnnl_primitive_desc_t desc = NULL;
     ta_status status = ta_dnnl(dnnl_dilated_convolution_backward_data_desc_init(&op, dnnl_convolution_direct, &s->src, &s->any,
@@ -96,7 +119,7 @@ static ta_status create_data(struct ta_net *net, struct conv *c, const struct sh
     return status;
 }
 
-static ta_status create_weights(struct ta_net *net, struct conv *c, const struct shape *s, dnnl_primitive_desc_t hint) {
+static ta_status create_weights(struct ta_net *net, struct conv *c, const struct ta_conv_shape *s, dnnl_primitive_desc_t hint) {
     dnnl_convolution_desc_t op;
     dnnl_primitive_desc_t desc = NULL;
     ta_status status = ta_dnnl(dnnl_dilated_convolution_backward_weights_desc_init(&op, dnnl_convolution_direct, &s->src,
@@ -121,42 +144,30 @@ static ta_status create_weights(struct ta_net *net, struct conv *c, const struct
 }
 
 static ta_status conv_create(struct ta_net *net, struct ta_node *node) {
-    struct conv *c;
-    ta_status status = ta_node_alloc(net, 1, sizeof *c, "a convolution", &node->state);
+    ta_status status = ta_node_alloc(net, 1, sizeof(struct conv), "a convolution", &node->state);
     if (status != TA_OK) return status;
-    c = node->state;
-    struct shape s;
+    struct conv *c = node->state;
+    struct ta_conv_shape s;
     dnnl_primitive_desc_t forward = NULL;
-    status = describe(net, node->layer, &s);
-    if (status == TA_OK) status = create_forward(net, c, &s, &forward);
+    status = ta_conv_describe(net->slice, node->layer, &s);
+    if (status == TA_OK) status = ta_conv_forward_create(net, &c->forward, &s, &forward);
     if (status == TA_OK && node->grad_in[0] != NULL) status = create_data(net, c, &s, forward);
     if (status == TA_OK && node->grad_out != NULL) status = create_weights(net, c, &s, forward);
     if (forward != NULL) dnnl_primitive_desc_destroy(forward);
     return status;
 }
 
-/* Brings the kernel to a primitive: by a reorder at the first slice of a step, or just its address. */
-static ta_status bring(struct ta_net *net, struct ta_prim *reorder, struct ta_prim *user, int slot, const float *kernel,
-                       const struct ta_pass *pass) {
-    if (reorder->primitive == NULL) return ta_prim_bind(user, slot, kernel);
-    if (pass->first != 0) return TA_OK;
-    ta_status status = ta_prim_bind(reorder, reorder->n - 2, kernel);
-    return status == TA_OK ? ta_prim_run(net, reorder) : status;
-}
-
 static ta_status conv_forward(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass) {
     struct conv *c = node->state;
-    const struct ta_layer *l = node->layer;
-    ta_status status = bring(net, &c->into_forward, &c->forward, c->forward_kernel, pass->w + l->kernel.offset, pass);
-    if (status == TA_OK) status = ta_prim_bind(&c->forward, c->src, node->in[0]);
-    if (status == TA_OK) status = ta_prim_bind(&c->forward, c->dst, node->out);
-    if (status == TA_OK && l->bias.count > 0) status = ta_prim_bind(&c->forward, c->bias, pass->w + l->bias.offset);
-    return status == TA_OK ? ta_prim_run(net, &c->forward) : status;
+    ta_status status = pass->first != 0 ? TA_OK : ta_conv_forward_load(net, &c->forward, node->layer, pass->w);
+    return status == TA_OK ? ta_conv_forward_run(net, &c->forward, node->in[0], node->out) : status;
 }
 
 static ta_status backward_data(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass) {
     struct conv *c = node->state;
-    ta_status status = bring(net, &c->into_data, &c->backward_data, c->data_kernel, pass->w + node->layer->kernel.offset, pass);
+    ta_status status = TA_OK;
+    if (pass->first == 0)
+        status = bring(net, &c->into_data, &c->backward_data, c->data_kernel, pass->w + node->layer->kernel.offset);
     if (status == TA_OK) status = ta_prim_bind(&c->backward_data, c->data_diff_dst, node->grad_out);
     if (status == TA_OK) status = ta_prim_bind(&c->backward_data, c->data_diff_src, node->grad_in[0]);
     return status == TA_OK ? ta_prim_run(net, &c->backward_data) : status;
@@ -193,10 +204,11 @@ static ta_status conv_backward(struct ta_net *net, struct ta_node *node, const s
 static void conv_destroy(struct ta_node *node) {
     struct conv *c = node->state;
     if (c == NULL) return;
-    struct ta_prim *prims[] = {&c->forward, &c->backward_data, &c->backward_weights, &c->into_forward, &c->into_data,
-                               &c->out_of};
-    for (unsigned i = 0; i < sizeof prims / sizeof prims[0]; i++) ta_prim_destroy(prims[i]);
-    ta_mem_free(c->kernel_forward);
+    ta_conv_forward_destroy(&c->forward);
+    ta_prim_destroy(&c->backward_data);
+    ta_prim_destroy(&c->backward_weights);
+    ta_prim_destroy(&c->into_data);
+    ta_prim_destroy(&c->out_of);
     ta_mem_free(c->kernel_data);
     ta_mem_free(c->kernel_grad);
     ta_mem_free(c);

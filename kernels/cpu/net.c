@@ -117,8 +117,8 @@ size_t ta_cpu_net_bytes(const struct ta_net *net) {
 static void feed(struct ta_net *net, const float *x) {
     for (uint32_t i = 0; i < net->spec.n_layers; i++) {
         struct ta_node *node = &net->nodes[i];
-        if (node->layer->input[0] == TA_FROM_INPUT) node->in[0] = x;
-        if (node->layer->kind == TA_LAYER_ADD && node->layer->input[1] == TA_FROM_INPUT) node->in[1] = x;
+        if (node->from[0] == TA_FROM_INPUT) node->in[0] = x;
+        if (node->from[1] == TA_FROM_INPUT) node->in[1] = x;
     }
 }
 

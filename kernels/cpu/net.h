@@ -44,6 +44,10 @@ struct ta_node {
     const struct ta_layer *layer;
     const struct ta_node_ops *ops; /* NULL: another node does this layer's work */
     uint32_t index;
+    const struct ta_layer *conv; /* not NULL: this max_pool also does the work of that convolution before it */
+    bool relu;                   /* ... and of a ReLU between them */
+    int32_t from[2];             /* layers it reads, or TA_FROM_INPUT, or TA_FROM_NONE */
+    struct ta_shape shape;       /* of what it reads */
     const float *in[2];  /* set by the plan; inputs that are the net's own are set before each slice */
     float *out;
     float *grad_out;     /* gradient of the loss by `out`; complete when backward is called */
@@ -69,7 +73,7 @@ struct ta_net {
 };
 
 static inline size_t ta_node_in_count(const struct ta_net *net, const struct ta_node *node) {
-    return net->slice * ta_shape_count(node->layer->in);
+    return net->slice * ta_shape_count(node->shape);
 }
 static inline size_t ta_node_out_count(const struct ta_net *net, const struct ta_node *node) {
     return net->slice * ta_shape_count(node->layer->out);
@@ -81,7 +85,7 @@ ta_status ta_plan(struct ta_net *net);
 /* Memory of a node: counted in net->state_bytes. */
 ta_status ta_node_alloc(struct ta_net *net, size_t count, size_t size, const char *what, void **out);
 
-extern const struct ta_node_ops ta_node_conv, ta_node_dense, ta_node_max_pool, ta_node_avg_pool, ta_node_norm,
+extern const struct ta_node_ops ta_node_conv, ta_node_conv_pool, ta_node_dense, ta_node_max_pool, ta_node_avg_pool, ta_node_norm,
     ta_node_dropout, ta_node_copy, ta_node_alias, ta_node_add, ta_node_relu, ta_node_tanh, ta_node_sigmoid,
     ta_node_softmax;
 

@@ -1,21 +1,13 @@
 /* plan: which node does a layer's work, what runs in place, and where every activation and gradient lies.
  *
  * Time runs from 0 to 2L for L layers: layer i computes forward at time i, the loss at time L, layer i backward at time
- * 2L - i. A buffer is needed during an interval of times; two buffers whose intervals do not touch may share memory.
- * Placement is first-fit by decreasing size, which is within a few percent of the best for chains.
- */
+ * 2L - i. A buffer is needed during an interval of times; two buffers whose intervals do not touch may share memory. */
 #include <string.h>
 
 #include "check.h"
 #include "mem.h"
 #include "net.h"
-
-struct block {
-    size_t floats; /* 0: not needed */
-    uint32_t from, to;
-    size_t offset;
-    bool placed;
-};
+#include "place.h"
 
 struct mark {
     uint32_t consumers; /* layers that read this one */
@@ -29,12 +21,12 @@ struct plan {
     struct ta_net *net;
     uint32_t n;
     struct mark *mark;
-    struct block *block; /* [0, n) activations by root, [n, 2n) gradients by root, then two temporaries a layer */
+    struct ta_block *block; /* [0, n) activations by root, [n, 2n) gradients by root, then two temporaries a layer */
 };
 
-static struct block *activation(struct plan *p, int32_t layer) { return &p->block[p->mark[layer].root]; }
-static struct block *gradient(struct plan *p, int32_t layer) { return &p->block[p->n + p->mark[layer].root]; }
-static struct block *temporary(struct plan *p, uint32_t layer, unsigned which) {
+static struct ta_block *activation(struct plan *p, int32_t layer) { return &p->block[p->mark[layer].root]; }
+static struct ta_block *gradient(struct plan *p, int32_t layer) { return &p->block[p->n + p->mark[layer].root]; }
+static struct ta_block *temporary(struct plan *p, uint32_t layer, unsigned which) {
     return &p->block[2 * p->n + 2 * layer + which];
 }
 
@@ -68,6 +60,35 @@ static bool in_place(const struct plan *p, uint32_t i) {
     return pointwise && !p->mark[l->input[0]].output_kept;
 }
 
+/* convolution, maybe ReLU, max_pool, each read by nobody else: one node does all three, and the large image between them
+ * is never kept. Worth it where the pool leaves at most half of the places. */
+static void fuse(struct plan *p, uint32_t i) {
+    const struct ta_net_spec *spec = &p->net->spec;
+    const struct ta_layer *pool = &spec->layers[i];
+    struct ta_node *nodes = p->net->nodes;
+    int32_t relu = -1, conv = pool->input[0];
+    if (conv >= 0 && spec->layers[conv].kind == TA_LAYER_RELU && p->mark[conv].consumers == 1) {
+        relu = conv;
+        conv = spec->layers[relu].input[0];
+    }
+    if (conv < 0 || spec->layers[conv].kind != TA_LAYER_CONV2D || p->mark[conv].consumers != 1) return;
+    if ((size_t)pool->kernel_h * pool->kernel_w > 254) return;
+    if (2 * (size_t)pool->out.h * pool->out.w > (size_t)pool->in.h * pool->in.w) return;
+    /* The node counts windows' positions and the floats of a padded image in 32 bits. */
+    const struct ta_layer *c = &spec->layers[conv];
+    size_t padded = (size_t)(c->in.h + c->pad_top + c->pad_bottom) * (c->in.w + c->pad_left + c->pad_right);
+    size_t positions = (size_t)pool->out.h * pool->out.w * pool->kernel_h * pool->kernel_w;
+    if (padded > UINT32_MAX / 4 / c->in.c || positions > UINT32_MAX / 4) return;
+    nodes[conv].ops = NULL;
+    if (relu >= 0) nodes[relu].ops = NULL;
+    nodes[i].ops = &ta_node_conv_pool;
+    nodes[i].conv = &spec->layers[conv];
+    nodes[i].relu = relu >= 0;
+    nodes[i].from[0] = spec->layers[conv].input[0];
+    nodes[i].shape = spec->layers[conv].in;
+    p->mark[i].output_kept = false;
+}
+
 static bool has_parameters(const struct ta_layer *l) {
     return l->kernel.count + l->bias.count + l->gamma.count + l->beta.count > 0;
 }
@@ -83,7 +104,9 @@ static void mark_layers(struct plan *p) {
         const struct ta_layer *l = &spec->layers[i];
         struct mark *m = &p->mark[i];
         struct ta_node *node = &p->net->nodes[i];
-        *node = (struct ta_node){.layer = l, .ops = ops_of(l->kind), .index = i};
+        *node = (struct ta_node){.layer = l, .ops = ops_of(l->kind), .index = i, .shape = l->in};
+        node->from[0] = l->input[0];
+        node->from[1] = l->kind == TA_LAYER_ADD ? l->input[1] : TA_FROM_NONE;
         m->trains = has_parameters(l);
         for (unsigned k = 0; k < inputs_of(l); k++) {
             if (l->input[k] >= 0 && p->mark[l->input[k]].trains) m->trains = true;
@@ -91,6 +114,7 @@ static void mark_layers(struct plan *p) {
         m->output_kept = l->kind == TA_LAYER_RELU || l->kind == TA_LAYER_TANH || l->kind == TA_LAYER_SIGMOID ||
                          l->kind == TA_LAYER_SOFTMAX || l->kind == TA_LAYER_MAX_POOL;
         m->root = i;
+        if (l->kind == TA_LAYER_MAX_POOL) fuse(p, i);
         if (in_place(p, i)) {
             m->root = p->mark[l->input[0]].root;
             if (l->kind == TA_LAYER_FLATTEN) {
@@ -110,7 +134,7 @@ static void find_logits(struct plan *p) {
     p->net->logits = p->net->spec.layers[last].input[0];
 }
 
-static void need(struct block *b, size_t floats, uint32_t time) {
+static void need(struct ta_block *b, size_t floats, uint32_t time) {
     if (b->floats == 0) {
         b->from = b->to = time;
     } else {
@@ -126,7 +150,6 @@ static void find_lifetimes(struct plan *p) {
     uint32_t loss_time = p->n;
     for (uint32_t i = 0; i < p->n; i++) {
         if (net->nodes[i].ops == NULL) continue;
-        const struct ta_layer *l = &net->spec.layers[i];
         uint32_t backward = 2 * p->n - i;
         size_t out = ta_node_out_count(net, &net->nodes[i]);
         need(activation(p, (int32_t)i), out, i);
@@ -134,8 +157,8 @@ static void find_lifetimes(struct plan *p) {
             need(activation(p, (int32_t)i), out, backward);
             need(gradient(p, (int32_t)i), out, backward);
         }
-        for (unsigned k = 0; k < inputs_of(l); k++) {
-            int32_t from = l->input[k];
+        for (unsigned k = 0; k < 2; k++) {
+            int32_t from = net->nodes[i].from[k];
             if (from < 0) continue;
             size_t floats = ta_node_out_count(net, &net->nodes[from]);
             need(activation(p, from), floats, i);
@@ -156,10 +179,9 @@ static void find_temporaries(struct plan *p) {
     if (net->spec.predict_only) return;
     if (net->logits >= 0) p->mark[p->mark[net->logits].root].grad_begun = true;
     for (uint32_t i = p->n; i-- > 0;) {
-        const struct ta_layer *l = &net->spec.layers[i];
         if (net->nodes[i].ops == NULL || !p->mark[i].trains) continue;
-        for (unsigned k = 0; k < inputs_of(l); k++) {
-            int32_t from = l->input[k];
+        for (unsigned k = 0; k < 2; k++) {
+            int32_t from = net->nodes[i].from[k];
             if (from < 0 || !p->mark[from].trains || p->mark[from].root == p->mark[i].root) continue;
             struct mark *root = &p->mark[p->mark[from].root];
             if (root->grad_begun) need(temporary(p, i, k), ta_node_out_count(net, &net->nodes[from]), 2 * p->n - i);
@@ -168,42 +190,7 @@ static void find_temporaries(struct plan *p) {
     }
 }
 
-static bool overlap(const struct block *a, const struct block *b) { return a->from <= b->to && b->from <= a->to; }
-
-/* The lowest offset at which `b` meets no placed block of its time. */
-static size_t lowest_offset(const struct block *blocks, uint32_t count, const struct block *b) {
-    size_t offset = 0;
-    for (bool moved = true; moved;) {
-        moved = false;
-        for (uint32_t i = 0; i < count; i++) {
-            const struct block *o = &blocks[i];
-            if (!o->placed || !overlap(o, b)) continue;
-            if (offset < o->offset + o->floats && o->offset < offset + b->floats) {
-                offset = o->offset + o->floats;
-                moved = true;
-            }
-        }
-    }
-    return offset;
-}
-
-static size_t place(struct block *blocks, uint32_t count) {
-    size_t total = 0;
-    for (uint32_t i = 0; i < count; i++) blocks[i].floats = (blocks[i].floats + 15) / 16 * 16; /* cache lines */
-    for (;;) {
-        struct block *largest = NULL;
-        for (uint32_t i = 0; i < count; i++) {
-            if (blocks[i].placed || blocks[i].floats == 0) continue;
-            if (largest == NULL || blocks[i].floats > largest->floats) largest = &blocks[i];
-        }
-        if (largest == NULL) return total;
-        largest->offset = lowest_offset(blocks, count, largest);
-        largest->placed = true;
-        if (largest->offset + largest->floats > total) total = largest->offset + largest->floats;
-    }
-}
-
-static float *at(struct ta_net *net, const struct block *b) { return b->floats == 0 ? NULL : net->arena + b->offset; }
+static float *at(struct ta_net *net, const struct ta_block *b) { return b->floats == 0 ? NULL : net->arena + b->offset; }
 
 static void wire(struct plan *p) {
     struct ta_net *net = p->net;
@@ -212,8 +199,8 @@ static void wire(struct plan *p) {
         if (node->ops == NULL) continue;
         node->out = at(net, activation(p, (int32_t)i));
         if (!net->spec.predict_only && p->mark[i].trains) node->grad_out = at(net, gradient(p, (int32_t)i));
-        for (unsigned k = 0; k < inputs_of(node->layer); k++) {
-            int32_t from = node->layer->input[k];
+        for (unsigned k = 0; k < 2; k++) {
+            int32_t from = node->from[k];
             if (from < 0) continue;
             node->in[k] = at(net, activation(p, from));
             if (node->grad_out == NULL || !p->mark[from].trains) continue;
@@ -237,7 +224,7 @@ ta_status ta_plan(struct ta_net *net) {
         find_logits(&p);
         find_lifetimes(&p);
         find_temporaries(&p);
-        net->arena_floats = place(p.block, 4 * p.n);
+        net->arena_floats = ta_place(p.block, 4 * p.n);
         status = TA_NEW(&net->arena, net->arena_floats, "activations and gradients of a net");
     }
     if (status == TA_OK) wire(&p);

@@ -16,7 +16,10 @@ static ta_status relu_forward(struct ta_net *net, struct ta_node *node, const st
     size_t n = ta_node_out_count(net, node);
     const float *in = node->in[0];
     float *out = node->out;
-    for (size_t i = 0; i < n; i++) out[i] = in[i] < 0 ? 0 : in[i];
+    for (size_t i = 0; i < n; i++) {
+        float x = in[i];
+        out[i] = x < 0 ? 0 : x;
+    }
     return TA_OK;
 }
 
@@ -26,7 +29,10 @@ static ta_status relu_backward(struct ta_net *net, struct ta_node *node, const s
     size_t n = ta_node_out_count(net, node);
     const float *out = node->out, *grad_out = node->grad_out;
     float *grad_in = node->grad_in[0];
-    for (size_t i = 0; i < n; i++) grad_in[i] = out[i] <= 0 ? 0 : grad_out[i];
+    for (size_t i = 0; i < n; i++) {
+        float g = grad_out[i]; /* read in any case: a load that is not conditional makes vectors */
+        grad_in[i] = out[i] <= 0 ? 0 : g;
+    }
     return TA_OK;
 }
 

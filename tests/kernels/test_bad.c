@@ -48,6 +48,9 @@ static void test_bad_specs(void **state) {
     BREAK(t.layer[3].stride_w = 0, "does not fit");
     BREAK(t.layer[9].kernel_h = 13, "does not fit");
     BREAK(t.layer[9].pad_top = 2, "padding");
+    BREAK(t.layer[3].pad_right = 3, "padding");
+    BREAK((t.layer[3].kernel_w = 4000000000U, t.layer[3].pad_left = 3999999999U), "more than 65535");
+    BREAK(t.layer[3].stride_h = 65536, "more than 65535");
     BREAK(t.layer[3].kernel.count--, "kernel");
     BREAK(t.layer[3].kernel.offset = t.spec.n_params - 1, "arena");
     BREAK(t.layer[3].kernel.offset = SIZE_MAX, "arena");

@@ -78,6 +78,28 @@ static void test_pools(void **state) {
     }
 }
 
+/* The chain that runs as one node, with every kind of window, padding and stride; and behind another convolution, so that
+ * the gradient by its input is needed too. */
+static void test_conv_then_pool(void **state) {
+    (void)state;
+    static const uint32_t filters[] = {1, 5, 8, 16, 33, 64};
+    struct ta_rng rng = ta_rng_make(9, 1);
+    for (int i = 0; i < 4 * TRIALS; i++) {
+        struct test_net t;
+        struct ta_shape in = {between(&rng, 4, 14), between(&rng, 4, 14), between(&rng, 1, 4)};
+        test_net_begin(&t, in, TA_LOSS_SQUARED_ERROR, between(&rng, 1, 5));
+        if (i % 2 == 0) test_conv(&t, filters[ta_rng_below(&rng, 6)], test_square(1, 1, 0), true);
+        test_conv(&t, filters[ta_rng_below(&rng, 6)], random_window(&rng, in, i % 4 < 2), i % 5 != 0);
+        if (i % 3 != 0) test_plain(&t, TA_LAYER_RELU);
+        struct test_window w = random_window(&rng, t.layer[t.spec.n_layers - 1].out, i % 6 < 3);
+        if (i % 8 == 0 && t.layer[t.spec.n_layers - 1].out.h > 3 && t.layer[t.spec.n_layers - 1].out.w > 3)
+            w = test_square(2, 2, 0);
+        test_pool(&t, TA_LAYER_MAX_POOL, w);
+        if (i % 7 == 0) test_plain(&t, TA_LAYER_TANH);
+        finish(&t, (uint64_t)i, 2e-5);
+    }
+}
+
 static void test_pointwise(void **state) {
     (void)state;
     struct ta_rng rng = ta_rng_make(4, 1);
@@ -159,6 +181,7 @@ static void test_losses(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv2d),        cmocka_unit_test(test_dense_layer),   cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_conv_then_pool),
         cmocka_unit_test(test_pointwise),     cmocka_unit_test(test_batch_norm),    cmocka_unit_test(test_dropout_layer),
         cmocka_unit_test(test_shared_inputs), cmocka_unit_test(test_losses),
     };
