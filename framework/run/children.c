@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "clock.h"
 #include "mem.h"
 #include "pin.h"
+#include "replica.h"
 
 enum { FIXED_ARGUMENTS = 8 };
 
@@ -43,7 +45,11 @@ static void become_replica(const struct ta_children_config *config, unsigned ran
     set_number("TENSAIR_BOARD", (uint64_t)config->board->fd);
     inherit(config->board->fd);
     inherit(config->dir->lock);
-    execv("/proc/self/exe", argv);
+    char self[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = '\0';
+    execv(self, argv);
+    execv("/proc/self/exe", argv); /* replaced or moved since we were started: then by what we still hold */
     fprintf(stderr, "tensair train: rank %u: cannot start this program again: %s\n", rank, strerror(errno));
     _exit(1);
 }
@@ -55,7 +61,7 @@ static ta_status make_arguments(const struct ta_children_config *config, char **
     ta_status status = TA_NEW(&argv, 2 * l->n_overrides + FIXED_ARGUMENTS, "the command line of a replica");
     if (status != TA_OK) return status;
     size_t n = 0;
-    argv[n++] = l->argc > 0 ? l->argv[0] : (char *)"tensair";
+    argv[n++] = (char *)"tensair";
     argv[n++] = (char *)"train";
     argv[n++] = (char *)l->config_path;
     for (size_t i = 0; i < l->n_overrides; i++) {
@@ -135,10 +141,21 @@ void ta_children_signal(struct ta_children *c, int signal) {
         if (c->child[rank].pid != 0) (void)kill(c->child[rank].pid, signal);
 }
 
+/* Nobody comes to its end while a live peer is on its way: one that is on its way when another has ended is not counted
+ * as live, whether the others came to say so or not. */
+static bool left_behind(const struct ta_children *c, unsigned rank) {
+    const struct ta_board_row *row = &c->board->rows[rank];
+    if (ta_board_get(row->lost) != 0) return true;
+    if (ta_board_get(row->state) >= TA_REPLICA_SAVING) return false;
+    for (unsigned i = 0; i < c->count; i++)
+        if (c->child[i].pid == 0 && ta_board_get(c->board->rows[i].finished) != 0) return true;
+    return false;
+}
+
 void ta_children_kill_lost(struct ta_children *c, int64_t now_ns) {
     for (unsigned rank = 0; rank < c->count; rank++) {
         struct ta_child *child = &c->child[rank];
-        if (child->pid == 0 || ta_board_get(c->board->rows[rank].lost) == 0) continue;
+        if (child->pid == 0 || !left_behind(c, rank)) continue;
         if (child->lost_ns == 0) child->lost_ns = now_ns;
         if (now_ns - child->lost_ns < patience_ns) continue;
         ta_log_error(c->log, "replica %u (process %d) was dropped by its peers and does not react: killed", rank,

@@ -43,6 +43,7 @@ bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns) {
 /* At rest: the weights are the same bits everywhere until all have resumed. */
 static ta_status at_rest(struct ta_replica *r, int64_t now_ns) {
     uint64_t checksum;
+    ta_replica_look_at_peers(r, now_ns);
     ta_status status = r->exchange_ops->checksum(r->x, &checksum);
     if (status != TA_OK) return status;
     struct ta_board_row *row = ta_replica_row(r);
