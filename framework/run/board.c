@@ -1,6 +1,7 @@
 /* board: a memory file, its mapping, and the sum over its rows. */
 #include "board.h"
 
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,7 +74,8 @@ void ta_board_add_up(const struct ta_board *board, struct ta_board_sum *out) {
     for (unsigned r = 0; r < board->n_rows; r++) {
         const struct ta_board_row *row = &board->rows[r];
         add_row(row, out);
-        if (ta_board_get(row->life_records) == 0) continue;
+        bool lost = ta_board_get(row->ended) != 0 && ta_board_get(row->finished) == 0;
+        if (lost || ta_board_get(row->life_records) == 0) continue;
         seen++;
         out->window_accuracy += ta_board_get(row->window_accuracy);
         out->window_loss += ta_board_get(row->window_loss);

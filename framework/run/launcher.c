@@ -39,7 +39,7 @@ struct job {
     json_t *manifest_json;
     uint64_t run_id, goal_records;
     unsigned lost;
-    bool interrupted;
+    bool stopped, interrupted; /* asked to stop; to leave at once */
 };
 
 /* Opens stream and model once, so that what is wrong with them is said once and before any replica is started. */
@@ -191,7 +191,10 @@ static void watch(struct job *j, struct ta_children *c) {
             j->interrupted = true;
             return;
         }
-        if (asked & TA_ASKED_STOP) ta_children_signal(c, SIGTERM);
+        if (asked & TA_ASKED_STOP) {
+            j->stopped = true;
+            ta_children_signal(c, SIGTERM);
+        }
         if (asked & TA_ASKED_STATE) ta_children_signal(c, SIGUSR2);
         if (asked & (TA_ASKED_CHILD | TA_ASKED_STATE)) ta_progress_clear(&j->progress);
         (void)ta_children_reap(c);
@@ -240,7 +243,8 @@ static void conclude(struct job *j, ta_status status) {
     struct ta_board_sum sum;
     ta_board_add_up(&j->board, &sum);
     ta_summary_find_checkpoint(&summary);
-    if (j->lost > 0 && j->goal_records > sum.life_records && j->config->run.max_seconds == 0)
+    bool whole = !j->stopped && j->config->run.max_seconds == 0;
+    if (j->lost > 0 && whole && j->goal_records > sum.life_records)
         summary.untrained = j->goal_records - sum.life_records;
     if (sum.started_ns != 0) ta_summary_print(&summary, stdout);
     if (status == TA_REQUEUE) printf("stopped      go on with: tensair train %s -n %u --run-dir %s\n", j->launch->config_path,

@@ -113,8 +113,6 @@ static void show(struct ta_replica *r, const struct totals *t, const struct ta_r
     ta_board_set(row->dropped, r->base_dropped + stream->dropped_records);
     ta_board_set(row->starved, stream->starved);
     ta_board_set(row->lag_ns, stream->lag_ns);
-    ta_board_set(row->window_accuracy, ta_score_window_accuracy(&r->score));
-    ta_board_set(row->window_loss, ta_score_window_loss(&r->score));
 }
 
 static void set_real(json_t *line, const char *key, double value) { json_object_set_new(line, key, ta_json_real(value)); }

@@ -164,6 +164,8 @@ static void show(struct ta_replica *r) {
     ta_board_set(row->unlabelled, r->unlabelled);
     ta_board_set(row->steps, r->x->steps);
     ta_board_set(row->skipped_steps, r->optimizer.skipped);
+    ta_board_set(row->window_accuracy, ta_score_window_accuracy(&r->score));
+    ta_board_set(row->window_loss, ta_score_window_loss(&r->score));
 }
 
 ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
