@@ -24,18 +24,23 @@ ta_status ta_ckpt_path(char out[TA_CKPT_PATH], const char *format, ...) {
                    bytes, TA_CKPT_PATH - 1);
 }
 
+static ta_status make_one(const char *path) {
+    struct stat info;
+    if (mkdir(path, 0777) == 0) return TA_OK;
+    if (errno != EEXIST) return ta_fail_errno(TA_IO, "%s: cannot make this directory", path);
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return TA_OK;
+    return ta_fail(TA_IO, "%s: cannot make this directory: something else has that name; remove it", path);
+}
+
 ta_status ta_ckpt_mkdirs(const char *path) {
     char part[TA_CKPT_PATH];
     ta_status status = ta_ckpt_path(part, "%s", path);
-    if (status != TA_OK) return status;
-    for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+    for (char *slash = part; status == TA_OK && (slash = strchr(slash + 1, '/')) != NULL;) {
         *slash = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return ta_fail_errno(TA_IO, "%s: cannot make this directory", part);
+        status = make_one(part);
         *slash = '/';
     }
-    if (mkdir(part, 0777) != 0 && errno != EEXIST) return ta_fail_errno(TA_IO, "%s: cannot make this directory", part);
-    return TA_OK;
+    return status == TA_OK ? make_one(part) : status;
 }
 
 bool ta_ckpt_is_there(const char *path) { return access(path, F_OK) == 0; }

@@ -1,0 +1,20 @@
+/* snapshots: made-up states of replicas, the model they belong to, and their comparison. */
+#ifndef TA_TEST_SNAPSHOTS_H
+#define TA_TEST_SNAPSHOTS_H
+
+#include "checkpoint.h"
+#include "scratch.h"
+
+/* A small model with both kinds of segment, and gaps. */
+void small_model(struct ta_model *model);
+/* The state of `rank` of `n_ranks` after so many steps: every field its own number, arrays that follow from (rank,
+ * steps). `lead`: with w and w0. */
+void made_up(const struct ta_model *model, unsigned rank, unsigned n_ranks, uint64_t steps, struct ta_snapshot *s);
+/* Everything equal to made_up of the same arguments. w and w0 are compared when `weights`. */
+void assert_made_up(const struct ta_model *model, unsigned rank, unsigned n_ranks, uint64_t steps, bool weights,
+                    const struct ta_snapshot *s);
+/* Submits (retrying while BUSY) and waits; the outcome. */
+ta_status write_and_wait(struct ta_checkpoint_writer *w, struct ta_snapshot *s, const unsigned *writers, unsigned n);
+ta_status wait_for(struct ta_checkpoint_writer *w, char *path, size_t bytes);
+
+#endif
