@@ -18,6 +18,7 @@
 
 #include "digest.h"
 #include "mem.h"
+#include "stream_file.h"
 #include "writer.h"
 
 enum { RECORDS = 1000, WIDTH = 5, BLOCKS = 7 };
@@ -31,8 +32,7 @@ static const char *const names[] = {"red", "green", "blue"};
 
 static int setup(void **state) {
     (void)state;
-    strcpy(folder, "/tmp/tensair-writer-XXXXXX");
-    if (mkdtemp(folder) == NULL) return -1;
+    scratch_open(folder);
     snprintf(path, sizeof path, "%s/s.h5", folder);
     snprintf(partial, sizeof partial, "%s.partial", path);
     for (int i = 0; i < RECORDS * WIDTH; i++) x[i] = (float)i * 0.5f - 3;
@@ -42,9 +42,8 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     (void)state;
-    unlink(path);
-    unlink(partial);
-    return rmdir(folder);
+    scratch_close(folder);
+    return 0;
 }
 
 static bool there(const char *name) { return access(name, F_OK) == 0; }
