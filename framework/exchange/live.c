@@ -30,14 +30,10 @@ static bool in_mean(const struct ta_live *l, unsigned rank) {
     return l->at_rest && ta_live_counts_in_rest(l, rank);
 }
 
-/* What w holds of the others, for their acknowledgements and our staleness. */
-static void note_basis(struct ta_live *l) {
+ta_status ta_live_apply(struct ta_live *l) {
+    /* Before the sum reads the bodies: w then holds at least these steps. */
     for (unsigned r = 0; r < l->self.n_ranks; r++)
         if (r != l->self.rank) ta_staleness_based_on(&l->staleness, r, steps_of(l, r));
-}
-
-ta_status ta_live_apply(struct ta_live *l) {
-    note_basis(l); /* before the sum reads the bodies: w holds at least this */
     for (unsigned s = 0; s < l->base.model->n_segments; s++) {
         const struct ta_segment *segment = &l->base.model->segments[s];
         bool mean = segment->kind == TA_SEGMENT_MEAN;
@@ -278,8 +274,6 @@ static ta_status live_poll(struct ta_exchange *x, int64_t now_ns) {
         if (status != TA_OK) return status;
         l->stale |= changed;
     }
-    /* At rest the bodies were complete before their headers, whose last words may still come in: w holds them already. */
-    if (l->stale && l->at_rest) note_basis(l);
     if (l->stale && !l->at_rest) {
         ta_status status = ta_live_apply(l);
         if (status != TA_OK) return status;

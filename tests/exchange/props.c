@@ -18,7 +18,7 @@
 #include "mem.h"
 #include "world.h"
 
-enum { MAX_ROUNDS = 8, LAST_ROUND = MAX_ROUNDS, MAX_TICKS = 60000 };
+enum { MAX_ROUNDS = 8, LAST_ROUND = MAX_ROUNDS, MAX_TICKS = 60000, LEAVE_TICKS = 300 };
 
 enum phase { TRAIN, ROUND, RESUME, FINAL, LEAVING, OUT };
 
@@ -30,6 +30,7 @@ struct actor {
     unsigned target;     /* steps it will make */
     unsigned asks_at;    /* step at which it asks for a round */
     bool finished, expelled;
+    unsigned leaving;    /* ticks since it said so */
     int64_t asleep_until_ns;
     unsigned dead;                 /* ranks it holds, or last held, for dead, a bit each */
     float *rest[MAX_ROUNDS + 1];   /* its weights when it settled; NULL: it never did */
@@ -73,6 +74,7 @@ static void plan(struct life *l, uint64_t seed) {
     l->strike_ns[0] = l->trouble == CRASH_AT_REST ? INT64_MAX : (int64_t)below(l, 60000);
     l->strike_ns[1] = l->strike_ns[0] == INT64_MAX ? INT64_MAX : l->strike_ns[0] + (int64_t)below(l, 20000);
     l->heal_ns = l->strike_ns[0] == INT64_MAX ? 0 : l->strike_ns[0] + 200000 + (int64_t)below(l, 800000);
+    if (below(l, 3) == 0) l->heal_ns = 0; /* never */
     l->victim[0] = below(l, n);
     l->victim[1] = below(l, n);
     l->cut_to = below(l, n);
@@ -128,6 +130,12 @@ static void settled(struct life *l, unsigned rank, uint32_t round) {
     struct world *w = &l->world;
     struct actor *a = &l->actor[rank];
     unsigned at = round == TA_ROUND_FINAL ? LAST_ROUND : round % MAX_ROUNDS;
+    for (unsigned p = 0; p < w->config.n_ranks; p++) {
+        struct ta_peer_stats stats = world_stats(w, rank, p);
+        if (p != rank && stats.life == TA_PEER_LIVE && stats.steps_acked != w->replica[rank].steps)
+            world_fail(w, "rank %u rests, but %u has only %llu of its %llu steps", rank, p,
+                       (unsigned long long)stats.steps_acked, (unsigned long long)w->replica[rank].steps);
+    }
     const char *wrong = world_check(w, rank, ~a->dead);
     if (wrong != NULL && a->wrong[0] == '\0') {
         a->suspect = w->suspect;
@@ -213,7 +221,7 @@ static void tick(struct life *l, unsigned rank) {
         unsigned flying = 0;
         for (unsigned p = 0; p < w->config.n_ranks; p++)
             flying += ta_transport_sim.in_flight(w->replica[rank].transport, p);
-        if (flying > 0) return;
+        if (flying > 0 && a->leaving++ < LEAVE_TICKS) return; /* a path may be cut for good */
         world_shut(w, rank);
         a->phase = OUT;
         break;
