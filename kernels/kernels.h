@@ -83,6 +83,13 @@ struct ta_net_spec {
     size_t n_params;   /* floats in the arena */
     uint64_t seed;     /* of the dropout masks: mask = f(seed, layer, step, element) */
     bool predict_only; /* no buffers for gradients */
+    bool timed;        /* keep the seconds of each layer for net_times; costs two looks at the clock a layer */
+};
+
+/* Seconds a layer has taken in all calls so far. A layer whose work another one does (a ReLU or a convolution fused with
+ * the pool behind it) has 0 in both; its time stands at the layer that did it. */
+struct ta_layer_times {
+    double forward_s, backward_s;
 };
 
 /* Labels of a batch: `classes` for CROSS_ENTROPY, `targets` [batch][outputs] for the others. */
@@ -135,6 +142,8 @@ struct ta_kernels_ops {
     ta_status (*net_create)(struct ta_kernels *k, const struct ta_net_spec *spec, struct ta_net **out);
     void (*net_destroy)(struct ta_net *net);
     size_t (*net_bytes)(const struct ta_net *net); /* memory the net holds (activations, workspaces) */
+    /* Where the time of a net with spec.timed went, for layer < n_layers; zeros without it. */
+    struct ta_layer_times (*net_times)(const struct ta_net *net, uint32_t layer);
 
     /* One forward and backward pass in training mode: batch statistics, dropout masks of `step`.
      *   w           [n_params] where the weights live

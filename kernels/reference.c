@@ -99,6 +99,12 @@ static ta_status reference_net_create(struct ta_kernels *k, const struct ta_net_
     return TA_OK;
 }
 
+static struct ta_layer_times reference_net_times(const struct ta_net *net, uint32_t layer) {
+    (void)net;
+    (void)layer;
+    return (struct ta_layer_times){0}; /* nobody should time this make */
+}
+
 static size_t reference_net_bytes(const struct ta_net *net) { return sizeof *net; }
 
 /* The same masks as the other makes: see cpu/dropout.c. */
@@ -298,6 +304,7 @@ const struct ta_kernels_ops ta_kernels_reference = {
     .net_create = reference_net_create,
     .net_destroy = reference_net_destroy,
     .net_bytes = reference_net_bytes,
+    .net_times = reference_net_times,
     .train = reference_train,
     .predict = reference_predict,
     .grad_norm2 = reference_norm2,

@@ -57,6 +57,7 @@ const struct ta_kernels_ops ta_kernels_cpu = {
     .net_create = ta_cpu_net_create,
     .net_destroy = ta_cpu_net_destroy,
     .net_bytes = ta_cpu_net_bytes,
+    .net_times = ta_cpu_net_times,
     .train = ta_cpu_train,
     .predict = ta_cpu_predict,
     .grad_norm2 = ta_arena_grad_norm2,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "clock.h"
 #include "mem.h"
 #include "net.h"
 #include "prim.h"
@@ -114,6 +115,16 @@ size_t ta_cpu_net_bytes(const struct ta_net *net) {
            net->param_floats * sizeof(float) + net->state_bytes;
 }
 
+struct ta_layer_times ta_cpu_net_times(const struct ta_net *net, uint32_t layer) { return net->nodes[layer].times; }
+
+/* Adds what passed since *last to *spent, and moves *last on. */
+static void lap(const struct ta_net *net, int64_t *last, double *spent) {
+    if (!net->spec.timed) return;
+    int64_t now = ta_clock_now_ns();
+    if (spent != NULL) *spent += (double)(now - *last) * 1e-9;
+    *last = now;
+}
+
 static void feed(struct ta_net *net, const float *x) {
     for (uint32_t i = 0; i < net->spec.n_layers; i++) {
         struct ta_node *node = &net->nodes[i];
@@ -123,16 +134,21 @@ static void feed(struct ta_net *net, const float *x) {
 }
 
 static ta_status forward(struct ta_net *net, const struct ta_pass *pass) {
+    int64_t last = 0;
+    lap(net, &last, NULL);
     for (uint32_t i = 0; i < net->spec.n_layers; i++) {
         struct ta_node *node = &net->nodes[i];
         if (node->ops == NULL || node->ops->forward == NULL) continue;
         ta_status status = node->ops->forward(net, node, pass);
         if (status != TA_OK) return status;
+        lap(net, &last, &node->times.forward_s);
     }
     return TA_OK;
 }
 
 static ta_status backward(struct ta_net *net, const struct ta_pass *pass) {
+    int64_t last = 0;
+    lap(net, &last, NULL);
     for (uint32_t i = net->spec.n_layers; i-- > 0;) {
         struct ta_node *node = &net->nodes[i];
         if (node->ops == NULL || node->ops->backward == NULL || node->grad_out == NULL) continue;
@@ -142,6 +158,7 @@ static ta_status backward(struct ta_net *net, const struct ta_pass *pass) {
             if (node->add_into[k] != NULL)
                 ta_accumulate(ta_node_in_count(net, node), node->add_into[k], node->grad_in[k]);
         }
+        lap(net, &last, &node->times.backward_s);
     }
     return TA_OK;
 }

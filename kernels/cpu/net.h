@@ -53,6 +53,7 @@ struct ta_node {
     float *grad_out;     /* gradient of the loss by `out`; complete when backward is called */
     float *grad_in[2];   /* where to write the gradient by in[]; NULL: nobody needs it */
     float *add_into[2];  /* not NULL: grad_in is a scratch buffer, to be added to this afterwards */
+    struct ta_layer_times times; /* when spec.timed */
     void *state;
 };
 
@@ -119,6 +120,7 @@ ta_status ta_arena_mean(struct ta_kernels *k, size_t n, float *w, const float *c
 ta_status ta_cpu_net_create(struct ta_kernels *k, const struct ta_net_spec *spec, struct ta_net **out);
 void ta_cpu_net_destroy(struct ta_net *net);
 size_t ta_cpu_net_bytes(const struct ta_net *net);
+struct ta_layer_times ta_cpu_net_times(const struct ta_net *net, uint32_t layer);
 ta_status ta_cpu_train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels, uint64_t step,
                        float *grad, float *predictions, float *losses);
 ta_status ta_cpu_predict(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
