@@ -121,8 +121,12 @@ static ta_status train(int argc, char **argv) {
     if (interrupted) { /* the shell is to see that the signal ended us, as it would any program */
         fprintf(stderr, "tensair train: %s\n", ta_why());
         fflush(stdout);
+        sigset_t interrupt;
+        sigemptyset(&interrupt);
+        sigaddset(&interrupt, SIGINT);
         signal(SIGINT, SIG_DFL);
         raise(SIGINT);
+        sigprocmask(SIG_UNBLOCK, &interrupt, NULL);
     }
     return status;
 }

@@ -36,9 +36,7 @@ static void become_replica(const struct ta_children_config *config, unsigned ran
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != launcher) _exit(128 + SIGKILL); /* it died before the line above */
     (void)sched_setaffinity(0, sizeof *cores, cores); /* not allowed: it runs where it may */
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGXFSZ, SIG_DFL);
-    sigprocmask(SIG_SETMASK, &config->signals->before, NULL);
+    /* Signals stay blocked: one that comes before the replica listens waits for it instead of killing it. */
     set_number("TENSAIR_RANK", rank);
     set_number("TENSAIR_WORLD_SIZE", config->replicas);
     set_number("TENSAIR_RUN_ID", config->run_id);

@@ -10,7 +10,6 @@
 #include "launcher.h"
 #include "log.h"
 #include "run_dir.h"
-#include "signals.h"
 
 struct ta_child {
     pid_t pid; /* 0: not running */
@@ -29,7 +28,6 @@ struct ta_children {
 struct ta_children_config {
     const struct ta_launch *launch;
     const struct ta_run_dir *dir;
-    const struct ta_signals *signals;
     struct ta_board *board;
     struct ta_log *log;
     uint64_t run_id;

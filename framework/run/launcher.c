@@ -208,7 +208,6 @@ static ta_status run_children(struct job *j) {
     struct ta_children_config config = {
         .launch = j->launch,
         .dir = &j->dir,
-        .signals = &j->signals,
         .board = &j->board,
         .log = &j->log,
         .run_id = j->run_id,

@@ -105,7 +105,8 @@ ta_status ta_run_config_load(const char *path, const char *const *overrides, siz
                              struct ta_run_config **out) {
     *out = NULL;
     ta_status status = load_once(path, overrides, n_overrides, out);
-    if (status == TA_OK && (*out)->stream.spec.file != NULL) status = load_resolved(path, overrides, n_overrides, out);
+    bool file = status == TA_OK && (*out)->stream.spec.file != NULL && (*out)->stream.spec.generator == NULL;
+    if (file) status = load_resolved(path, overrides, n_overrides, out);
     if (status == TA_OK) status = ta_run_config_check(*out);
     if (status != TA_OK) {
         ta_run_config_free(*out);

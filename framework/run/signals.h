@@ -16,7 +16,7 @@
 
 struct ta_signals {
     int fd;
-    sigset_t before; /* the mask to restore, and to hand to children */
+    sigset_t before; /* the mask to restore */
     unsigned interrupts;
 };
 
