@@ -17,10 +17,7 @@ static const char help[] =
 
 static ta_status bench(int argc, char **argv) {
     if (argc >= 2 && strcmp(argv[1], "window") == 0) return ta_bench_window(argc - 1, argv + 1);
-    if (argc >= 2 && strcmp(argv[1], "kernels") == 0) {
-        if (ta_bench_kernels == NULL) return ta_fail(TA_NOT_BUILT, "bench kernels is not in this program");
-        return ta_bench_kernels(argc - 1, argv + 1);
-    }
+    if (argc >= 2 && strcmp(argv[1], "kernels") == 0) return ta_bench_kernels(argc - 1, argv + 1);
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         fputs(help, stdout);
         return TA_OK;

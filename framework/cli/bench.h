@@ -4,8 +4,7 @@
 
 #include "status.h"
 
-ta_status ta_bench_window(int argc, char **argv); /* bench_window.c: puts beside memcpy */
-/* bench_kernels.c: layers and steps. Weak: NULL in a program that was built without that file. */
-ta_status ta_bench_kernels(int argc, char **argv) __attribute__((weak));
+ta_status ta_bench_window(int argc, char **argv);  /* bench_window.c: puts beside memcpy */
+ta_status ta_bench_kernels(int argc, char **argv); /* bench_kernels.c: layers and steps */
 
 #endif
