@@ -56,7 +56,7 @@ static ta_status look_ahead(struct job *j) {
 static uint64_t goal_of(const struct job *j) {
     const struct ta_run_section *run = &j->config->run;
     uint64_t goal = run->max_records;
-    if (j->stream.records != UINT64_MAX && !isinf(run->epochs)) {
+    if (j->stream.records != UINT64_MAX && run->epochs > 0) {
         double whole = floor((double)j->stream.records * run->epochs);
         if (goal == 0 || whole < (double)goal) goal = (uint64_t)whole;
     }

@@ -1,5 +1,4 @@
 /* replica_open: everything a replica owns, from the bottom up. Unwinding is ta_replica_close's. */
-#include <math.h>
 #include <stdio.h>
 
 #include "clock.h"
@@ -100,7 +99,7 @@ static ta_status open_stream(struct ta_replica *r) {
         .pace = c->pace,
         .share = &r->share,
         .batch = c->stream.batch,
-        .epochs = isinf(c->run.epochs) ? 0 : c->run.epochs,
+        .epochs = c->run.epochs < 0 ? 0 : c->run.epochs,
         .max_records = c->run.max_records,
         .ring = c->stream.ring,
         .on_overload = c->stream.on_overload,

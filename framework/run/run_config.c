@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,7 +164,7 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         double value, least, most;
     } ranges[] = {
         {"run.replicas", c->run.replicas, 1, TA_MAX_REPLICAS},
-        {"run.epochs", c->run.epochs, 1e-9, INFINITY},
+        {"run.epochs", c->run.epochs == -1 ? 1 : c->run.epochs, 1e-9, 1e12}, /* -1: for ever */
         {"run.max_seconds", c->run.max_seconds, 0, 1e9},
         {"stream.batch", c->stream.batch, 1, MAX_BATCH},
         {"stream.ring", c->stream.ring, 2, MAX_RING},

@@ -36,7 +36,7 @@ struct ta_run_section {
     char *run_dir;        /* NULL: runs/NAME-UTC */
     char *log_level;      /* NULL: info */
     uint64_t max_records; /* of the whole run, all replicas together; 0: no limit */
-    double epochs;        /* passes over a stream that has an end; 0: 1; inf: for ever */
+    double epochs;        /* passes over a stream that has an end; 0: 1; -1: for ever */
     double max_seconds;   /* training ends in order after so long; 0: no limit */
 };
 
