@@ -62,7 +62,8 @@ struct ta_transport_ops {
     ta_status (*open)(const struct ta_transport_config *config, struct ta_transport **out);
     void (*close)(struct ta_transport *t); /* drains or drops what is in flight; frees the window; NULL is fine */
 
-    /* Creates the window of this replica: zeroed, page-aligned, once. Errors: NO_MEMORY, INVALID (twice). */
+    /* Creates the window of this replica: zeroed, page-aligned, once. shm: all pages are present when it returns, in
+     * the memory nearest to the calling core: pin before. Errors: NO_MEMORY, INVALID (twice). */
     ta_status (*window_create)(struct ta_transport *t, size_t bytes, struct ta_window *out);
     /* Memory that puts read from lies in [base, base + bytes): registers it with the device. Others: nothing to do. */
     ta_status (*source_register)(struct ta_transport *t, const void *base, size_t bytes);
