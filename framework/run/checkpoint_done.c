@@ -65,7 +65,7 @@ struct scan {
 };
 
 static ta_status damaged(const struct scan *s, const char *expected) {
-    return ta_fail(TA_FORMAT, "%s: line %u is not %s; the file is damaged", s->path, s->line, expected);
+    return ta_fail(TA_FORMAT, "%s: line %u is not '%s...'; the file is damaged", s->path, s->line, expected);
 }
 
 static bool take(struct scan *s, const char *literal) {
@@ -111,11 +111,12 @@ static ta_status take_entry(struct scan *s, struct ta_ckpt_done *d) {
     struct ta_ckpt_entry *e = &d->entries[d->n_entries];
     size_t length = strcspn(s->at, " \n");
     if (d->n_entries > TA_CKPT_WRITERS || length == 0 || length >= sizeof e->name || s->at[length] != ' ')
-        return damaged(s, "a file");
+        return damaged(s, "file NAME BYTES XXH3");
     memcpy(e->name, s->at, length);
     e->name[length] = '\0';
     s->at += length + 1;
-    if (!take_number(s, 10, ' ', &e->bytes) || !take_number(s, 16, '\n', &e->xxh3)) return damaged(s, "a file");
+    if (!take_number(s, 10, ' ', &e->bytes) || !take_number(s, 16, '\n', &e->xxh3))
+        return damaged(s, "file NAME BYTES XXH3");
     unsigned rank;
     bool good = d->n_entries == 0 ? strcmp(e->name, "model.h5") == 0
                                   : replica_rank(e->name, &rank) && rank < d->n_ranks &&
