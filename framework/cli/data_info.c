@@ -153,8 +153,12 @@ static void print_text(const struct facts *f) {
     const struct ta_stream_info *info = &f->stream->info;
     printf("%s\n  origin    %s\n", f->path, info->origin[0] == '\0' ? "not told" : info->origin);
     printf("  records   %" PRIu64 "\n", info->records);
-    printf("  x         %s, %u x %u x %u (height, width, channels), %zu bytes a record\n",
-           element_name(info->element), info->h, info->w, info->c, ta_stream_x_bytes(info));
+    if (info->h == 1 && info->w == 1)
+        printf("  x         %s, vector of %u", element_name(info->element), info->c);
+    else
+        printf("  x         %s, %u x %u x %u (height, width, channels)", element_name(info->element), info->h, info->w,
+               info->c);
+    printf(", %zu bytes a record\n", ta_stream_x_bytes(info));
     printf("            least %g, mean %g, largest %g; a model sees x * %g + %g\n", f->least, mean(f), f->most,
            (double)info->scale, (double)info->offset);
     if (f->chunk_rows == 0)

@@ -129,6 +129,10 @@ def csv_by_hand():
         check([n.decode() for n in f.attrs["class_names"]] == ["9", "10", "100"], "CSV: classes in order of value")
     said = info(work("t.csv.h5"))
     check(said["unlabelled"] == int((y == -1).sum()), "CSV: records without a label")
+    lone = 'columns:\n  - {name: p, role: x}\n  - {name: c, role: y, type: category, categories: ["a\\rb", "a"]}\n'
+    run("import", "csv", write("r.csv", "1,a\r\n2,a\rb\n3,a"), "--schema", write("r.yaml", lone), "-o", work("r.h5"))
+    with stream("r.h5") as f:
+        check((f["y"][:] == [1, 0, 1]).all(), "CSV: a CR that ends no line")
     values = ("shape: [2, 2, 1]\nelement: uint8\ncolumns:\n"
               "  - {name: p, role: x, repeat: 4}\n  - {name: v, role: y, repeat: 2}\n")
     run("import", "csv", write("v.csv", "1,2,3,255,0.5,-1\n0,0,0,0,1e30,2\n"), "--schema", write("v.yaml", values),

@@ -183,6 +183,33 @@ static void allocations_that_fail_are_said(void **state) {
     }
 }
 
+/* Where random records hardly ever come: the edges of the rules, by hand from the paper. */
+static void agrawal_rules_hold_at_their_edges(void **state) {
+    (void)state;
+    /* salary, commission, age, level, car, zip code, value of the house, years in it, loan */
+    float x[9] = {20000, 10000, 30, 4, 1, 0, 500000, 21, 0};
+    assert_int_equal(ta_agrawal_class(x, 10), 1); /* 20000 - 20000 + 50000 / 5 - 10000 is not above 0 */
+    x[6] = 500001;
+    assert_int_equal(ta_agrawal_class(x, 10), 0);
+    x[7] = 20; /* years below 20 build no equity, nor does the 20th */
+    assert_int_equal(ta_agrawal_class(x, 10), 1);
+    x[0] = 45000, x[1] = 0, x[3] = 2;
+    assert_int_equal(ta_agrawal_class(x, 8), 1); /* 30000 - 10000 - 20000 */
+    x[0] = 45003;
+    assert_int_equal(ta_agrawal_class(x, 8), 0);
+    x[0] = 50000;
+    for (int age = 39; age <= 60; age++) {
+        x[2] = (float)age;
+        assert_int_equal(ta_agrawal_class(x, 1), age >= 40 && age < 60);
+        assert_int_equal(ta_agrawal_class(x, 2), age >= 40 && age < 60); /* 50000 is in both other ranges */
+    }
+    x[0] = 75000;
+    for (int age = 39; age <= 60; age++) {
+        x[2] = (float)age;
+        assert_int_equal(ta_agrawal_class(x, 2), 0); /* and 75000 in all three */
+    }
+}
+
 static void options_do_what_they_say(void **state) {
     (void)state;
     struct ta_stream *rbf = open_spec("rbf:attributes=4,classes=7,centroids=9", 1, NULL);
@@ -209,6 +236,7 @@ int main(void) {
         cmocka_unit_test(nonsense_is_refused_with_what_would_do),
         cmocka_unit_test(the_end_is_the_end),
         cmocka_unit_test(allocations_that_fail_are_said),
+        cmocka_unit_test(agrawal_rules_hold_at_their_edges),
         cmocka_unit_test(options_do_what_they_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
