@@ -18,6 +18,7 @@
 #include "mem.h"
 #include "metrics.h"
 #include "model.h"
+#include "optimizer.h"
 #include "run_config.h"
 #include "summary.h"
 #include "worker.h"
@@ -42,15 +43,25 @@ struct job {
     bool stopped, interrupted; /* asked to stop; to leave at once */
 };
 
-/* Opens stream and model once, so that what is wrong with them is said once and before any replica is started. */
+/* Opens stream, model and optimizer once, so that what is wrong with them is said once and before any replica is started. */
 static ta_status look_ahead(struct job *j) {
     struct ta_stream *stream;
     ta_status status = ta_stream_open(&j->config->stream.spec, &stream);
     if (status != TA_OK) return status;
     j->stream = stream->info;
     ta_stream_close(stream);
-    struct ta_shape shape = {j->stream.h, j->stream.w, j->stream.c};
-    return ta_model_build(&j->config->model, shape, 0, &j->model);
+    status = ta_replica_model(j->config, &j->stream, &j->model);
+    if (status != TA_OK || j->config->run.replicas == 1) return status; /* one replica says the rest itself */
+    const struct ta_kernels_ops *ops;
+    struct ta_kernels *kernels = NULL;
+    struct ta_optimizer optimizer = {0};
+    status = ta_kernels_find("cpu", &ops);
+    if (status == TA_OK) status = ops->open(&(struct ta_kernels_config){.threads = 1}, &kernels);
+    if (status != TA_OK) return status;
+    status = ta_optimizer_open(&optimizer, &j->config->optimizer, &j->model, ops, kernels);
+    if (status == TA_OK) ta_optimizer_close(&optimizer);
+    ops->close(kernels);
+    return status;
 }
 
 static uint64_t goal_of(const struct job *j) {

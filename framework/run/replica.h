@@ -22,6 +22,7 @@
 
 #include "board.h"
 #include "log.h"
+#include "model.h"
 #include "run_config.h"
 
 enum ta_replica_state {
@@ -46,6 +47,10 @@ struct ta_replica_config {
     struct ta_board *board;          /* n_ranks rows; outlives the replica */
     struct ta_log *log;              /* may be NULL */
 };
+
+/* The model of a configuration for a stream of this kind, with labels and loss checked against each other. `out` is freed by
+ * ta_model_free, also after a failure. Errors: as ta_model_build. */
+ta_status ta_replica_model(const struct ta_run_config *run, const struct ta_stream_info *info, struct ta_model *out);
 
 struct ta_replica;
 

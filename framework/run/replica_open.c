@@ -6,29 +6,32 @@
 #include "replica_internal.h"
 
 /* Which labels go with which loss, before anything large is allocated. */
-static ta_status check_labels(const struct ta_replica *r) {
-    const struct ta_stream_info *info = &r->info;
-    bool classes = info->label_kind == TA_LABEL_CLASS, cross = r->model.loss == TA_LOSS_CROSS_ENTROPY;
+static ta_status check_labels(const struct ta_stream_info *info, const struct ta_model *model) {
+    bool classes = info->label_kind == TA_LABEL_CLASS, cross = model->loss == TA_LOSS_CROSS_ENTROPY;
     if (cross && info->label_kind == TA_LABEL_VALUE)
         return ta_fail(TA_CONFIG, "model.loss: cross_entropy needs classes, but the stream's labels are %u values: use "
                                   "squared_error or binary_cross_entropy", info->targets);
-    if (classes && !cross && r->model.outputs != info->classes && !(r->model.outputs == 1 && info->classes == 2))
-        return ta_fail(TA_CONFIG, "model: the last layer has %u outputs, but the stream has %u classes%s", r->model.outputs,
+    if (classes && !cross && model->outputs != info->classes && !(model->outputs == 1 && info->classes == 2))
+        return ta_fail(TA_CONFIG, "model: the last layer has %u outputs, but the stream has %u classes%s", model->outputs,
                        info->classes, info->classes == 2 ? " (1 or 2 outputs would do)" : "");
     return TA_OK;
+}
+
+ta_status ta_replica_model(const struct ta_run_config *run, const struct ta_stream_info *info, struct ta_model *out) {
+    bool cross = run->model.loss == TA_LOSS_CROSS_ENTROPY;
+    uint32_t outputs = 0;
+    if (info->label_kind == TA_LABEL_CLASS && cross) outputs = info->classes;
+    if (info->label_kind == TA_LABEL_VALUE && !cross) outputs = info->targets;
+    struct ta_shape shape = {info->h, info->w, info->c};
+    ta_status status = ta_model_build(&run->model, shape, outputs, out);
+    return status == TA_OK ? check_labels(info, out) : status;
 }
 
 static ta_status open_model(struct ta_replica *r) {
     ta_status status = ta_stream_open(&r->run->stream.spec, &r->stream);
     if (status != TA_OK) return status;
     r->info = r->stream->info;
-    bool cross = r->run->model.loss == TA_LOSS_CROSS_ENTROPY;
-    uint32_t outputs = 0;
-    if (r->info.label_kind == TA_LABEL_CLASS && cross) outputs = r->info.classes;
-    if (r->info.label_kind == TA_LABEL_VALUE && !cross) outputs = r->info.targets;
-    struct ta_shape shape = {r->info.h, r->info.w, r->info.c};
-    status = ta_model_build(&r->run->model, shape, outputs, &r->model);
-    return status == TA_OK ? check_labels(r) : status;
+    return ta_replica_model(r->run, &r->info, &r->model);
 }
 
 /* Each replica drops out other units: the masks' seed takes the rank in. */

@@ -33,6 +33,8 @@ def configuration():
         (["--set", "model.layers[1].units=3"], 2, ["3", "2"]),
         (["--set", "model.layers[0].units=4000000000"], 2, ["layers[0]", "12000000000"]),
         (["--set", "optimizer.rate=-1"], 2, ["rate", "-1"]),
+        (["-n", "3", "--set", "optimizer.rate=-1"], 2, ["rate", "-1"]),
+        (["-n", "3", "--set", "model.layers[1].units=3"], 2, ["3", "2"]),
         (["-n", "0"], 2, ["-n 0"]),
         (["-n", "many"], 2, ["many"]),
         (["--nonsense"], 2, ["--nonsense"]),
@@ -170,7 +172,7 @@ def diverging():
     place = Place(FILE)
     rng = numpy.random.default_rng(4)
     stream(place, "data.h5", (rng.normal(size=(640, 3)) * 1e30).astype("f4"), rng.integers(0, 2, 640).astype("i4"))
-    _, err = place.train("--set", "optimizer.type=sgd", "--set", "optimizer.rate=1e30", "--set", "model.loss=squared_error",
+    _, err = place.train("--set", "optimizer.type=sgd", "--set", "model.layers[1].activation=none", "--set", "model.loss=squared_error",
                          expect=1)
     contains(err, "finite", "optimizer.rate")
 
