@@ -50,24 +50,28 @@ static size_t bounded_count(size_t a, size_t b, size_t c) {
 static ta_status check_shape(const struct ta_net_spec *spec, uint32_t i, struct ta_shape found, struct ta_shape right) {
     const struct ta_layer *l = &spec->layers[i];
     if (same(found, right)) return TA_OK;
-    return ta_fail(TA_CONFIG, "layer %u '%s' (%s): its output is given as %ux%ux%u but follows as %ux%ux%u from its input", i,
+    return ta_fail(TA_CONFIG,
+                   "layer %u '%s' (%s): its output is given as %ux%ux%u but follows as %ux%ux%u from its input", i,
                    l->name, ta_layer_kind_text(l->kind), found.h, found.w, found.c, right.h, right.w, right.c);
 }
 
-static ta_status check_param(const struct ta_net_spec *spec, uint32_t i, const char *what, struct ta_param p, size_t need) {
+static ta_status check_param(const struct ta_net_spec *spec, uint32_t i, const char *what, struct ta_param p,
+                             size_t need) {
     const struct ta_layer *l = &spec->layers[i];
     if (need == 0)
-        return ta_fail(TA_CONFIG, "layer %u '%s': its %s would hold more than %zu numbers; make the layer smaller", i, l->name,
-                       what, (size_t)TA_NET_MAX_ELEMENTS);
+        return ta_fail(TA_CONFIG, "layer %u '%s': its %s would hold more than %zu numbers; make the layer smaller", i,
+                       l->name, what, (size_t)TA_NET_MAX_ELEMENTS);
     if (p.count != need)
-        return ta_fail(TA_CONFIG, "layer %u '%s': its %s holds %zu numbers but needs %zu", i, l->name, what, p.count, need);
+        return ta_fail(TA_CONFIG, "layer %u '%s': its %s holds %zu numbers but needs %zu", i, l->name, what, p.count,
+                       need);
     if (p.offset > spec->n_params || p.count > spec->n_params - p.offset)
-        return ta_fail(TA_CONFIG, "layer %u '%s': its %s ends at %zu, beyond the arena of %zu parameters", i, l->name, what,
-                       p.offset + p.count, spec->n_params);
+        return ta_fail(TA_CONFIG, "layer %u '%s': its %s ends at %zu, beyond the arena of %zu parameters", i, l->name,
+                       what, p.offset + p.count, spec->n_params);
     return TA_OK;
 }
 
-static ta_status check_optional(const struct ta_net_spec *spec, uint32_t i, const char *what, struct ta_param p, size_t need) {
+static ta_status check_optional(const struct ta_net_spec *spec, uint32_t i, const char *what, struct ta_param p,
+                                size_t need) {
     return p.count == 0 ? TA_OK : check_param(spec, i, what, p, need);
 }
 
@@ -81,28 +85,32 @@ static uint32_t slide(uint32_t in, uint32_t before, uint32_t after, uint32_t ker
 static ta_status check_window(const struct ta_net_spec *spec, uint32_t i, uint32_t channels) {
     const struct ta_layer *l = &spec->layers[i];
     if (l->kernel_h > MAX_WINDOW || l->kernel_w > MAX_WINDOW || l->stride_h > MAX_WINDOW || l->stride_w > MAX_WINDOW)
-        return ta_fail(TA_CONFIG, "layer %u '%s' (%s): a window of %ux%u with strides %ux%u is more than %d", i, l->name,
-                       ta_layer_kind_text(l->kind), l->kernel_h, l->kernel_w, l->stride_h, l->stride_w, MAX_WINDOW);
+        return ta_fail(TA_CONFIG, "layer %u '%s' (%s): a window of %ux%u with strides %ux%u is more than %d", i,
+                       l->name, ta_layer_kind_text(l->kind), l->kernel_h, l->kernel_w, l->stride_h, l->stride_w,
+                       MAX_WINDOW);
     /* A window that sees nothing but padding has no maximum and no average, and teaches a kernel nothing. */
-    if (l->kernel_h > 0 && l->kernel_w > 0 && (l->pad_top >= l->kernel_h || l->pad_bottom >= l->kernel_h ||
-                                               l->pad_left >= l->kernel_w || l->pad_right >= l->kernel_w))
-        return ta_fail(TA_CONFIG, "layer %u '%s' (%s): padding of %u,%u,%u,%u must be smaller than the window of %ux%u", i,
-                       l->name, ta_layer_kind_text(l->kind), l->pad_top, l->pad_bottom, l->pad_left, l->pad_right,
+    if (l->kernel_h > 0 && l->kernel_w > 0 &&
+        (l->pad_top >= l->kernel_h || l->pad_bottom >= l->kernel_h || l->pad_left >= l->kernel_w ||
+         l->pad_right >= l->kernel_w))
+        return ta_fail(TA_CONFIG, "layer %u '%s' (%s): padding of %u,%u,%u,%u must be smaller than the window of %ux%u",
+                       i, l->name, ta_layer_kind_text(l->kind), l->pad_top, l->pad_bottom, l->pad_left, l->pad_right,
                        l->kernel_h, l->kernel_w);
     struct ta_shape right = {slide(l->in.h, l->pad_top, l->pad_bottom, l->kernel_h, l->stride_h),
                              slide(l->in.w, l->pad_left, l->pad_right, l->kernel_w, l->stride_w), channels};
     if (right.h == 0 || right.w == 0)
-        return ta_fail(TA_CONFIG, "layer %u '%s' (%s): a window of %ux%u with strides %ux%u does not fit into %ux%u; make the "
-                                  "window smaller or pad", i, l->name, ta_layer_kind_text(l->kind), l->kernel_h, l->kernel_w,
-                       l->stride_h, l->stride_w, l->in.h, l->in.w);
+        return ta_fail(TA_CONFIG,
+                       "layer %u '%s' (%s): a window of %ux%u with strides %ux%u does not fit into %ux%u; make the "
+                       "window smaller or pad",
+                       i, l->name, ta_layer_kind_text(l->kind), l->kernel_h, l->kernel_w, l->stride_h, l->stride_w,
+                       l->in.h, l->in.w);
     return check_shape(spec, i, l->out, right);
 }
 
 static ta_status check_dense(const struct ta_net_spec *spec, uint32_t i) {
     const struct ta_layer *l = &spec->layers[i];
     if (l->in.h != 1 || l->in.w != 1)
-        return ta_fail(TA_CONFIG, "layer %u '%s' (dense): its input is %ux%ux%u; put a flatten before it", i, l->name, l->in.h,
-                       l->in.w, l->in.c);
+        return ta_fail(TA_CONFIG, "layer %u '%s' (dense): its input is %ux%ux%u; put a flatten before it", i, l->name,
+                       l->in.h, l->in.w, l->in.c);
     ta_status status = check_shape(spec, i, l->out, (struct ta_shape){1, 1, l->out.c});
     if (status == TA_OK) status = check_param(spec, i, "kernel", l->kernel, bounded_count(l->in.c, l->out.c, 1));
     if (status == TA_OK) status = check_optional(spec, i, "bias", l->bias, l->out.c);
@@ -168,17 +176,18 @@ static ta_status check_layer(const struct ta_net_spec *spec, uint32_t i, unsigne
         int32_t from = l->input[which];
         if (which == 1 && l->kind != TA_LAYER_ADD) continue;
         if (from != TA_FROM_INPUT && (from < 0 || (uint32_t)from >= i))
-            return ta_fail(TA_CONFIG, "layer %u '%s': input %u is layer %d; it must be one of 0..%d or the net's input", i,
-                           l->name, which, from, (int)i - 1);
+            return ta_fail(TA_CONFIG, "layer %u '%s': input %u is layer %d; it must be one of 0..%d or the net's input",
+                           i, l->name, which, from, (int)i - 1);
         if (from >= 0) read[from] = 1;
     }
     struct ta_shape arrives = ta_net_input_shape(spec, i, 0);
     if (!same(arrives, l->in))
-        return ta_fail(TA_CONFIG, "layer %u '%s': it expects %ux%ux%u but gets %ux%ux%u", i, l->name, l->in.h, l->in.w, l->in.c,
-                       arrives.h, arrives.w, arrives.c);
+        return ta_fail(TA_CONFIG, "layer %u '%s': it expects %ux%ux%u but gets %ux%ux%u", i, l->name, l->in.h, l->in.w,
+                       l->in.c, arrives.h, arrives.w, arrives.c);
     if (bounded_count(l->in.h, l->in.w, l->in.c) == 0 || bounded_count(l->out.h, l->out.w, l->out.c) == 0)
-        return ta_fail(TA_CONFIG, "layer %u '%s': %ux%ux%u to %ux%ux%u is nothing, or more than %zu numbers a record", i,
-                       l->name, l->in.h, l->in.w, l->in.c, l->out.h, l->out.w, l->out.c, (size_t)TA_NET_MAX_ELEMENTS);
+        return ta_fail(TA_CONFIG, "layer %u '%s': %ux%ux%u to %ux%ux%u is nothing, or more than %zu numbers a record",
+                       i, l->name, l->in.h, l->in.w, l->in.c, l->out.h, l->out.w, l->out.c,
+                       (size_t)TA_NET_MAX_ELEMENTS);
     return check_kind(spec, i);
 }
 
@@ -191,15 +200,18 @@ static ta_status check_output(const struct ta_net_spec *spec, const unsigned cha
     }
     const struct ta_shape out = spec->layers[last].out;
     if (spec->loss == TA_LOSS_CROSS_ENTROPY && (out.h != 1 || out.w != 1))
-        return ta_fail(TA_CONFIG, "layer %u '%s': cross_entropy needs one number a class but the output is %ux%ux%u; end with "
-                                  "flatten or global_avg_pool and dense", last, spec->layers[last].name, out.h, out.w, out.c);
+        return ta_fail(TA_CONFIG,
+                       "layer %u '%s': cross_entropy needs one number a class but the output is %ux%ux%u; end with "
+                       "flatten or global_avg_pool and dense",
+                       last, spec->layers[last].name, out.h, out.w, out.c);
     return TA_OK;
 }
 
 ta_status ta_net_check(const struct ta_net_spec *spec) {
     if (spec->n_layers == 0) return ta_fail(TA_CONFIG, "the model has no layers; give it at least one");
     if (spec->batch == 0) return ta_fail(TA_CONFIG, "the batch is 0 records; it must be at least 1");
-    if ((unsigned)spec->loss > TA_LOSS_SQUARED_ERROR) return ta_fail(TA_CONFIG, "loss %d does not exist", (int)spec->loss);
+    if ((unsigned)spec->loss > TA_LOSS_SQUARED_ERROR)
+        return ta_fail(TA_CONFIG, "loss %d does not exist", (int)spec->loss);
     unsigned char *read;
     ta_status status = ta_mem_alloc(spec->n_layers, 1, "the check of a net", (void **)&read);
     if (status != TA_OK) return status;
@@ -208,9 +220,10 @@ ta_status ta_net_check(const struct ta_net_spec *spec) {
         const struct ta_layer *l = &spec->layers[i];
         if (status == TA_OK && (bounded_count(spec->batch, ta_shape_count(l->in), 1) == 0 ||
                                 bounded_count(spec->batch, ta_shape_count(l->out), 1) == 0))
-            status = ta_fail(TA_CONFIG, "layer %u '%s': a batch of %u records of %zu numbers is more than %zu; make the batch "
-                                        "smaller", i, l->name, spec->batch, ta_shape_count(l->out),
-                             (size_t)TA_NET_MAX_ELEMENTS);
+            status = ta_fail(TA_CONFIG,
+                             "layer %u '%s': a batch of %u records of %zu numbers is more than %zu; make the batch "
+                             "smaller",
+                             i, l->name, spec->batch, ta_shape_count(l->out), (size_t)TA_NET_MAX_ELEMENTS);
     }
     if (status == TA_OK) status = check_output(spec, read);
     ta_mem_free(read);
@@ -225,8 +238,10 @@ ta_status ta_labels_check(const struct ta_net_spec *spec, const struct ta_labels
     for (uint32_t r = 0; r < spec->batch; r++) {
         int32_t y = labels->classes[r];
         if (y < 0 || y >= outputs)
-            return ta_fail(TA_CONFIG, "record %u of the batch has class %d, but the model predicts classes 0..%d; check the "
-                                      "labels or the units of the last layer", r, y, outputs - 1);
+            return ta_fail(TA_CONFIG,
+                           "record %u of the batch has class %d, but the model predicts classes 0..%d; check the "
+                           "labels or the units of the last layer",
+                           r, y, outputs - 1);
     }
     return TA_OK;
 }

@@ -10,19 +10,20 @@
 /* The most elements of one record in one layer, and of one parameter tensor: sizes stay far from overflow. */
 #define TA_NET_MAX_ELEMENTS ((size_t)1 << 31)
 
-/* Every input index points backwards, every shape follows from its inputs and attributes, every parameter tensor has the
- * count its layer needs and lies inside the arena, every output but the last is read by somebody, numbers are in range.
- * Errors: CONFIG, naming the layer's number and name and both numbers; NO_MEMORY. */
+/* Every input index points backwards, every shape follows from its inputs and attributes, every parameter tensor has
+ * the count its layer needs and lies inside the arena, every output but the last is read by somebody, numbers are in
+ * range. Errors: CONFIG, naming the layer's number and name and both numbers; NO_MEMORY. */
 ta_status ta_net_check(const struct ta_net_spec *spec);
 
 /* The shape that arrives at input `which` of layer i (a checked spec). */
 struct ta_shape ta_net_input_shape(const struct ta_net_spec *spec, uint32_t i, unsigned which);
 
-/* True when the loss itself computes the last layer: softmax under cross-entropy, sigmoid under binary cross-entropy. */
+/* True when the loss itself computes the last layer: softmax under cross-entropy, sigmoid under binary cross-entropy.
+ */
 bool ta_net_loss_takes_last(const struct ta_net_spec *spec);
 
-/* The labels fit the loss: classes in [0, outputs), targets given. `losses`: whether losses are asked for. Errors: CONFIG
- * (which record), INVALID (none given). */
+/* The labels fit the loss: classes in [0, outputs), targets given. `losses`: whether losses are asked for. Errors:
+ * CONFIG (which record), INVALID (none given). */
 ta_status ta_labels_check(const struct ta_net_spec *spec, const struct ta_labels *labels);
 
 const char *ta_layer_kind_text(enum ta_layer_kind kind); /* "conv2d": for messages */

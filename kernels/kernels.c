@@ -13,7 +13,8 @@ struct entry {
 
 /* Best first: "auto" takes the first that is built in. */
 static const struct entry makes[] = {
-    {"cuda", NULL, "install CUDA 12 with cuDNN 9 (nvidia-cuda-toolkit, libcudnn9-dev-cuda-12), then configure and build again"},
+    {"cuda", NULL,
+     "install CUDA 12 with cuDNN 9 (nvidia-cuda-toolkit, libcudnn9-dev-cuda-12), then configure and build again"},
     {"cpu", &ta_kernels_cpu, "install libdnnl-dev, then configure and build again"},
 };
 

@@ -69,7 +69,7 @@ struct ta_layer {
 };
 
 enum ta_loss {
-    TA_LOSS_CROSS_ENTROPY,        /* softmax over c of the last layer (added when that layer is not a softmax); integer classes */
+    TA_LOSS_CROSS_ENTROPY,        /* softmax over c of the last layer (added when that is not a softmax); integer classes */
     TA_LOSS_BINARY_CROSS_ENTROPY, /* sigmoid (likewise); targets in [0, 1]; mean over outputs */
     TA_LOSS_SQUARED_ERROR,        /* mean over outputs of (p - y)^2, as Keras and PyTorch */
 };
@@ -86,8 +86,8 @@ struct ta_net_spec {
     bool timed;        /* keep the seconds of each layer for net_times; costs two looks at the clock a layer */
 };
 
-/* Seconds a layer has taken in all calls so far. A layer whose work another one does (a ReLU or a convolution fused with
- * the pool behind it) has 0 in both; its time stands at the layer that did it. */
+/* Seconds a layer has taken in all calls so far. A layer whose work another one does (a ReLU or a convolution fused
+ * with the pool behind it) has 0 in both; its time stands at the layer that did it. */
 struct ta_layer_times {
     double forward_s, backward_s;
 };
@@ -138,7 +138,8 @@ struct ta_kernels_ops {
     ta_status (*copy_in)(struct ta_kernels *k, void *device, const void *host, size_t bytes);
     ta_status (*copy_out)(struct ta_kernels *k, void *host, const void *device, size_t bytes);
 
-    /* Checks the spec (CONFIG names the layer), chooses layouts, creates everything. Errors: CONFIG, NO_MEMORY, DEVICE. */
+    /* Checks the spec (CONFIG names the layer; check.h), chooses layouts, creates everything. Where the spec asks for
+     * nothing that mixes records, results do not depend on `batch` beyond rounding. Errors: CONFIG, NO_MEMORY, DEVICE. */
     ta_status (*net_create)(struct ta_kernels *k, const struct ta_net_spec *spec, struct ta_net **out);
     void (*net_destroy)(struct ta_net *net);
     size_t (*net_bytes)(const struct ta_net *net); /* memory the net holds (activations, workspaces) */
@@ -148,14 +149,15 @@ struct ta_kernels_ops {
     /* One forward and backward pass in training mode: batch statistics, dropout masks of `step`.
      *   w           [n_params] where the weights live
      *   x           [batch][h][w][c] host, float32
-     *   grad        [n_params] where the weights live: d(mean loss over the batch)/dw. At the offsets of a batch_norm's
-     *               moving statistics: the statistics of this batch (mean; variance with Bessel's correction).
+     *   grad        [n_params] where the weights live: d(mean loss over the batch)/dw; every element is written, those
+     *               that belong to no layer (gaps) as 0. At the offsets of a batch_norm's moving statistics: the
+     *               statistics of this batch (mean; variance with Bessel's correction n / (n - 1), n = batch * h * w).
      *   predictions [batch][outputs] host, after softmax or sigmoid: what this forward pass said; may be NULL
      *   losses      [batch] host: the loss of each record; may be NULL
      * A class outside [0, outputs) is CONFIG, naming the record in the batch; nothing was computed. Not finite results
      * are not an error here: the caller looks (grad_norm). Errors: CONFIG, DEVICE. */
-    ta_status (*train)(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels, uint64_t step,
-                       float *grad, float *predictions, float *losses);
+    ta_status (*train)(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
+                       uint64_t step, float *grad, float *predictions, float *losses);
 
     /* Forward in inference mode (moving statistics, no dropout). labels may be NULL, then losses must be. */
     ta_status (*predict)(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
@@ -182,8 +184,8 @@ struct ta_kernels_ops {
 
 extern const struct ta_kernels_ops ta_kernels_cpu;
 
-/* The make of that name ("cpu"; "auto": the best that is built in). Errors: CONFIG (unknown: lists the names), NOT_BUILT
- * (known but not in this program: which package to install and build again). */
+/* The make of that name ("cpu"; "auto": the best that is built in). Errors: CONFIG (unknown: lists the names),
+ * NOT_BUILT (known but not in this program: which package to install and build again). */
 ta_status ta_kernels_find(const char *name, const struct ta_kernels_ops **out);
 
 #endif

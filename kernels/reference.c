@@ -18,7 +18,7 @@ struct ta_net {
     double **slope;      /* gradients of the loss by value[i]; slope[0] is never used */
     double **statistics; /* [n_layers]: mean and variance of a batch_norm */
     unsigned char **kept;
-    double *grad;        /* [n_params] */
+    double *grad; /* [n_params] */
     double loss;
 };
 
@@ -234,9 +234,7 @@ static ta_status reference_norm2(struct ta_kernels *k, size_t n, const float *gr
 
 static double direction(const struct ta_update *how, double g, float *m, float *v, size_t i) {
     switch (how->kind) {
-    case TA_MOMENTUM:
-        m[i] = (float)(how->momentum * m[i] + g);
-        return how->nesterov ? g + how->momentum * m[i] : m[i];
+    case TA_MOMENTUM: m[i] = (float)(how->momentum * m[i] + g); return how->nesterov ? g + how->momentum * m[i] : m[i];
     case TA_ADAM: {
         double t = (double)how->step, b1 = how->beta1, b2 = how->beta2;
         m[i] = (float)(b1 * m[i] + (1 - b1) * g);
@@ -262,15 +260,16 @@ static ta_status reference_update(struct ta_kernels *k, const struct ta_update *
     return TA_OK;
 }
 
-static ta_status reference_moving(struct ta_kernels *k, size_t n, float momentum, const float *statistic, float *value) {
+static ta_status reference_moving(struct ta_kernels *k, size_t n, float momentum, const float *statistic,
+                                  float *value) {
     (void)k;
     for (size_t i = 0; i < n; i++) value[i] = momentum * value[i] + (1 - momentum) * statistic[i];
     return TA_OK;
 }
 
 /* In float, and in order: this is the definition, not an approximation of it. */
-static ta_status reference_sum(struct ta_kernels *k, size_t n, float *w, const float *base, const float *const *registers,
-                               unsigned n_registers) {
+static ta_status reference_sum(struct ta_kernels *k, size_t n, float *w, const float *base,
+                               const float *const *registers, unsigned n_registers) {
     (void)k;
     for (size_t i = 0; i < n; i++) {
         float sum = base[i];

@@ -10,8 +10,8 @@
 
 extern const struct ta_kernels_ops ta_kernels_reference;
 
-/* The mean loss over the batch of the last train or predict, before it was rounded to float: finite differences of it are
- * good to eight digits. */
+/* The mean loss over the batch of the last train or predict, before it was rounded to float: finite differences of it
+ * are good to eight digits. */
 double ta_reference_loss(const struct ta_net *net);
 
 /* Inside: one layer on double arrays, batch records at once. `w` is the whole arena. */
@@ -22,9 +22,9 @@ struct ta_reference_layer {
     const double *in[2];
     double *out;
     const double *grad_out;
-    double *grad_in[2]; /* added to; NULL: the net's own input */
-    double *grad;       /* [n_params], added to; at moving statistics: written */
-    double *mean, *variance; /* [c] batch statistics, kept from forward to backward */
+    double *grad_in[2];        /* added to; NULL: the net's own input */
+    double *grad;              /* [n_params], added to; at moving statistics: written */
+    double *mean, *variance;   /* [c] batch statistics, kept from forward to backward */
     const unsigned char *kept; /* dropout's mask, NULL: everything is kept */
     bool training;
 };

@@ -14,7 +14,8 @@ struct place {
 };
 
 static bool look(const struct ta_layer *l, struct place *p) {
-    int64_t y = (int64_t)p->oy * l->stride_h + p->ky - l->pad_top, x = (int64_t)p->ox * l->stride_w + p->kx - l->pad_left;
+    int64_t y = (int64_t)p->oy * l->stride_h + p->ky - l->pad_top,
+            x = (int64_t)p->ox * l->stride_w + p->kx - l->pad_left;
     if (y < 0 || x < 0 || y >= l->in.h || x >= l->in.w) return false;
     p->in = at(l->in, p->r, (uint32_t)y, (uint32_t)x);
     p->out = at(l->out, p->r, p->oy, p->ox);

@@ -1,4 +1,5 @@
-/* bench_kernels: `tensair bench kernels`: the time of each layer and of a whole training step, beside this machine's sgemm. */
+/* bench_kernels: `tensair bench kernels`: the time of each layer and of a whole training step, beside this machine's
+ * sgemm. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -15,8 +16,10 @@
 static const char help[] =
     "usage: tensair bench kernels [options]\n"
     "\n"
-    "Trains a network on made-up data and prints where the time of a step goes, in images a second and GFLOP/s, beside\n"
-    "the matrix product of this machine taken in the same run. GFLOP/s count every multiplication of the dense layers;\n"
+    "Trains a network on made-up data and prints where the time of a step goes, in images a second and GFLOP/s, "
+    "beside\n"
+    "the matrix product of this machine taken in the same run. GFLOP/s count every multiplication of the dense "
+    "layers;\n"
     "backward passes behind a max-pool skip most of them, and so can show more than the machine multiplies.\n"
     "\n"
     "  --model NAME        cifar10 (default): the CNN of TensAIR, 122,570 parameters; mnist: a small CNN\n"
@@ -72,12 +75,15 @@ static ta_status positive(const char *option, const char *text, double most, dou
 }
 
 static ta_status parse(int argc, char **argv, struct options *o, bool *helped) {
-    static const struct option known[] = {
-        {"model", required_argument, NULL, 'm'},   {"batch", required_argument, NULL, 'b'},
-        {"optimizer", required_argument, NULL, 'o'}, {"seconds", required_argument, NULL, 's'},
-        {"threads", required_argument, NULL, 't'}, {"kernels", required_argument, NULL, 'k'},
-        {"raw", no_argument, NULL, 'r'},           {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"model", required_argument, NULL, 'm'},
+                                          {"batch", required_argument, NULL, 'b'},
+                                          {"optimizer", required_argument, NULL, 'o'},
+                                          {"seconds", required_argument, NULL, 's'},
+                                          {"threads", required_argument, NULL, 't'},
+                                          {"kernels", required_argument, NULL, 'k'},
+                                          {"raw", no_argument, NULL, 'r'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
     *o = (struct options){"cifar10", "sgd", "auto", 2, 32, 1, false};
     ta_status status = TA_OK;
     double number = 0;
@@ -136,7 +142,8 @@ static ta_status build_model(const char *name, struct ta_model *model) {
         return ta_fail(TA_USAGE, "--model '%s' is not one of cifar10, mnist", name);
     struct ta_model_spec spec = {.loss = TA_LOSS_CROSS_ENTROPY,
                                  .layers = is_cifar ? cifar : mnist,
-                                 .layers_count = is_cifar ? sizeof cifar / sizeof *cifar : sizeof mnist / sizeof *mnist};
+                                 .layers_count = is_cifar ? sizeof cifar / sizeof *cifar
+                                                          : sizeof mnist / sizeof *mnist};
     return ta_model_build(&spec, is_cifar ? (struct ta_shape){32, 32, 3} : (struct ta_shape){28, 28, 1}, 10, model);
 }
 
@@ -163,8 +170,8 @@ static ta_status make_data(struct bench *b) {
 }
 
 static ta_status open_bench(struct bench *b) {
-    b->update = (struct ta_update){.rate = 1e-4F, .scale = 1, .grad_scale = 1, .momentum = 0.9F, .beta1 = 0.9F,
-                                   .beta2 = 0.999F, .epsilon = 1e-7F};
+    b->update = (struct ta_update){
+        .rate = 1e-4F, .scale = 1, .grad_scale = 1, .momentum = 0.9F, .beta1 = 0.9F, .beta2 = 0.999F, .epsilon = 1e-7F};
     unsigned kind = 0;
     while (kind < 4 && strcmp(b->o.optimizer, optimizers[kind]) != 0) kind++;
     if (kind == 4)
@@ -229,11 +236,19 @@ static ta_status measure(struct bench *b) {
 
 /* The machine's own matrix product: a dense layer of PEAK_SIZE squared, through the same table. Best of several. */
 static ta_status measure_peak(struct bench *b) {
-    struct ta_layer dense = {.kind = TA_LAYER_DENSE, .name = "sgemm", .input = {TA_FROM_INPUT, TA_FROM_NONE},
-                             .in = {1, 1, PEAK_SIZE}, .out = {1, 1, PEAK_SIZE},
+    struct ta_layer dense = {.kind = TA_LAYER_DENSE,
+                             .name = "sgemm",
+                             .input = {TA_FROM_INPUT, TA_FROM_NONE},
+                             .in = {1, 1, PEAK_SIZE},
+                             .out = {1, 1, PEAK_SIZE},
                              .kernel = {0, (size_t)PEAK_SIZE * PEAK_SIZE}};
-    struct ta_net_spec spec = {.layers = &dense, .n_layers = 1, .input = {1, 1, PEAK_SIZE}, .loss = TA_LOSS_SQUARED_ERROR,
-                               .batch = PEAK_SIZE, .n_params = dense.kernel.count, .predict_only = true};
+    struct ta_net_spec spec = {.layers = &dense,
+                               .n_layers = 1,
+                               .input = {1, 1, PEAK_SIZE},
+                               .loss = TA_LOSS_SQUARED_ERROR,
+                               .batch = PEAK_SIZE,
+                               .n_params = dense.kernel.count,
+                               .predict_only = true};
     struct ta_net *net = NULL;
     float *x = NULL, *w = NULL;
     double best = 0;
@@ -296,8 +311,8 @@ static void print_report(const struct bench *b) {
     double flop = 0;
     for (uint32_t i = 0; i < b->model.n_layers; i++)
         flop += forward_flop(&b->model.layers[i]) + backward_flop(&b->model.layers[i]);
-    printf("%s, batch %u, %s, kernels %s, %u thread%s: %zu parameters, %.1f MiB for the net\n\n", b->o.model, b->o.batch,
-           b->o.optimizer, b->ops->name, b->o.threads, b->o.threads == 1 ? "" : "s", b->model.n_weights,
+    printf("%s, batch %u, %s, kernels %s, %u thread%s: %zu parameters, %.1f MiB for the net\n\n", b->o.model,
+           b->o.batch, b->o.optimizer, b->ops->name, b->o.threads, b->o.threads == 1 ? "" : "s", b->model.n_weights,
            (double)b->ops->net_bytes(b->net) / (1 << 20));
     print_layers(b, b->steps + 3.0);
     double rate = b->o.batch / b->median_s;

@@ -1,15 +1,15 @@
 /* arena: the loops over flat parameters: optimizers, the apply of the exchange, moving averages, the norm.
  *
- * One pass each, bound by memory. This file is compiled without contraction into fused multiply-adds, and each element is
- * computed by itself in the order written, so that every machine rounds alike whatever its vectors are. On x86-64 gcc makes
- * each loop for AVX-512, AVX2 and the baseline, and the loader takes the best.
+ * One pass each, bound by memory. This file is compiled without contraction into fused multiply-adds, and each element
+ * is computed by itself in the order written, so that every machine rounds alike whatever its vectors are. On x86-64
+ * gcc makes each loop for AVX-512, AVX2 and the baseline, and the loader takes the best.
  */
 #include <math.h>
 #include <string.h>
 
 #include "net.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && \
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) &&                \
     !defined(__SANITIZE_ADDRESS__)
 #define WIDEST __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
@@ -73,8 +73,8 @@ struct momentum {
 };
 
 WIDEST
-static void momentum(size_t n, struct momentum a, const float *restrict grad, const float *restrict w, float *restrict m,
-                     float *restrict delta) {
+static void momentum(size_t n, struct momentum a, const float *restrict grad, const float *restrict w,
+                     float *restrict m, float *restrict delta) {
     for (size_t i = 0; i < n; i++) {
         float g = shape(&a.g, grad[i], w[i]);
         m[i] = a.momentum * m[i] + g;
@@ -110,8 +110,8 @@ static void adagrad(size_t n, struct adam a, const float *restrict grad, const f
     }
 }
 
-ta_status ta_arena_update(struct ta_kernels *k, const struct ta_update *how, size_t n, const float *grad, const float *w,
-                          float *m, float *v, float *delta) {
+ta_status ta_arena_update(struct ta_kernels *k, const struct ta_update *how, size_t n, const float *grad,
+                          const float *w, float *m, float *v, float *delta) {
     (void)k;
     bool needs_m = how->kind == TA_MOMENTUM || how->kind == TA_ADAM;
     bool needs_v = how->kind == TA_ADAM || how->kind == TA_ADAGRAD;
@@ -129,12 +129,19 @@ ta_status ta_arena_update(struct ta_kernels *k, const struct ta_update *how, siz
     }
     case TA_ADAM: {
         double step = (double)how->step;
-        struct adam a = {g, s, how->beta1, how->beta2, (float)(1 / (1 - pow(how->beta1, step))),
-                         (float)(1 / (1 - pow(how->beta2, step))), how->epsilon};
+        struct adam a = {g,
+                         s,
+                         how->beta1,
+                         how->beta2,
+                         (float)(1 / (1 - pow(how->beta1, step))),
+                         (float)(1 / (1 - pow(how->beta2, step))),
+                         how->epsilon};
         adam(n, a, grad, w, m, v, delta);
         return TA_OK;
     }
-    case TA_ADAGRAD: adagrad(n, (struct adam){.g = g, .s = s, .epsilon = how->epsilon}, grad, w, v, delta); return TA_OK;
+    case TA_ADAGRAD:
+        adagrad(n, (struct adam){.g = g, .s = s, .epsilon = how->epsilon}, grad, w, v, delta);
+        return TA_OK;
     }
     return ta_fail(TA_INVALID, "optimizer %d does not exist", (int)how->kind);
 }
@@ -150,25 +157,22 @@ ta_status ta_arena_moving(struct ta_kernels *k, size_t n, float momentum, const 
     return TA_OK;
 }
 
-/* Registers are summed into w a page at a time, so that w is read and written in the cache however many there are. Peers
- * may write a register meanwhile: each of its words is read once, by a plain aligned load. That race is the design of the
- * exchange, so the thread sanitizer is told not to look at these three loops. */
+/* Registers are summed into w a page at a time, so that w is read and written in the cache however many there are.
+ * Peers may write a register meanwhile: each of its words is read once, by a plain aligned load. That race is the
+ * design of the exchange, so the thread sanitizer is told not to look at these three loops. */
 enum { PAGE = 1024 };
 
 #define RACES_BY_DESIGN __attribute__((no_sanitize("thread")))
 
-WIDEST RACES_BY_DESIGN
-static void add_two(size_t n, float *w, const float *a, const float *b) {
+WIDEST RACES_BY_DESIGN static void add_two(size_t n, float *w, const float *a, const float *b) {
     for (size_t i = 0; i < n; i++) w[i] = a[i] + b[i];
 }
 
-WIDEST RACES_BY_DESIGN
-static void add_register(size_t n, float *restrict w, const float *restrict r) {
+WIDEST RACES_BY_DESIGN static void add_register(size_t n, float *restrict w, const float *restrict r) {
     for (size_t i = 0; i < n; i++) w[i] += r[i];
 }
 
-WIDEST RACES_BY_DESIGN
-static void times(size_t n, float *w, const float *r, float factor) {
+WIDEST RACES_BY_DESIGN static void times(size_t n, float *w, const float *r, float factor) {
     for (size_t i = 0; i < n; i++) w[i] = r[i] * factor;
 }
 

@@ -11,14 +11,16 @@ struct conv {
     struct ta_prim backward_data, backward_weights;
     int data_diff_dst, data_diff_src;
     int weights_src, weights_diff_dst, weights_diff_bias;
-    struct ta_prim into_data, out_of;  /* reorders of the kernel; empty: used where it lies */
-    float *kernel_data, *kernel_grad;  /* in the primitives' layouts */
-    int data_kernel, grad_kernel;      /* slots, for kernels used where they lie */
+    struct ta_prim into_data, out_of; /* reorders of the kernel; empty: used where it lies */
+    float *kernel_data, *kernel_grad; /* in the primitives' layouts */
+    int data_kernel, grad_kernel;     /* slots, for kernels used where they lie */
 };
 
 ta_status ta_conv_describe(uint32_t records, const struct ta_layer *l, struct ta_conv_shape *s) {
-    *s = (struct ta_conv_shape){.strides = {l->stride_h, l->stride_w}, .before = {l->pad_top, l->pad_left},
-                                .after = {l->pad_bottom, l->pad_right}, .has_bias = l->bias.count > 0};
+    *s = (struct ta_conv_shape){.strides = {l->stride_h, l->stride_w},
+                                .before = {l->pad_top, l->pad_left},
+                                .after = {l->pad_bottom, l->pad_right},
+                                .has_bias = l->bias.count > 0};
     dnnl_dims_t weights = {l->out.c, l->in.c, l->kernel_h, l->kernel_w}, bias = {l->out.c};
     ta_status status = ta_md_image(&s->src, records, l->in);
     if (status == TA_OK) status = ta_md_image(&s->dst, records, l->out);
@@ -39,8 +41,8 @@ static ta_status kernel_arg(struct ta_net *net, struct ta_prim *prim, int arg, c
     return ta_prim_arg(net, prim, arg, layout, *own, slot);
 }
 
-static ta_status reorder(struct ta_net *net, struct ta_prim *prim, const dnnl_memory_desc_t *from, const float *from_data,
-                         const dnnl_memory_desc_t *to, const float *to_data) {
+static ta_status reorder(struct ta_net *net, struct ta_prim *prim, const dnnl_memory_desc_t *from,
+                         const float *from_data, const dnnl_memory_desc_t *to, const float *to_data) {
     ta_status status = ta_prim_reorder(net, prim, from, to);
     if (status != TA_OK || prim->primitive == NULL) return status;
     status = ta_prim_arg(net, prim, DNNL_ARG_FROM, from, from_data, NULL);
@@ -52,9 +54,9 @@ ta_status ta_conv_forward_create(struct ta_net *net, struct ta_conv_forward *f, 
     dnnl_convolution_desc_t op;
     dnnl_primitive_desc_t desc = NULL;
     dnnl_prop_kind_t prop = net->spec.predict_only ? dnnl_forward_inference : dnnl_forward_training;
-    ta_status status = ta_dnnl(dnnl_dilated_convolution_forward_desc_init(&op, prop, dnnl_convolution_direct, &s->src,
-                                                                         &s->any, s->has_bias ? &s->bias : NULL, &s->dst,
-                                                                         s->strides, s->dilates, s->before, s->after),
+    ta_status status = ta_dnnl(dnnl_dilated_convolution_forward_desc_init(
+                                   &op, prop, dnnl_convolution_direct, &s->src, &s->any, s->has_bias ? &s->bias : NULL,
+                                   &s->dst, s->strides, s->dilates, s->before, s->after),
                                "conv2d forward");
     if (status == TA_OK) status = ta_prim_describe(net, &op, NULL, "conv2d forward", &desc);
     if (status != TA_OK) return status;
@@ -67,19 +69,23 @@ ta_status ta_conv_forward_create(struct ta_net *net, struct ta_conv_forward *f, 
     if (status == TA_OK) status = ta_prim_arg(net, &f->run, DNNL_ARG_DST, &s->dst, NULL, &f->dst);
     if (status == TA_OK && s->has_bias) status = ta_prim_arg(net, &f->run, DNNL_ARG_BIAS, &s->bias, NULL, &f->bias);
     if (status == TA_OK) status = reorder(net, &f->reorder, &s->hwio, NULL, kernel, f->own_kernel);
-    if (keep != NULL) *keep = desc;
-    else dnnl_primitive_desc_destroy(desc);
+    if (keep != NULL)
+        *keep = desc;
+    else
+        dnnl_primitive_desc_destroy(desc);
     return status;
 }
 
 /* Brings the kernel to a primitive: by a reorder, or just its address. */
-static ta_status bring(struct ta_net *net, struct ta_prim *reorder, struct ta_prim *user, int slot, const float *kernel) {
+static ta_status bring(struct ta_net *net, struct ta_prim *reorder, struct ta_prim *user, int slot,
+                       const float *kernel) {
     if (reorder->primitive == NULL) return ta_prim_bind(user, slot, kernel);
     ta_status status = ta_prim_bind(reorder, reorder->n - 2, kernel);
     return status == TA_OK ? ta_prim_run(net, reorder) : status;
 }
 
-ta_status ta_conv_forward_load(struct ta_net *net, struct ta_conv_forward *f, const struct ta_layer *l, const float *w) {
+ta_status ta_conv_forward_load(struct ta_net *net, struct ta_conv_forward *f, const struct ta_layer *l,
+                               const float *w) {
     ta_status status = bring(net, &f->reorder, &f->run, f->kernel, w + l->kernel.offset);
     return status == TA_OK && f->bias >= 0 ? ta_prim_bind(&f->run, f->bias, w + l->bias.offset) : status;
 }
@@ -97,19 +103,21 @@ void ta_conv_forward_destroy(struct ta_conv_forward *f) {
     f->own_kernel = NULL;
 }
 
-static ta_status create_data(struct ta_net *net, struct conv *c, const struct ta_conv_shape *s, dnnl_primitive_desc_t hint) {
+static ta_status create_data(struct ta_net *net, struct conv *c, const struct ta_conv_shape *s,
+                             dnnl_primitive_desc_t hint) {
     dnnl_convolution_desc_t op;
     dnnl_primitive_desc_t desc = NULL;
-    ta_status status = ta_dnnl(dnnl_dilated_convolution_backward_data_desc_init(&op, dnnl_convolution_direct, &s->src, &s->any,
-                                                                               &s->dst, s->strides, s->dilates, s->before,
-                                                                               s->after),
+    ta_status status = ta_dnnl(dnnl_dilated_convolution_backward_data_desc_init(&op, dnnl_convolution_direct, &s->src,
+                                                                                &s->any, &s->dst, s->strides,
+                                                                                s->dilates, s->before, s->after),
                                "conv2d backward data");
     if (status == TA_OK) status = ta_prim_describe(net, &op, hint, "conv2d backward data", &desc);
     if (status != TA_OK) return status;
     const dnnl_memory_desc_t *kernel = ta_md_of(desc, dnnl_query_weights_md, 0);
     status = ta_prim_create(net, &c->backward_data, desc, "conv2d backward data");
     if (status == TA_OK)
-        status = kernel_arg(net, &c->backward_data, DNNL_ARG_WEIGHTS, kernel, &s->hwio, &c->kernel_data, &c->data_kernel);
+        status = kernel_arg(net, &c->backward_data, DNNL_ARG_WEIGHTS, kernel, &s->hwio, &c->kernel_data,
+                            &c->data_kernel);
     if (status == TA_OK)
         status = ta_prim_arg(net, &c->backward_data, DNNL_ARG_DIFF_DST, &s->dst, NULL, &c->data_diff_dst);
     if (status == TA_OK)
@@ -119,13 +127,13 @@ static ta_status create_data(struct ta_net *net, struct conv *c, const struct ta
     return status;
 }
 
-static ta_status create_weights(struct ta_net *net, struct conv *c, const struct ta_conv_shape *s, dnnl_primitive_desc_t hint) {
+static ta_status create_weights(struct ta_net *net, struct conv *c, const struct ta_conv_shape *s,
+                                dnnl_primitive_desc_t hint) {
     dnnl_convolution_desc_t op;
     dnnl_primitive_desc_t desc = NULL;
-    ta_status status = ta_dnnl(dnnl_dilated_convolution_backward_weights_desc_init(&op, dnnl_convolution_direct, &s->src,
-                                                                                  &s->any, s->has_bias ? &s->bias : NULL,
-                                                                                  &s->dst, s->strides, s->dilates, s->before,
-                                                                                  s->after),
+    ta_status status = ta_dnnl(dnnl_dilated_convolution_backward_weights_desc_init(
+                                   &op, dnnl_convolution_direct, &s->src, &s->any, s->has_bias ? &s->bias : NULL,
+                                   &s->dst, s->strides, s->dilates, s->before, s->after),
                                "conv2d backward weights");
     if (status == TA_OK) status = ta_prim_describe(net, &op, hint, "conv2d backward weights", &desc);
     if (status != TA_OK) return status;

@@ -22,7 +22,8 @@ ta_status ta_conv_describe(uint32_t records, const struct ta_layer *layer, struc
 ta_status ta_conv_forward_create(struct ta_net *net, struct ta_conv_forward *f, const struct ta_conv_shape *shape,
                                  dnnl_primitive_desc_t *desc);
 /* Brings the kernel from w into the primitive's layout: once a step, before the first run. */
-ta_status ta_conv_forward_load(struct ta_net *net, struct ta_conv_forward *f, const struct ta_layer *layer, const float *w);
+ta_status ta_conv_forward_load(struct ta_net *net, struct ta_conv_forward *f, const struct ta_layer *layer,
+                               const float *w);
 ta_status ta_conv_forward_run(struct ta_net *net, struct ta_conv_forward *f, const float *src, float *dst);
 void ta_conv_forward_destroy(struct ta_conv_forward *f);
 

@@ -1,8 +1,9 @@
 /* conv2d, maybe ReLU, and max_pool as one node.
  *
- * Forward: oneDNN convolves a few records at a time into a buffer that stays in the cache, and each image is pooled at once;
- * what is kept is the pooled image and, a byte each, where in its window a maximum was. Backward: the few gradients that the
- * pool lets through are entries of sparse.h. The first layer of a net needs no gradient by its input. */
+ * Forward: oneDNN convolves a few records at a time into a buffer that stays in the cache, and each image is pooled at
+ * once; what is kept is the pooled image and, a byte each, where in its window a maximum was. Backward: the few
+ * gradients that the pool lets through are entries of sparse.h. The first layer of a net needs no gradient by its
+ * input. */
 #include <omp.h>
 #include <string.h>
 
@@ -26,17 +27,17 @@ struct conv_pool {
     const struct ta_layer *conv, *pool;
     const struct ta_sparse_ops *loops;
     struct ta_conv_forward forward;
-    uint32_t chunk;            /* records a convolution */
-    float *between;            /* [chunk] images between convolution and pool */
-    uint8_t *which;            /* [slice][places][channels]; [chunk] when nothing is trained */
+    uint32_t chunk; /* records a convolution */
+    float *between; /* [chunk] images between convolution and pool */
+    uint8_t *which; /* [slice][places][channels]; [chunk] when nothing is trained */
     struct ta_sparse_pool how;
-    uint32_t *pool_offset;     /* [places][positions] into the image between */
-    uint32_t *in_offset;       /* [places][positions] into the padded input image */
-    uint32_t *kernel_offset;   /* [out_c] into kernel_sum */
-    uint32_t in_h, in_w;       /* of the padded input */
-    uint32_t width;            /* floats in a row of the kernel, rounded up */
-    bool copies;               /* input images are copied to be padded */
-    float *kernel_rows;        /* [kernel_h][out_c][width]: the kernel as the gradient by the input reads it */
+    uint32_t *pool_offset;   /* [places][positions] into the image between */
+    uint32_t *in_offset;     /* [places][positions] into the padded input image */
+    uint32_t *kernel_offset; /* [out_c] into kernel_sum */
+    uint32_t in_h, in_w;     /* of the padded input */
+    uint32_t width;          /* floats in a row of the kernel, rounded up */
+    bool copies;             /* input images are copied to be padded */
+    float *kernel_rows;      /* [kernel_h][out_c][width]: the kernel as the gradient by the input reads it */
     struct worker *workers;
     int n_workers;
 };
@@ -46,8 +47,8 @@ static uint32_t clamped(uint32_t at, uint32_t pad, uint32_t limit) {
     return at - pad < limit ? at - pad : limit - 1;
 }
 
-/* Where each position of each window lies. One outside the image stands for its nearest neighbour inside, which is in the
- * window too, and so changes no maximum; the first of equals is found first, so that it is never the one passed back to. */
+/* Where each position of each window lies. One outside the image stands for its nearest neighbour inside, which is in
+ * the window too: it changes no maximum, and a gradient passed back to it reaches the very same element. */
 static void find_places(struct conv_pool *s) {
     const struct ta_layer *p = s->pool, *c = s->conv;
     size_t at = 0;
@@ -108,7 +109,9 @@ static void size_up(struct ta_net *net, const struct ta_node *node, struct conv_
     uint32_t row = c->kernel_w * c->in.c;
     s->width = (row + TA_SPARSE_ALIGN - 1) / TA_SPARSE_ALIGN * TA_SPARSE_ALIGN;
     s->copies = s->width != row || s->in_h != c->in.h || s->in_w != c->in.w;
-    s->how = (struct ta_sparse_pool){.places = p->out.h * p->out.w, .channels = p->out.c, .relu = node->relu,
+    s->how = (struct ta_sparse_pool){.places = p->out.h * p->out.w,
+                                     .channels = p->out.c,
+                                     .relu = node->relu,
                                      .positions = p->kernel_h * p->kernel_w};
     size_t most = CHUNK_BYTES * (size_t)net->kernels->threads / (ta_shape_count(c->out) * sizeof(float));
     s->chunk = 1;
@@ -167,7 +170,8 @@ static void unpad(const struct conv_pool *s, const float *from, float *image) {
     const struct ta_layer *c = s->conv;
     size_t row = (size_t)c->in.w * c->in.c;
     for (uint32_t y = 0; y < c->in.h; y++)
-        memcpy(image + y * row, from + ((size_t)(y + c->pad_top) * s->in_w + c->pad_left) * c->in.c, row * sizeof *from);
+        memcpy(image + y * row, from + ((size_t)(y + c->pad_top) * s->in_w + c->pad_left) * c->in.c,
+               row * sizeof *from);
 }
 
 /* Gradient by the kernel: a list for each output channel; an entry is a place of the input image. */
@@ -189,15 +193,23 @@ static void add_kernel(const struct conv_pool *s, struct worker *w, const float 
         w->bias_sum[c] += sum;
     }
     w->start[channels] = n;
-    struct ta_sparse_rows rows = {
-        .rows = s->conv->kernel_h, .width = s->width, .from = image, .from_row = (size_t)s->in_w * s->conv->in.c,
-        .into = w->kernel_sum, .into_row = s->width, .lists = channels, .start = w->start,
-        .into_offset = s->kernel_offset, .offset = w->offset, .value = w->value};
+    struct ta_sparse_rows rows = {.rows = s->conv->kernel_h,
+                                  .width = s->width,
+                                  .from = image,
+                                  .from_row = (size_t)s->in_w * s->conv->in.c,
+                                  .into = w->kernel_sum,
+                                  .into_row = s->width,
+                                  .lists = channels,
+                                  .start = w->start,
+                                  .into_offset = s->kernel_offset,
+                                  .offset = w->offset,
+                                  .value = w->value};
     s->loops->add_rows(&rows);
 }
 
 /* Gradient by the input: a list for each position of each window; an entry is a row of the kernel. */
-static void add_image(const struct conv_pool *s, struct worker *w, const float *grad, const uint8_t *which, float *into) {
+static void add_image(const struct conv_pool *s, struct worker *w, const float *grad, const uint8_t *which,
+                      float *into) {
     uint32_t channels = s->how.channels, n = 0, list = 0;
     for (uint32_t p = 0; p < s->how.places; p++, grad += channels, which += channels) {
         for (uint32_t k = 0; k < s->how.positions; k++) {
@@ -210,10 +222,17 @@ static void add_image(const struct conv_pool *s, struct worker *w, const float *
         }
     }
     w->start[list] = n;
-    struct ta_sparse_rows rows = {
-        .rows = s->conv->kernel_h, .width = s->width, .from = s->kernel_rows, .from_row = (size_t)channels * s->width,
-        .into = into, .into_row = (size_t)s->in_w * s->conv->in.c, .lists = list, .start = w->start,
-        .into_offset = s->in_offset, .offset = w->offset, .value = w->value};
+    struct ta_sparse_rows rows = {.rows = s->conv->kernel_h,
+                                  .width = s->width,
+                                  .from = s->kernel_rows,
+                                  .from_row = (size_t)channels * s->width,
+                                  .into = into,
+                                  .into_row = (size_t)s->in_w * s->conv->in.c,
+                                  .lists = list,
+                                  .start = w->start,
+                                  .into_offset = s->in_offset,
+                                  .offset = w->offset,
+                                  .value = w->value};
     s->loops->add_rows(&rows);
 }
 
@@ -289,4 +308,5 @@ static void conv_pool_destroy(struct ta_node *node) {
     ta_mem_free(s);
 }
 
-const struct ta_node_ops ta_node_conv_pool = {conv_pool_create, conv_pool_forward, conv_pool_backward, conv_pool_destroy};
+const struct ta_node_ops ta_node_conv_pool = {conv_pool_create, conv_pool_forward, conv_pool_backward,
+                                              conv_pool_destroy};

@@ -20,7 +20,8 @@ static ta_status cpu_open(const struct ta_kernels_config *config, struct ta_kern
     if (status != TA_OK) return status;
     k->threads = config->threads == 0 ? 1 : (int)config->threads;
     status = ta_dnnl(dnnl_engine_create(&k->engine, dnnl_cpu, 0), "engine");
-    if (status == TA_OK) status = ta_dnnl(dnnl_stream_create(&k->stream, k->engine, dnnl_stream_default_flags), "stream");
+    if (status == TA_OK)
+        status = ta_dnnl(dnnl_stream_create(&k->stream, k->engine, dnnl_stream_default_flags), "stream");
     if (status != TA_OK) {
         cpu_close(k);
         return status;

@@ -1,5 +1,5 @@
-/* dense by oneDNN's inner product: x [n][in] * kernel [in][out] + bias [out] -> [n][out]. The kernel and its gradient are
- * used where they lie in the arena. */
+/* dense by oneDNN's inner product: x [n][in] * kernel [in][out] + bias [out] -> [n][out]. The kernel and its gradient
+ * are used where they lie in the arena. */
 #include "mem.h"
 #include "net.h"
 #include "prim.h"
@@ -18,7 +18,8 @@ struct shape {
 
 static ta_status describe(const struct ta_net *net, const struct ta_layer *l, struct shape *s) {
     *s = (struct shape){.has_bias = l->bias.count > 0};
-    dnnl_dims_t src = {net->slice, l->in.c}, dst = {net->slice, l->out.c}, kernel = {l->out.c, l->in.c}, bias = {l->out.c};
+    dnnl_dims_t src = {net->slice, l->in.c}, dst = {net->slice, l->out.c}, kernel = {l->out.c, l->in.c},
+                bias = {l->out.c};
     ta_status status = ta_md_tag(&s->src, 2, src, dnnl_nc);
     if (status == TA_OK) status = ta_md_tag(&s->dst, 2, dst, dnnl_nc);
     if (status == TA_OK) status = ta_md_tag(&s->kernel, 2, kernel, dnnl_io);
@@ -26,7 +27,8 @@ static ta_status describe(const struct ta_net *net, const struct ta_layer *l, st
     return status;
 }
 
-static ta_status create_forward(struct ta_net *net, struct dense *d, const struct shape *s, dnnl_primitive_desc_t *desc) {
+static ta_status create_forward(struct ta_net *net, struct dense *d, const struct shape *s,
+                                dnnl_primitive_desc_t *desc) {
     dnnl_inner_product_desc_t op;
     dnnl_prop_kind_t prop = net->spec.predict_only ? dnnl_forward_inference : dnnl_forward_training;
     const dnnl_memory_desc_t *bias = s->has_bias ? &s->bias : NULL;
@@ -37,8 +39,7 @@ static ta_status create_forward(struct ta_net *net, struct dense *d, const struc
     if (status == TA_OK) status = ta_prim_arg(net, &d->forward, DNNL_ARG_SRC, &s->src, NULL, &d->src);
     if (status == TA_OK) status = ta_prim_arg(net, &d->forward, DNNL_ARG_DST, &s->dst, NULL, &d->dst);
     if (status == TA_OK) status = ta_prim_arg(net, &d->forward, DNNL_ARG_WEIGHTS, &s->kernel, NULL, &d->kernel);
-    if (status == TA_OK && s->has_bias)
-        status = ta_prim_arg(net, &d->forward, DNNL_ARG_BIAS, &s->bias, NULL, &d->bias);
+    if (status == TA_OK && s->has_bias) status = ta_prim_arg(net, &d->forward, DNNL_ARG_BIAS, &s->bias, NULL, &d->bias);
     return status;
 }
 
@@ -58,7 +59,8 @@ static ta_status create_data(struct ta_net *net, struct dense *d, const struct s
     return status;
 }
 
-static ta_status create_weights(struct ta_net *net, struct dense *d, const struct shape *s, dnnl_primitive_desc_t hint) {
+static ta_status create_weights(struct ta_net *net, struct dense *d, const struct shape *s,
+                                dnnl_primitive_desc_t hint) {
     dnnl_inner_product_desc_t op;
     dnnl_primitive_desc_t desc = NULL;
     const dnnl_memory_desc_t *bias = s->has_bias ? &s->bias : NULL;

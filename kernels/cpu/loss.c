@@ -1,5 +1,6 @@
-/* loss: softmax with cross-entropy, sigmoid with binary cross-entropy, squared error; loss, prediction and gradient in one
- * pass over a record, in forms that do not overflow. A record is short, so this is no hot spot: double throughout. */
+/* loss: softmax with cross-entropy, sigmoid with binary cross-entropy, squared error; loss, prediction and gradient in
+ * one pass over a record, in forms that do not overflow. A record is short, so this is no hot spot: double throughout.
+ */
 #include <math.h>
 
 #include "net.h"

@@ -111,11 +111,13 @@ void ta_cpu_net_destroy(struct ta_net *net) {
 }
 
 size_t ta_cpu_net_bytes(const struct ta_net *net) {
-    return sizeof *net + net->spec.n_layers * sizeof *net->nodes + net->arena_floats * sizeof(float) + net->scratch_bytes +
-           net->param_floats * sizeof(float) + net->state_bytes;
+    return sizeof *net + net->spec.n_layers * sizeof *net->nodes + net->arena_floats * sizeof(float) +
+           net->scratch_bytes + net->param_floats * sizeof(float) + net->state_bytes;
 }
 
-struct ta_layer_times ta_cpu_net_times(const struct ta_net *net, uint32_t layer) { return net->nodes[layer].times; }
+struct ta_layer_times ta_cpu_net_times(const struct ta_net *net, uint32_t layer) {
+    return net->nodes[layer].times;
+}
 
 /* Adds what passed since *last to *spent, and moves *last on. */
 static void lap(const struct ta_net *net, int64_t *last, double *spent) {
@@ -199,8 +201,8 @@ static ta_status run(struct ta_net *net, const struct ta_pass *whole, const floa
     return TA_OK;
 }
 
-ta_status ta_cpu_train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels, uint64_t step,
-                       float *grad, float *predictions, float *losses) {
+ta_status ta_cpu_train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
+                       uint64_t step, float *grad, float *predictions, float *losses) {
     if (net->spec.predict_only) return ta_fail(TA_INVALID, "a net that was created to predict cannot train");
     if (labels == NULL) return ta_fail(TA_INVALID, "training needs labels");
     ta_status status = ta_labels_check(&net->spec, labels);

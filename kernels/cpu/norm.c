@@ -13,8 +13,8 @@ struct norm {
     int train_src, train_dst;
     int infer_src, infer_dst, infer_mean, infer_variance;
     int src, diff_src, diff_dst;
-    float *gamma, *beta;           /* copies or ones and zeros: always there, so that one primitive does for all */
-    float *mean, *variance;        /* of the batch, without Bessel's correction */
+    float *gamma, *beta;    /* copies or ones and zeros: always there, so that one primitive does for all */
+    float *mean, *variance; /* of the batch, without Bessel's correction */
     float *gamma_grad, *beta_grad;
 };
 
@@ -30,9 +30,10 @@ static ta_status create_forward(struct ta_net *net, struct norm *n, const struct
     dnnl_batch_normalization_desc_t op;
     unsigned flags = train ? FLAGS : FLAGS | dnnl_use_global_stats;
     struct ta_prim *prim = train ? &n->train : &n->infer;
-    ta_status status = ta_dnnl(dnnl_batch_normalization_forward_desc_init(
-                                   &op, train ? dnnl_forward_training : dnnl_forward_inference, &s->image, s->epsilon, flags),
-                               "batch_norm");
+    ta_status status = ta_dnnl(
+        dnnl_batch_normalization_forward_desc_init(&op, train ? dnnl_forward_training : dnnl_forward_inference,
+                                                   &s->image, s->epsilon, flags),
+        "batch_norm");
     if (status == TA_OK) status = ta_prim_describe(net, &op, NULL, "batch_norm", desc);
     if (status == TA_OK) status = ta_prim_create(net, prim, *desc, "batch_norm");
     if (status == TA_OK)
@@ -47,12 +48,13 @@ static ta_status create_forward(struct ta_net *net, struct norm *n, const struct
     return status;
 }
 
-static ta_status create_backward(struct ta_net *net, struct norm *n, const struct shape *s, dnnl_primitive_desc_t hint) {
+static ta_status create_backward(struct ta_net *net, struct norm *n, const struct shape *s,
+                                 dnnl_primitive_desc_t hint) {
     dnnl_batch_normalization_desc_t op;
     dnnl_primitive_desc_t desc = NULL;
-    ta_status status = ta_dnnl(dnnl_batch_normalization_backward_desc_init(&op, dnnl_backward, &s->image, &s->image,
-                                                                          s->epsilon, FLAGS),
-                               "batch_norm backward");
+    ta_status status = ta_dnnl(
+        dnnl_batch_normalization_backward_desc_init(&op, dnnl_backward, &s->image, &s->image, s->epsilon, FLAGS),
+        "batch_norm backward");
     if (status == TA_OK) status = ta_prim_describe(net, &op, hint, "batch_norm backward", &desc);
     if (status != TA_OK) return status;
     struct ta_prim *prim = &n->backward;

@@ -60,8 +60,8 @@ static bool in_place(const struct plan *p, uint32_t i) {
     return pointwise && !p->mark[l->input[0]].output_kept;
 }
 
-/* convolution, maybe ReLU, max_pool, each read by nobody else: one node does all three, and the large image between them
- * is never kept. Worth it where the pool leaves at most half of the places. */
+/* convolution, maybe ReLU, max_pool, each read by nobody else: one node does all three, and the large image between
+ * them is never kept. Worth it where the pool leaves at most half of the places. */
 static void fuse(struct plan *p, uint32_t i) {
     const struct ta_net_spec *spec = &p->net->spec;
     const struct ta_layer *pool = &spec->layers[i];
@@ -190,7 +190,9 @@ static void find_temporaries(struct plan *p) {
     }
 }
 
-static float *at(struct ta_net *net, const struct ta_block *b) { return b->floats == 0 ? NULL : net->arena + b->offset; }
+static float *at(struct ta_net *net, const struct ta_block *b) {
+    return b->floats == 0 ? NULL : net->arena + b->offset;
+}
 
 static void wire(struct plan *p) {
     struct ta_net *net = p->net;

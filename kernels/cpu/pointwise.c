@@ -1,5 +1,5 @@
-/* element by element: relu, add, copy (our own loops), tanh, sigmoid, softmax (oneDNN). All of them read only their output
- * in backward, so that they may run in place. */
+/* element by element: relu, add, copy (our own loops), tanh, sigmoid, softmax (oneDNN). All of them read only their
+ * output in backward, so that they may run in place. */
 #include <string.h>
 
 #include "mem.h"
@@ -100,7 +100,8 @@ static ta_status unary_prims(struct ta_net *net, struct ta_node *node, const_dnn
     return status;
 }
 
-static ta_status eltwise_create(struct ta_net *net, struct ta_node *node, dnnl_alg_kind_t forward, dnnl_alg_kind_t backward) {
+static ta_status eltwise_create(struct ta_net *net, struct ta_node *node, dnnl_alg_kind_t forward,
+                                dnnl_alg_kind_t backward) {
     ta_status status = ta_node_alloc(net, 1, sizeof(struct unary), "an activation", &node->state);
     dnnl_memory_desc_t md;
     dnnl_dims_t dims = {(dnnl_dim_t)ta_node_out_count(net, node)};

@@ -16,9 +16,9 @@ static uint32_t low(uint32_t at, uint32_t pad) { return at > pad ? at - pad : 0;
 static uint32_t high(uint32_t at, uint32_t pad, uint32_t limit) { return at > pad + limit ? limit : at - pad; }
 
 static struct window window_at(const struct ta_layer *l, uint32_t oy, uint32_t ox) {
-    return (struct window){
-        low(oy * l->stride_h, l->pad_top), high(oy * l->stride_h + l->kernel_h, l->pad_top, l->in.h),
-        low(ox * l->stride_w, l->pad_left), high(ox * l->stride_w + l->kernel_w, l->pad_left, l->in.w)};
+    return (struct window){low(oy * l->stride_h, l->pad_top), high(oy * l->stride_h + l->kernel_h, l->pad_top, l->in.h),
+                           low(ox * l->stride_w, l->pad_left),
+                           high(ox * l->stride_w + l->kernel_w, l->pad_left, l->in.w)};
 }
 
 static void take_max(uint32_t c, float *restrict best, const float *restrict with) {

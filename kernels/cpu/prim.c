@@ -15,12 +15,12 @@ ta_status ta_dnnl(dnnl_status_t status, const char *what) {
     if (status == dnnl_success) return TA_OK;
     if (status == dnnl_out_of_memory) return ta_fail(TA_NO_MEMORY, "oneDNN, %s: out of memory", what);
     const dnnl_version_t *v = dnnl_version();
-    return ta_fail(TA_DEVICE, "oneDNN %d.%d.%d, %s: %s (status %d); ONEDNN_VERBOSE=2 says more", v->major, v->minor, v->patch,
-                   what, status_text(status), (int)status);
+    return ta_fail(TA_DEVICE, "oneDNN %d.%d.%d, %s: %s (status %d); ONEDNN_VERBOSE=2 says more", v->major, v->minor,
+                   v->patch, what, status_text(status), (int)status);
 }
 
-ta_status ta_prim_describe(struct ta_net *net, const_dnnl_op_desc_t op, const_dnnl_primitive_desc_t hint, const char *what,
-                           dnnl_primitive_desc_t *out) {
+ta_status ta_prim_describe(struct ta_net *net, const_dnnl_op_desc_t op, const_dnnl_primitive_desc_t hint,
+                           const char *what, dnnl_primitive_desc_t *out) {
     dnnl_primitive_attr_t attr = NULL;
     ta_status status = ta_dnnl(dnnl_primitive_attr_create(&attr), what);
     if (status != TA_OK) return status;
@@ -64,8 +64,8 @@ void ta_prim_destroy(struct ta_prim *prim) {
     *prim = (struct ta_prim){0};
 }
 
-ta_status ta_prim_arg(struct ta_net *net, struct ta_prim *prim, int arg, const dnnl_memory_desc_t *layout, const void *data,
-                      int *slot) {
+ta_status ta_prim_arg(struct ta_net *net, struct ta_prim *prim, int arg, const dnnl_memory_desc_t *layout,
+                      const void *data, int *slot) {
     if (prim->n == TA_PRIM_ARGS) return ta_fail(TA_INVALID, "a primitive has more than %d arguments", TA_PRIM_ARGS);
     dnnl_memory_t memory;
     void *handle = data == NULL ? DNNL_MEMORY_NONE : (void *)(uintptr_t)data;

@@ -17,19 +17,20 @@ struct ta_prim {
     bool scratch;
 };
 
-/* A description becomes a primitive_desc; the caller destroys it (dnnl_primitive_desc_destroy). `hint`: the forward one. */
-ta_status ta_prim_describe(struct ta_net *net, const_dnnl_op_desc_t op, const_dnnl_primitive_desc_t hint, const char *what,
-                           dnnl_primitive_desc_t *out);
+/* A description becomes a primitive_desc; the caller destroys it (dnnl_primitive_desc_destroy). `hint`: the forward
+ * one. */
+ta_status ta_prim_describe(struct ta_net *net, const_dnnl_op_desc_t op, const_dnnl_primitive_desc_t hint,
+                           const char *what, dnnl_primitive_desc_t *out);
 ta_status ta_prim_create(struct ta_net *net, struct ta_prim *prim, const_dnnl_primitive_desc_t desc, const char *what);
 /* A reorder from one layout to another; when they are equal the primitive stays NULL. */
 ta_status ta_prim_reorder(struct ta_net *net, struct ta_prim *prim, const dnnl_memory_desc_t *from,
                           const dnnl_memory_desc_t *to);
 void ta_prim_destroy(struct ta_prim *prim); /* zeroed is fine */
 
-/* Adds an argument (DNNL_ARG_*) of that layout, bound to `data` (may be NULL until bound). The number of the argument comes
- * back in *slot when it is not NULL. */
-ta_status ta_prim_arg(struct ta_net *net, struct ta_prim *prim, int arg, const dnnl_memory_desc_t *layout, const void *data,
-                      int *slot);
+/* Adds an argument (DNNL_ARG_*) of that layout, bound to `data` (may be NULL until bound). The number of the argument
+ * comes back in *slot when it is not NULL. */
+ta_status ta_prim_arg(struct ta_net *net, struct ta_prim *prim, int arg, const dnnl_memory_desc_t *layout,
+                      const void *data, int *slot);
 ta_status ta_prim_bind(struct ta_prim *prim, int slot, const void *data);
 ta_status ta_prim_run(struct ta_net *net, struct ta_prim *prim);
 

@@ -23,8 +23,9 @@ int test_pool(struct test_net *t, enum ta_layer_kind kind, struct test_window wi
 int test_norm(struct test_net *t, bool gamma, bool beta);
 int test_dropout(struct test_net *t, float rate);
 int test_add(struct test_net *t, int a, int b);
-int test_plain(struct test_net *t, enum ta_layer_kind kind); /* flatten, relu, tanh, sigmoid, softmax, global_avg_pool */
-void test_from(struct test_net *t, int from);                /* the next layer reads layer `from` (or TA_FROM_INPUT) */
+int test_plain(struct test_net *t,
+               enum ta_layer_kind kind);      /* flatten, relu, tanh, sigmoid, softmax, global_avg_pool */
+void test_from(struct test_net *t, int from); /* the next layer reads layer `from` (or TA_FROM_INPUT) */
 
 static inline struct test_window test_square(uint32_t kernel, uint32_t stride, uint32_t pad) {
     return (struct test_window){kernel, kernel, stride, stride, pad, pad, pad, pad};

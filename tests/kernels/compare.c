@@ -76,7 +76,8 @@ static void close_enough(const char *what, const struct ta_layer *l, size_t n, c
                  l->in.c, l->out.h, l->out.w, l->out.c, off);
 }
 
-static void same_outputs(const struct test_net *t, const struct test_run *a, const struct test_run *b, double tolerance) {
+static void same_outputs(const struct test_net *t, const struct test_run *a, const struct test_run *b,
+                         double tolerance) {
     const struct ta_layer *last = &t->layer[t->spec.n_layers - 1];
     close_enough("predictions", last, t->spec.batch * test_outputs(t), a->predictions, b->predictions, tolerance);
     close_enough("losses", last, t->spec.batch, a->losses, b->losses, tolerance);
@@ -126,7 +127,8 @@ void test_finite_differences(const struct test_net *t, uint64_t seed, unsigned s
         struct ta_param p = params[ta_rng_below(&rng, 4)];
         if (p.count == 0) continue;
         size_t i = p.offset + ta_rng_below(&rng, (uint32_t)p.count);
-        float w = r.w[i], more = w + 0x1p-18F, less = w - 0x1p-18F; /* small: few kinks of ReLU and max are in between */
+        float w = r.w[i], more = w + 0x1p-18F,
+              less = w - 0x1p-18F; /* small: few kinks of ReLU and max are in between */
         r.w[i] = more;
         test_train(&r, 5);
         double up = ta_reference_loss(r.net);
@@ -135,7 +137,8 @@ void test_finite_differences(const struct test_net *t, uint64_t seed, unsigned s
         double slope = (up - ta_reference_loss(r.net)) / ((double)more - less);
         r.w[i] = w;
         if (fabs(slope - grad[i]) > tolerance * scale)
-            fail_msg("%s, parameter %zu: gradient %.9g but the loss rises by %.9g", l->name, i - p.offset, grad[i], slope);
+            fail_msg("%s, parameter %zu: gradient %.9g but the loss rises by %.9g", l->name, i - p.offset, grad[i],
+                     slope);
     }
     ta_mem_free(grad);
     test_run_end(&r);

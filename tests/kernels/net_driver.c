@@ -1,9 +1,9 @@
 /* net_driver NET OPTIMIZER BATCH STEPS FOLDER: trains one of the tests' nets on raw files and leaves raw files.
  *
- * Reads FOLDER/w.f32 [n_params], x.f32 [STEPS][BATCH][h][w][c], y.i32 [STEPS][BATCH]; writes FOLDER/out.f32 (the weights after)
- * and losses.f32 [STEPS] (the mean loss of each step). `net_driver NET layout` prints the arena's map instead:
- * one line a tensor: layer number, kind, tensor, offset, count. Timing: `net_driver NET OPTIMIZER BATCH STEPS time` prints
- * the seconds of each step on made-up data. */
+ * Reads FOLDER/w.f32 [n_params], x.f32 [STEPS][BATCH][h][w][c], y.i32 [STEPS][BATCH]; writes FOLDER/out.f32 (the
+ * weights after) and losses.f32 [STEPS] (the mean loss of each step). `net_driver NET layout` prints the arena's map
+ * instead: one line a tensor: layer number, kind, tensor, offset, count. Timing: `net_driver NET OPTIMIZER BATCH STEPS
+ * time` prints the seconds of each step on made-up data. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +39,8 @@ static int print_layout(const struct test_net *t) {
         const struct ta_param params[] = {l->kernel, l->bias, l->gamma, l->beta, l->mean, l->variance};
         const char *names[] = {"kernel", "bias", "gamma", "beta", "mean", "variance"};
         for (unsigned p = 0; p < 6; p++) {
-            if (params[p].count > 0) printf("%u %d %s %zu %zu\n", i, (int)l->kind, names[p], params[p].offset, params[p].count);
+            if (params[p].count > 0)
+                printf("%u %d %s %zu %zu\n", i, (int)l->kind, names[p], params[p].offset, params[p].count);
         }
     }
     printf("total %zu\n", t->spec.n_params);
@@ -71,7 +72,8 @@ static ta_status update(struct job *j, const struct ta_kernels_ops *ops, struct 
         memcpy(j->w + l->variance.offset, saved[1][i], l->variance.count * sizeof(float));
         status = ops->moving(k, l->mean.count, l->momentum, j->grad + l->mean.offset, j->w + l->mean.offset);
         if (status == TA_OK)
-            status = ops->moving(k, l->variance.count, l->momentum, j->grad + l->variance.offset, j->w + l->variance.offset);
+            status = ops->moving(k, l->variance.count, l->momentum, j->grad + l->variance.offset,
+                                 j->w + l->variance.offset);
     }
     return status;
 }
@@ -117,7 +119,8 @@ static int run(struct job *j, const char *folder) {
         test_fill_weights(&j->t, 1, j->w);
         test_fill(records * record, 2, -1, 1, j->x);
         test_fill_classes((uint32_t)records, 3, 10, j->y);
-    } else if (read_file(folder, "w.f32", j->w, n) || read_file(folder, "x.f32", j->x, records * record * sizeof(float)) ||
+    } else if (read_file(folder, "w.f32", j->w, n) ||
+               read_file(folder, "x.f32", j->x, records * record * sizeof(float)) ||
                read_file(folder, "y.i32", j->y, records * sizeof(int32_t))) {
         fprintf(stderr, "%s: w.f32, x.f32 or y.i32 is missing or too short\n", folder);
         return 1;
@@ -126,8 +129,9 @@ static int run(struct job *j, const char *folder) {
         fprintf(stderr, "%s\n", ta_why());
         return 1;
     }
-    return timed ? 0 : write_file(folder, "out.f32", j->w, n) ||
-                           write_file(folder, "losses.f32", j->mean_losses, j->steps * sizeof(float));
+    return timed ? 0
+                 : write_file(folder, "out.f32", j->w, n) ||
+                       write_file(folder, "losses.f32", j->mean_losses, j->steps * sizeof(float));
 }
 
 int main(int argc, char **argv) {
@@ -140,8 +144,8 @@ int main(int argc, char **argv) {
     strcmp(argv[1], "cifar") == 0 ? test_cifar_cnn(&j.t, batch) : test_residual_net(&j.t, batch);
     if (argc == 3) return print_layout(&j.t);
     j.steps = (uint64_t)atoi(argv[4]);
-    j.how = (struct ta_update){.rate = 0.01F, .scale = 1, .grad_scale = 1, .momentum = 0.9F, .beta1 = 0.9F,
-                               .beta2 = 0.999F, .epsilon = 1e-7F};
+    j.how = (struct ta_update){
+        .rate = 0.01F, .scale = 1, .grad_scale = 1, .momentum = 0.9F, .beta1 = 0.9F, .beta2 = 0.999F, .epsilon = 1e-7F};
     for (unsigned o = 0; o < 4; o++) {
         if (strcmp(argv[2], optimizers[o]) == 0) j.how.kind = (enum ta_optimizer_kind)o;
     }

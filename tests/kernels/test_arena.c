@@ -50,11 +50,18 @@ static void check_update(struct ta_update how) {
 static void test_updates(void **state) {
     (void)state;
     for (unsigned i = 0; i < 64; i++) {
-        check_update((struct ta_update){.kind = (enum ta_optimizer_kind)(i % 4), .rate = 0.1F,
-                                        .scale = i & 4 ? 0.5F : 1, .grad_scale = i & 8 ? 0.25F : 1,
-                                        .clip_value = i & 16 ? 0.7F : 0, .weight_decay = i & 32 ? 0.1F : 0,
-                                        .momentum = 0.9F, .beta1 = 0.9F, .beta2 = 0.999F, .epsilon = 1e-7F,
-                                        .nesterov = i & 4, .decoupled = i & 8});
+        check_update((struct ta_update){.kind = (enum ta_optimizer_kind)(i % 4),
+                                        .rate = 0.1F,
+                                        .scale = i & 4 ? 0.5F : 1,
+                                        .grad_scale = i & 8 ? 0.25F : 1,
+                                        .clip_value = i & 16 ? 0.7F : 0,
+                                        .weight_decay = i & 32 ? 0.1F : 0,
+                                        .momentum = 0.9F,
+                                        .beta1 = 0.9F,
+                                        .beta2 = 0.999F,
+                                        .epsilon = 1e-7F,
+                                        .nesterov = i & 4,
+                                        .decoupled = i & 8});
     }
 }
 
@@ -129,8 +136,12 @@ static void test_moving_average(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_updates), cmocka_unit_test(test_update_needs_state), cmocka_unit_test(test_update_keeps_nan),
-        cmocka_unit_test(test_sum_and_mean), cmocka_unit_test(test_norm2), cmocka_unit_test(test_moving_average),
+        cmocka_unit_test(test_updates),
+        cmocka_unit_test(test_update_needs_state),
+        cmocka_unit_test(test_update_keeps_nan),
+        cmocka_unit_test(test_sum_and_mean),
+        cmocka_unit_test(test_norm2),
+        cmocka_unit_test(test_moving_average),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

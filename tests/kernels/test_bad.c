@@ -37,7 +37,7 @@ static void test_bad_specs(void **state) {
     BREAK(t.spec.batch = 4000000000U, "batch");
     BREAK(t.spec.loss = (enum ta_loss)9, "loss 9");
     BREAK(t.layer[3].kind = (enum ta_layer_kind)77, "layer 3");
-    BREAK(t.layer[3].kind = (enum ta_layer_kind)-1, "layer 3");
+    BREAK(t.layer[3].kind = (enum ta_layer_kind) - 1, "layer 3");
     BREAK(t.layer[3].input[0] = 3, "input 0 is layer 3");
     BREAK(t.layer[3].input[0] = 1000, "layer 1000");
     BREAK(t.layer[7].input[1] = TA_FROM_NONE, "layer 7");
@@ -177,9 +177,9 @@ static void test_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_specs),      cmocka_unit_test(test_bad_labels),      cmocka_unit_test(test_names),
-        cmocka_unit_test(test_extreme_logits), cmocka_unit_test(test_memory_runs_out),
-        cmocka_unit_test(test_not_a_number_is_seen),
+        cmocka_unit_test(test_bad_specs),       cmocka_unit_test(test_bad_labels),
+        cmocka_unit_test(test_names),           cmocka_unit_test(test_extreme_logits),
+        cmocka_unit_test(test_memory_runs_out), cmocka_unit_test(test_not_a_number_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

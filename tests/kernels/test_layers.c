@@ -78,8 +78,8 @@ static void test_pools(void **state) {
     }
 }
 
-/* The chain that runs as one node, with every kind of window, padding and stride; and behind another convolution, so that
- * the gradient by its input is needed too. */
+/* The chain that runs as one node, with every kind of window, padding and stride; and behind another convolution, so
+ * that the gradient by its input is needed too. */
 static void test_conv_then_pool(void **state) {
     (void)state;
     static const uint32_t filters[] = {1, 5, 8, 16, 33, 64};
@@ -180,10 +180,9 @@ static void test_losses(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv2d),        cmocka_unit_test(test_dense_layer),   cmocka_unit_test(test_pools),
-        cmocka_unit_test(test_conv_then_pool),
-        cmocka_unit_test(test_pointwise),     cmocka_unit_test(test_batch_norm),    cmocka_unit_test(test_dropout_layer),
-        cmocka_unit_test(test_shared_inputs), cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_conv2d),         cmocka_unit_test(test_dense_layer),   cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_conv_then_pool), cmocka_unit_test(test_pointwise),     cmocka_unit_test(test_batch_norm),
+        cmocka_unit_test(test_dropout_layer),  cmocka_unit_test(test_shared_inputs), cmocka_unit_test(test_losses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

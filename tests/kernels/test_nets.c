@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "clock.h"
 #include "compare.h"
 
 static void test_whole_nets(void **state) {
@@ -21,7 +22,8 @@ static void test_whole_nets(void **state) {
     test_finite_differences(&t, 2, 60, 1e-4);
 }
 
-/* A mean over the batch: the gradient of 40 records is the mean of those of five times 8 (no batch_norm in this net). */
+/* A mean over the batch: the gradient of 40 records is the mean of those of five times 8 (no batch_norm in this net).
+ */
 static void test_batches_add_up(void **state) {
     (void)state;
     enum { WHOLE = 40, PART = 8 };
@@ -166,10 +168,65 @@ static void test_two_threads(void **state) {
     }
 }
 
+/* Two threads in one make: the same gradient to rounding, and the same bits every time. */
+static void test_threads_within(void **state) {
+    (void)state;
+#if defined(__SANITIZE_THREAD__)
+    print_message(
+        "SKIPPED: the OpenMP library is not built for the thread sanitizer, which takes its barriers for races\n");
+    skip();
+#endif
+    for (int which = 0; which < 2; which++) {
+        struct test_net t;
+        which == 0 ? test_cifar_cnn(&t, 10) : test_residual_net(&t, 10);
+        struct test_run a, b;
+        test_run_begin(&a, &ta_kernels_cpu, &t, 5);
+        test_run_begin(&b, &ta_kernels_cpu, &t, 5);
+        b.ops->net_destroy(b.net);
+        b.ops->close(b.kernels);
+        assert_int_equal(b.ops->open(&(struct ta_kernels_config){.threads = 2}, &b.kernels), TA_OK);
+        assert_int_equal(b.ops->net_create(b.kernels, &t.spec, &b.net), TA_OK);
+        size_t n = t.spec.n_params;
+        float *first = test_malloc(n * sizeof *first);
+        test_train(&a, 1);
+        test_train(&b, 1);
+        assert_true(test_distance(n, b.grad, a.grad) < 2e-5);
+        memcpy(first, b.grad, n * sizeof *first);
+        test_train(&b, 1);
+        assert_memory_equal(first, b.grad, n * sizeof *first);
+        test_free(first);
+        test_run_end(&a);
+        test_run_end(&b);
+    }
+}
+
+/* A timed net says where its time went: in the layers that work, and no more than the step took. */
+static void test_times(void **state) {
+    (void)state;
+    struct test_net t;
+    test_cifar_cnn(&t, 4);
+    t.spec.timed = true;
+    struct test_run r;
+    test_run_begin(&r, &ta_kernels_cpu, &t, 1);
+    int64_t start = ta_clock_now_ns();
+    for (uint64_t i = 0; i < 3; i++) test_train(&r, i);
+    double whole = (double)(ta_clock_now_ns() - start) * 1e-9, sum = 0;
+    for (uint32_t i = 0; i < t.spec.n_layers; i++) {
+        struct ta_layer_times spent = r.ops->net_times(r.net, i);
+        assert_true(spent.forward_s >= 0 && spent.backward_s >= 0);
+        if (t.layer[i].kind == TA_LAYER_DENSE) assert_true(spent.forward_s > 0 && spent.backward_s > 0);
+        sum += spent.forward_s + spent.backward_s;
+    }
+    assert_true(sum > 0.3 * whole && sum <= whole);
+    test_run_end(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_nets),    cmocka_unit_test(test_batches_add_up), cmocka_unit_test(test_same_bits_twice),
-        cmocka_unit_test(test_dropout_masks), cmocka_unit_test(test_predict_only),   cmocka_unit_test(test_two_threads),
+        cmocka_unit_test(test_whole_nets),      cmocka_unit_test(test_batches_add_up),
+        cmocka_unit_test(test_same_bits_twice), cmocka_unit_test(test_dropout_masks),
+        cmocka_unit_test(test_predict_only),    cmocka_unit_test(test_two_threads),
+        cmocka_unit_test(test_threads_within),  cmocka_unit_test(test_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
