@@ -85,7 +85,7 @@ static void what_others_get_wrong_is_named(void **state) {
         {"negative", "/y: record 0 has label -3"},
         {"group", "/x: is not a dataset"},
         {"dangling", "/x: is not in the file"},
-        {"virtual", "/x: keeps its data in other files"},
+        {"virtual", "virtual.h5"},
         {"absurd", "/x: claims"},
         {"wide", "/x: "},
     };
