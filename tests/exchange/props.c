@@ -49,7 +49,7 @@ struct life {
 };
 
 static uint64_t first_seed = 1;
-static unsigned n_lives = 1500;
+static unsigned n_lives = 1000;
 
 static unsigned below(struct life *l, unsigned n) { return ta_rng_below(&l->rng, n); }
 
