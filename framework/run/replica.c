@@ -116,7 +116,7 @@ ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
         ta_replica_look_at_peers(r, now_ns);
         ta_replica_report(r, now_ns);
     }
-    ta_board_set(ta_replica_row(r)->ended_ns, now_ns);
+    if (r->left_ns == 0) ta_board_set(ta_replica_row(r)->ended_ns, now_ns);
     if (status == TA_END || status == TA_REQUEUE) ta_board_set(ta_replica_row(r)->finished, 1);
     return status;
 }

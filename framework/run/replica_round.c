@@ -117,6 +117,7 @@ static void leave(struct ta_replica *r, ta_status result, int64_t now_ns) {
     r->exchange_ops->leave(r->x, now_ns);
     r->result = result;
     r->left_ns = now_ns;
+    ta_board_set(ta_replica_row(r)->ended_ns, now_ns);
     r->farewell = true;
     r->state = TA_REPLICA_SAVING;
 }
