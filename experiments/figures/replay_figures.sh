@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # FIGURES: replay_mnist_unpaced replay_10k_p99
 #
-# How fast the replayer delivers MNIST from a stream file (checksummed chunks, as `tensair data import` writes them), and how
-# true it paces 10,000 records a second. The first is bytes of x as stored, handed over as float32 through the ring; the second
-# is the 99th percentile of |actual - due| of every record, and wants an idle core. Needs $TENSAIR, the program; takes MNIST
-# from $TENSAIR_DATA/mnist, or draws a stream of the same shape.
+# How fast the replayer delivers MNIST from a stream file (checksummed chunks, as `tensair data import` writes them), and
+# how true it paces 10,000 records a second. The first is bytes of x as stored, handed over as float32 through the ring;
+# the second is the 99th percentile of |actual - due| of every record, and wants an idle core. Needs $TENSAIR, the
+# program; takes MNIST from $TENSAIR_DATA/mnist, or draws a stream of the same shape.
 set -euo pipefail
 : "${TENSAIR:?set TENSAIR to the tensair program}"
 

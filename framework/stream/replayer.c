@@ -59,7 +59,7 @@ struct ta_replayer {
     _Alignas(64) uint64_t taken;
     uint64_t returned;
     int64_t origin_ns;
-    bool started, starving;
+    bool started, starving, told_end;
     struct ta_replayer_stats stats;
 };
 
@@ -308,7 +308,11 @@ ta_status ta_replayer_next(struct ta_replayer *r, int64_t now_ns, const struct t
             atomic_load_explicit(&r->ended, memory_order_acquire); /* before looking at the ring: all is in it */
         struct slot *slot = head(r);
         if (slot == NULL && !ended) return nothing_there(r, now_ns);
-        if (slot == NULL) return r->end_status == TA_END ? TA_END : ta_fail(r->end_status, "%s", r->why);
+        if (slot == NULL && r->end_status != TA_END) return ta_fail(r->end_status, "%s", r->why);
+        if (slot == NULL) {
+            r->told_end = true;
+            return TA_END;
+        }
         if (slot->unread || (may_drop && slot->batch.due_ns < horizon_ns)) {
             ta_status status = drop(r, slot);
             if (status != TA_OK) return status;
@@ -334,7 +338,8 @@ void ta_replayer_release(struct ta_replayer *r, const struct ta_batch *batch) {
 int64_t ta_replayer_wake_ns(struct ta_replayer *r, int64_t now_ns) {
     bool ended = atomic_load_explicit(&r->ended, memory_order_acquire);
     const struct slot *slot = head(r);
-    if (slot == NULL && ended) return r->end_status == TA_END ? INT64_MAX : now_ns;
+    /* Only next ends a run: the reader may have ended since next said AGAIN, and who asks now would sleep for ever. */
+    if (slot == NULL && ended) return r->told_end ? INT64_MAX : now_ns;
     int64_t due_ns = slot != NULL ? slot->batch.due_ns : atomic_load_explicit(&r->reading_due_ns, memory_order_relaxed);
     if (due_ns == INT64_MAX || r->origin_ns + due_ns < now_ns) return now_ns;
     return r->origin_ns + due_ns;

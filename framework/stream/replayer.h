@@ -29,8 +29,8 @@ enum ta_overload { TA_OVERLOAD_LAG, TA_OVERLOAD_DROP };
 struct ta_replayer_config {
     struct ta_stream *stream; /* owned by the caller, used by the reader thread alone until close */
     struct ta_pacer_spec pace;
-    /* Owned by the caller, outlives the replayer. The reader deals from a copy; what is in `done` now is left out. `next`
-     * adds dropped batches to `done`, the caller the trained ones. */
+    /* Owned by the caller, outlives the replayer. The reader deals from a copy; what is in `done` now is left out.
+     * `next` adds dropped batches to `done`, the caller the trained ones. */
     struct ta_share *share;
     uint32_t batch;       /* records, >= 1 */
     double epochs;        /* passes over a finite stream; 0: for ever */
@@ -79,7 +79,7 @@ ta_status ta_replayer_next(struct ta_replayer *r, int64_t now_ns, const struct t
 /* Gives a batch back, in any order. It is not done in the share until ta_share_done says that it was trained. */
 void ta_replayer_release(struct ta_replayer *r, const struct ta_batch *batch);
 /* When it makes sense to ask again: the due time of the next batch (monotonic), or now_ns when only the reader is
- * behind (or has failed: next says so). INT64_MAX at the end. */
+ * behind (or has failed: next says so). INT64_MAX once next has said END. */
 int64_t ta_replayer_wake_ns(struct ta_replayer *r, int64_t now_ns);
 void ta_replayer_stats(const struct ta_replayer *r, struct ta_replayer_stats *out);
 size_t ta_replayer_bytes(const struct ta_replayer *r); /* memory that the ring and the staging buffer hold */
