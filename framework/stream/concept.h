@@ -3,10 +3,9 @@
  * Written as a list, separated by commas, positions (record numbers) rising:
  *
  *     abrupt@5000:2                concept 2 from record 5000 on
- *     gradual@9000+1000:3          over records 9000 to 9999 concept 3 takes over from the one in force: record 9000
- *     + i
- *                                  is drawn from concept 3 with probability (i + 0.5) / 1000, independently; from
- *                                  record 10000 on every record is of concept 3
+ *     gradual@9000+1000:3          over records 9000 to 9999 concept 3 takes over from the one in force: record
+ *                                  9000 + i is drawn from concept 3 with probability (i + 0.5) / 1000, independently;
+ *                                  from record 10000 on every record is of concept 3
  *
  * A gradual change must be over before the next one begins. Concept 1 holds at the start; "abrupt@0:4" starts with 4.
  * What the concepts of a generator are is said in synthetic.h. The concept of a record is a pure function of the plan,

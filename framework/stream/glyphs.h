@@ -14,8 +14,7 @@
 enum { TA_GLYPH_SIDE = 28, TA_GLYPH_CLASSES = 10, TA_GLYPH_ALPHABETS = 2 };
 
 /* Draws glyph 0..9 of alphabet 0 (figures 0 to 9) or 1 (the letters A C E F H K T U X Z) over all of
- * pixels[TA_GLYPH_SIDE * TA_GLYPH_SIDE], rows from the top, 0 black to 255 white. Everything random comes from `rng`.
- * */
+ * pixels[TA_GLYPH_SIDE * TA_GLYPH_SIDE], rows from the top, 0 black to 255 white. All chance is `rng`'s. */
 void ta_glyph_draw(unsigned alphabet, unsigned glyph, struct ta_rng *rng, uint8_t *pixels);
 
 #endif

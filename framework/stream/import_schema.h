@@ -1,8 +1,8 @@
 /* import_schema: what the columns of a table mean, written in YAML.
  *
- *     delimiter: ","               one character, or `tab`, or `blank` (any run of spaces and tabs). Default ","
- *     header: true                 the first row holds the names of the columns; they must be those below. Default
- *     false missing_values: ["", "?"]    what stands for "not known"; default: an empty field
+ *     delimiter: ","               one character, `tab`, or `blank` (any run of spaces and tabs). Default ","
+ *     header: true                 the first row holds the names of the columns, as below. Default false
+ *     missing_values: ["", "?"]    what stands for "not known"; default: an empty field
  *     element: float32             of x: float32 or uint8 (whole numbers 0 to 255). Default float32
  *     shape: [28, 28, 1]           of x, channels last; default: a vector
  *     scale: 0.1                   x as a model sees it is x * scale + offset; default 1 and 0 (uint8: 1/255)
@@ -28,8 +28,8 @@
  *         role: y
  *         type: category           one column: classes; `number`, one or more columns: values to predict
  *         names: [down, up]        names of the classes; default: the categories
- *     labels:                      when a second file holds the labels: its own delimiter, header, columns (roles y,
- *     ignore)
+ *     labels:                      when a second file holds the labels: its own delimiter, header and columns, which
+ *                                  have the roles y and ignore
  *
  * Errors: CONFIG (file, place, what is allowed), IO, NO_MEMORY.
  */

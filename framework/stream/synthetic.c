@@ -120,7 +120,7 @@ static int32_t make_record(const struct synthetic *self, uint64_t record, void *
     if (option < 0 || self->args.option[option] == 0) return class;
     uint32_t classes = self->stream.info.classes;
     if (ta_rng_uniform(&rng) >= self->args.option[option]) return class;
-    return (int32_t)(((uint32_t) class + 1 + ta_rng_below(&rng, classes - 1)) % classes);
+    return (int32_t)(((uint32_t)class + 1 + ta_rng_below(&rng, classes - 1)) % classes);
 }
 
 static ta_status synthetic_read(struct ta_stream *s, uint64_t first, size_t count,
