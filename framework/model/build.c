@@ -11,8 +11,9 @@
 struct build {
     struct ta_model *model;
     const struct ta_model_spec *spec;
-    uint32_t entry;  /* of the specification, now being built */
-    bool *attribute; /* a layer: it is the activation that the layer before it has as an attribute */
+    uint32_t entry;                    /* of the specification, now being built */
+    bool *attribute;                   /* a layer: it is the activation that the layer before it has as an attribute */
+    uint32_t numbered[TA_LAYER_KINDS]; /* names made up so far */
 };
 
 enum { LONGEST_NAME = TA_LAYER_NAME_BYTES - 1 - 8 /* "_softmax" */ };
@@ -94,9 +95,12 @@ static ta_status check_name(const struct build *b, const char *name) {
 }
 
 /* Keras' way: conv2d, conv2d_1, conv2d_2, ... passing over names that were given to others. */
-static void number_name(const struct ta_model *model, const char *kind, char name[TA_LAYER_NAME_BYTES]) {
-    snprintf(name, TA_LAYER_NAME_BYTES, "%s", kind);
-    for (uint32_t n = 1; find_layer(model, name) >= 0; n++) snprintf(name, TA_LAYER_NAME_BYTES, "%s_%u", kind, n);
+static void number_name(struct build *b, enum ta_layer_kind kind, char name[TA_LAYER_NAME_BYTES]) {
+    do {
+        uint32_t n = b->numbered[kind]++;
+        if (n == 0) snprintf(name, TA_LAYER_NAME_BYTES, "%s", ta_layer_kind_name(kind));
+        else snprintf(name, TA_LAYER_NAME_BYTES, "%s_%u", ta_layer_kind_name(kind), n);
+    } while (find_layer(b->model, name) >= 0);
 }
 
 static ta_status no_source(const struct build *b, const char *key, const char *name) {
@@ -297,7 +301,7 @@ static ta_status build_entry(struct build *b) {
     if (status != TA_OK) return status;
     struct ta_layer *l = append(b, s->type, from);
     if (s->name != NULL) snprintf(l->name, sizeof l->name, "%s", s->name);
-    else number_name(model, ta_layer_kind_name(s->type), l->name);
+    else number_name(b, s->type, l->name);
     status = infer(b, l);
     if (status != TA_OK) return status;
     uint64_t count;

@@ -71,8 +71,8 @@ class Driver:
 
     def predict(self, name, weights, x):
         x.astype(np.float32).tofile(self.path("x"))
-        subprocess.run([self.program, "predict", self.config(name), weights, str(len(x)), self.path("x"), self.path("y")],
-                       check=True)
+        words = [self.config(name), weights, str(len(x)), self.path("x"), self.path("y")]
+        subprocess.run([self.program, "predict", *words], check=True)
         return np.fromfile(self.path("y"), np.float32).reshape(len(x), -1)
 
     def refuses(self, name, weights):
@@ -100,12 +100,17 @@ def windows(x, kernel, stride, padding, fill):
     return np.moveaxis(view[:, ::stride[0], ::stride[1]], 3, -1)
 
 
+def softmax(x):
+    powers = np.exp(x - x.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
 ACTIVATIONS = {
     "linear": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
     "tanh": np.tanh,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "softmax": lambda x: np.exp(x - x.max(-1, keepdims=True)) / np.exp(x - x.max(-1, keepdims=True)).sum(-1, keepdims=True),
+    "softmax": softmax,
 }
 
 
@@ -145,7 +150,8 @@ def forward(file, x):
         weights = {}
         if name in file["model_weights"]:
             group = file["model_weights"][name]
-            weights = {n.split("/")[-1]: group[n][()].astype(np.float64) for n in map(text, group.attrs["weight_names"])}
+            names = map(text, group.attrs["weight_names"])
+            weights = {n.split("/")[-1]: group[n][()].astype(np.float64) for n in names}
         last = outputs[name] = layer(entry["class_name"], c, weights, inputs)
     if model["class_name"] == "Functional":
         last = outputs[model["config"]["output_layers"][0][0]]

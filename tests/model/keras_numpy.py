@@ -48,7 +48,7 @@ def check_tools(path):
 
 
 def rewrite(source, target, edit):
-    """A file of save_weights: layers at the root, in Keras' plain form. `edit(name, tensor, data)` may change any of it."""
+    """A file of save_weights: layers at the root, in Keras' plain form. `edit(name, tensors)` may change any of it."""
     with h5py.File(source) as a, h5py.File(target, "w") as b:
         names = []
         for name in map(text, a["model_weights"].attrs["layer_names"]):

@@ -44,8 +44,8 @@ CASES = [
      lambda p: torch.optim.SGD(p, lr=.1), {"schedule": lambda o: torch.optim.lr_scheduler.StepLR(o, 5, .5)}),
     ("type: sgd, rate: 0.1, schedule: exponential, schedule_steps: 1, schedule_factor: 0.9",
      lambda p: torch.optim.SGD(p, lr=.1), {"schedule": lambda o: torch.optim.lr_scheduler.ExponentialLR(o, .9)}),
-    ("type: sgd, rate: 0.1, schedule: cosine, schedule_steps: 40, schedule_factor: 0.1", lambda p: torch.optim.SGD(p, lr=.1),
-     {"schedule": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 40, .01)}),
+    ("type: sgd, rate: 0.1, schedule: cosine, schedule_steps: 40, schedule_factor: 0.1",
+     lambda p: torch.optim.SGD(p, lr=.1), {"schedule": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 40, .01)}),
     ("type: sgd, rate: 0.1, schedule: inverse, schedule_steps: 7, warmup_steps: 4", lambda p: torch.optim.SGD(p, lr=.1),
      {"schedule": lambda o: torch.optim.lr_scheduler.LambdaLR(
          o, lambda k: (k + 1) / 4 if k < 4 else 1 / (1 + (k - 4) / 7))}),
@@ -81,8 +81,8 @@ def main():
             grads.tofile(path("grads"))
             w0.tofile(path("w0"))
             with open(path("c.yaml"), "w") as config:
-                config.write("model: {input: [%d], loss: squared_error, layers: [{type: dense, units: 1, no_bias: true}]}\n"
-                             "optimizer: {%s}\n" % (N, text))
+                config.write("model: {input: [%d], loss: squared_error, layers: [\n"
+                             "  {type: dense, units: 1, no_bias: true}]}\noptimizer: {%s}\n" % (N, text))
             subprocess.run([DRIVER, "optimize", path("c.yaml"), str(STEPS), path("grads"), path("w0"), path("out")],
                            check=True)
             ours = np.fromfile(path("out"), np.float32).reshape(STEPS, N)
