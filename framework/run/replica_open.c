@@ -120,7 +120,11 @@ static ta_status open_files(struct ta_replica *r) {
     r->metrics.epoch = r->epoch;
     snprintf(path, sizeof path, "%s/checkpoint", r->config.run_dir);
     struct ta_checkpoint_config config = {
-        .directory = path, .model = &r->model, .keep = r->run->checkpoint.keep, .log = r->config.log};
+        .directory = path,
+        .model = &r->model,
+        .keep = r->run->checkpoint.keep,
+        .patience_s = 10 + r->run->exchange.spec.dead_after_s,
+        .log = r->config.log};
     return ta_checkpoint_open(&config, &r->writer);
 }
 

@@ -20,7 +20,11 @@ static bool checkpoint_due(struct ta_replica *r, int64_t now_ns) {
     bool due = c->every_seconds > 0 && (double)(now_ns - r->checkpoint_ns) >= c->every_seconds * TA_NS_PER_S;
     if (c->every_records > 0 && !due)
         due = ta_replica_total_records(r) - r->checkpoint_records >= c->every_records;
-    return due && ta_replica_lowest_live(r) == r->config.rank;
+    if (!due || ta_replica_lowest_live(r) != r->config.rank) return false;
+    /* The last one is still on its way to the disk, or waits for the file of somebody who died: training does not. */
+    ta_status status = ta_checkpoint_poll(r->writer, NULL, 0);
+    if (status != TA_OK && status != TA_BUSY) ta_replica_event(r, now_ns, "checkpoint_failed", "%s", ta_why());
+    return status != TA_BUSY;
 }
 
 bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns) {
