@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "h5_check.h"
 #include "h5_internal.h"
 #include "mem.h"
 
@@ -81,6 +82,7 @@ static ta_status look_before(struct ta_h5 *file) {
         status = ta_fail(TA_FORMAT, "%s: is empty, so not an HDF5 file; was a copy interrupted?", file->path);
     else
         file->bytes = (uint64_t)info.st_size;
+    if (status == TA_OK) status = ta_h5_check(fd, file->bytes, file->path);
     close(fd);
     if (status == TA_OK && H5Fis_hdf5(file->path) <= 0)
         status = ta_fail(TA_FORMAT, "%s: is not an HDF5 file (its first bytes are not the HDF5 signature)", file->path);
