@@ -69,7 +69,7 @@ struct ta_layer {
 };
 
 enum ta_loss {
-    TA_LOSS_CROSS_ENTROPY,        /* softmax over c of the last layer (added when that is not a softmax); integer classes */
+    TA_LOSS_CROSS_ENTROPY,        /* softmax over c of the last layer (added when it is not one); integer classes */
     TA_LOSS_BINARY_CROSS_ENTROPY, /* sigmoid (likewise); targets in [0, 1]; mean over outputs */
     TA_LOSS_SQUARED_ERROR,        /* mean over outputs of (p - y)^2, as Keras and PyTorch */
 };
@@ -138,8 +138,8 @@ struct ta_kernels_ops {
     ta_status (*copy_in)(struct ta_kernels *k, void *device, const void *host, size_t bytes);
     ta_status (*copy_out)(struct ta_kernels *k, void *host, const void *device, size_t bytes);
 
-    /* Checks the spec (CONFIG names the layer; check.h), chooses layouts, creates everything. Where the spec asks for
-     * nothing that mixes records, results do not depend on `batch` beyond rounding. Errors: CONFIG, NO_MEMORY, DEVICE. */
+    /* Checks the spec (CONFIG names the layer; check.h), chooses layouts, creates everything. Where no layer mixes
+     * records (batch_norm), results depend on `batch` by rounding only. Errors: CONFIG, NO_MEMORY, DEVICE. */
     ta_status (*net_create)(struct ta_kernels *k, const struct ta_net_spec *spec, struct ta_net **out);
     void (*net_destroy)(struct ta_net *net);
     size_t (*net_bytes)(const struct ta_net *net); /* memory the net holds (activations, workspaces) */

@@ -42,10 +42,20 @@ ta_status ta_node_alloc(struct ta_net *net, size_t count, size_t size, const cha
     return status;
 }
 
-/* Batch statistics need the whole batch at once; everything else may be cut into slices that stay in the cache. */
-static uint32_t choose_slice(const struct ta_net_spec *spec) {
+enum { SLICE_MOST = 16, SLICE_LEAST = 8, WORTH = 4 /* activations a parameter */ };
+
+/* Records that pass through the net at once: few, so that activations stay in the cache (and memory stays small), but
+ * enough that the work done once a slice, adding up the gradients of all parameters, is lost in it. Batch statistics
+ * need the whole batch at once; threads get more to share. A batch without a fitting divisor stays whole. */
+static uint32_t choose_slice(const struct ta_kernels *k, const struct ta_net_spec *spec) {
+    size_t record = 0;
     for (uint32_t i = 0; i < spec->n_layers; i++) {
         if (spec->layers[i].kind == TA_LAYER_BATCH_NORM && !spec->predict_only) return spec->batch;
+        record += ta_shape_count(spec->layers[i].out);
+    }
+    uint32_t most = SLICE_MOST * (uint32_t)k->threads;
+    for (uint32_t slice = most < spec->batch ? most : spec->batch; slice >= SLICE_LEAST; slice--) {
+        if (spec->batch % slice == 0 && slice * record >= WORTH * spec->n_params) return slice;
     }
     return spec->batch;
 }
@@ -85,7 +95,7 @@ ta_status ta_cpu_net_create(struct ta_kernels *k, const struct ta_net_spec *spec
     if (status != TA_OK) return status;
     net->kernels = k;
     net->spec = *spec;
-    net->slice = choose_slice(spec);
+    net->slice = choose_slice(k, spec);
     struct guard g = guard_enter(k);
     status = build(net);
     guard_leave(k, g);

@@ -22,6 +22,25 @@ static void test_whole_nets(void **state) {
     test_finite_differences(&t, 2, 60, 1e-4);
 }
 
+/* A batch that passes in slices (24 = 2 x 12; few parameters, large images), through every layer that may be sliced. */
+static void test_slices(void **state) {
+    (void)state;
+    struct test_net t;
+    test_net_begin(&t, (struct ta_shape){12, 12, 1}, TA_LOSS_CROSS_ENTROPY, 24);
+    int a = test_conv(&t, 4, test_square(3, 1, 1), true);
+    int b = test_dropout(&t, 0.4F);
+    test_add(&t, a, b);
+    test_pool(&t, TA_LAYER_AVG_POOL, test_square(2, 2, 0));
+    test_conv(&t, 5, test_square(3, 1, 1), true);
+    test_pool(&t, TA_LAYER_MAX_POOL, test_square(2, 2, 0));
+    test_plain(&t, TA_LAYER_SIGMOID);
+    test_conv(&t, 6, test_square(2, 1, 0), false);
+    test_plain(&t, TA_LAYER_GLOBAL_AVG_POOL);
+    test_dense(&t, 4, true);
+    test_against_reference(&t, 4, 2e-5);
+    test_finite_differences(&t, 4, 60, 1e-4);
+}
+
 /* A mean over the batch: the gradient of 40 records is the mean of those of five times 8 (no batch_norm in this net).
  */
 static void test_batches_add_up(void **state) {
@@ -223,10 +242,11 @@ static void test_times(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_nets),      cmocka_unit_test(test_batches_add_up),
-        cmocka_unit_test(test_same_bits_twice), cmocka_unit_test(test_dropout_masks),
-        cmocka_unit_test(test_predict_only),    cmocka_unit_test(test_two_threads),
-        cmocka_unit_test(test_threads_within),  cmocka_unit_test(test_times),
+        cmocka_unit_test(test_whole_nets),     cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_batches_add_up), cmocka_unit_test(test_same_bits_twice),
+        cmocka_unit_test(test_dropout_masks),  cmocka_unit_test(test_predict_only),
+        cmocka_unit_test(test_two_threads),    cmocka_unit_test(test_threads_within),
+        cmocka_unit_test(test_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
