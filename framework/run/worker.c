@@ -9,14 +9,20 @@ enum {
     LOOK_EVERY = 5 * 1000 * 1000,   /* ns between two looks at signals and progress */
     SPIN = 60 * 1000,               /* ns: nearer than this a due time is waited for awake */
     PEER_NAP = 50 * 1000,           /* ns: a peer may put something any moment */
+    REST_NAP = 1000 * 1000,         /* ns: waiting for others at rest, once it takes long */
+    SHORT_NAPS = 200,               /* before it takes long */
     LONGEST_NAP = 10 * 1000 * 1000, /* ns */
 };
 
 /* Sleeps until something can have happened. With peers the nap is short: what they put is applied, and answered, by us. */
-static void nap(struct ta_worker *w, struct ta_replica *r, int64_t now_ns) {
+static void nap(struct ta_worker *w, struct ta_replica *r, int64_t now_ns, unsigned naps) {
     int64_t left_ns = ta_replica_wake_ns(r, now_ns) - now_ns;
     bool training = ta_replica_state(r) == TA_REPLICA_TRAINING;
     if (training && left_ns > 0 && left_ns < SPIN) return;
+    if (!training && naps > SHORT_NAPS) {
+        ta_signals_wait(w->signals, REST_NAP);
+        return;
+    }
     int64_t longest_ns = w->replica.n_ranks > 1 ? PEER_NAP : LONGEST_NAP;
     if (left_ns <= 0) left_ns = PEER_NAP; /* the reader, a peer or the disk is behind */
     else if (training && left_ns > SPIN) left_ns -= SPIN;
@@ -38,6 +44,7 @@ ta_status ta_worker_run(struct ta_worker *w) {
     if (status != TA_OK) return status;
     (void)prctl(PR_SET_TIMERSLACK, 1000UL); /* naps of 50 us should not become 100 */
     int64_t look_ns = 0;
+    unsigned naps = 0; /* one after another */
     for (;;) {
         int64_t now_ns = ta_clock_now_ns();
         if (now_ns >= look_ns) {
@@ -49,7 +56,8 @@ ta_status ta_worker_run(struct ta_worker *w) {
             }
         }
         status = ta_replica_tick(r, now_ns);
-        if (status == TA_AGAIN) nap(w, r, now_ns);
+        naps = status == TA_AGAIN ? naps + 1 : 0;
+        if (status == TA_AGAIN) nap(w, r, now_ns, naps);
         else if (status != TA_OK) break;
     }
     ta_replica_close(r);

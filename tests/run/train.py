@@ -55,7 +55,7 @@ def rounds():
     """Checkpoints while training: all replicas rest on the same bits each time, and only the newest are kept."""
     place = Place()
     place.train("-n", 2, "--set", "run.max_records=64000", "--set", "checkpoint.every_records=8000", "--set",
-                "checkpoint.keep=3")
+                "checkpoint.keep=3", "--set", "pace.type=constant", "--set", "pace.rate=32000")
     rests = {}
     for line in place.events("rest"):
         rests.setdefault(line["round"], set()).add((line["checksum"], line["steps"]))
