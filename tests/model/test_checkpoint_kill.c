@@ -129,17 +129,17 @@ static void a_peer_is_killed(void **state) {
     small_model(&model);
     write_one(directory, &model, OLD, NULL);
     for (int left = 0; left < 4; left++) {
-        struct ta_checkpoint_writer *w = open_writer(directory, &model, NULL);
         pid_t child = fork();
-        if (child == 0) { /* rank 1; the thread of w did not come along */
+        if (child == 0) { /* rank 1 */
             struct ta_checkpoint_writer *mine = open_writer(directory, &model, &left);
             made_up(&model, 1, 2, NEW, &s);
             (void)write_and_wait(mine, &s, (unsigned[]){0, 1}, 2);
             _exit(0);
         }
+        struct ta_checkpoint_writer *w = open_writer(directory, &model, NULL);
         made_up(&model, 0, 2, NEW, &s);
         ta_status status = write_and_wait(w, &s, (unsigned[]){0, 1}, 2);
-        /* With its file written (after 4 steps) rank 1 is not needed any more. */
+        /* Killed before its fourth step, rank 1 has not yet named its file; later it is not needed any more. */
         if (status != TA_PEER) fail_msg("step %d: %s %s", left, ta_status_name(status), ta_why());
         waitpid(child, NULL, 0);
         assert_true(look(directory, &model) == OLD);
