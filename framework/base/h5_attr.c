@@ -136,7 +136,7 @@ ta_status ta_h5_attr_set_texts(struct ta_h5 *file, const char *object, const cha
         char part[NAME_BYTES];
         snprintf(part, sizeof part, parts == 1 ? "%s" : "%s%zu", name, i);
         size_t n = count / parts + (i < count % parts);
-        status = put_texts(file, object, part, texts + first, n, item_bytes);
+        status = put_texts(file, object, part, n > 0 ? texts + first : texts, n, item_bytes);
         first += n;
     }
     ta_h5_unlock();

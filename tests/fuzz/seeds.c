@@ -1,0 +1,103 @@
+/* Writes what the fuzzers begin with: seeds DIRECTORY makes DIRECTORY/{config,stream,checkpoint}/. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "checkpoint_internal.h"
+#include "keras.h"
+#include "mem.h"
+#include "small_model.h"
+#include "writer.h"
+
+static const char *directory;
+
+static const char *path_of(const char *name) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return path;
+}
+
+static ta_status write_text(const char *name, const char *text) {
+    FILE *f = fopen(path_of(name), "w");
+    if (f == NULL) return ta_fail_errno(TA_IO, "%s", path_of(name));
+    fputs(text, f);
+    fclose(f);
+    return TA_OK;
+}
+
+static ta_status write_configs(void) {
+    ta_status status = write_text(
+        "config/run.yaml",
+        "run: {seed: 1, replicas: 2}\nstream: {file: a.h5, batch: 32}\npace: {type: poisson, rate: 1e3}\n"
+        "model:\n  input: [28, 28, 1]\n  loss: cross_entropy\n  layers:\n    - {type: conv2d, filters: 8, kernel: 3}\n"
+        "    - {type: dense, units: 10, activation: softmax}\noptimizer: {type: adam, rate: 0.001}\n");
+    if (status == TA_OK)
+        status = write_text("config/whole.yaml",
+                            "--set part.rate=0.25\n--set numbers[1]=7\ntitle: 'a'\nlabel: \"b\\x41\"\n"
+                            "part: {tiny: -1, count: 0x10, rate: .5, on: yes, shade: dark}\n"
+                            "pieces: [{shade: light, name: x, width: 1e6}]\nnumbers: [1, 2]\npair: [1, 2]\n"
+                            "flags: [fast]\n");
+    if (status == TA_OK) status = write_text("config/set.yaml", "--set pieces[0]={shade: dark}\n--set title=t\n");
+    return status;
+}
+
+static ta_status write_stream(const char *name, enum ta_element element, enum ta_label_kind labels, int gzip) {
+    enum { N = 40 };
+    static unsigned char x[N * 12 * 4];
+    static int32_t class[N];
+    static float value[N * 2];
+    static int64_t time_ns[N], delay[N];
+    for (int i = 0; i < N; i++) class[i] = i % 3, value[2 * i] = (float)i, time_ns[i] = i * 1000, delay[i] = i % 5;
+    for (size_t i = 0; i < sizeof x; i++) x[i] = (unsigned char)(element == TA_ELEMENT_U8 ? i : 0);
+    struct ta_stream_info info = {.h = 2, .w = 3, .c = 2, .element = element, .scale = 1, .label_kind = labels,
+                                  .classes = labels == TA_LABEL_CLASS ? 3 : 0,
+                                  .targets = labels == TA_LABEL_VALUE ? 2 : 0,
+                                  .has_time = true, .has_delay = labels == TA_LABEL_CLASS, .origin = "seed"};
+    struct ta_stream_writer_config config = {
+        .path = path_of(name), .force = true, .info = &info, .expected_records = N, .gzip = gzip};
+    struct ta_stream_block block = {.x = x, .class = class, .value = value, .time_ns = time_ns, .delay = delay};
+    struct ta_stream_writer *w;
+    ta_status status = ta_stream_writer_open(&config, &w);
+    if (status != TA_OK) return status;
+    status = ta_stream_writer_append(w, N, &block);
+    if (status == TA_OK) status = ta_stream_writer_commit(w);
+    ta_stream_writer_close(w);
+    return status;
+}
+
+static ta_status write_checkpoints(void) {
+    struct ta_model model;
+    float *w = NULL;
+    uint64_t peer_steps[2] = {3, 4};
+    ta_status status = small_model(&model);
+    if (status != TA_OK) return status;
+    status = TA_NEW(&w, model.n_params, "weights");
+    if (status == TA_OK) {
+        struct ta_snapshot s = {.n_ranks = 2, .total_steps = 7, .steps = 3, .records = 96, .peer_steps = peer_steps,
+                                .w = w, .w0 = w, .delta = w, .m = w, .v = w, .batch = 32, .seed = 1};
+        ta_model_init(&model, 1, w);
+        status = ta_keras_write(path_of("checkpoint/model.h5"), &model, w, &(struct ta_keras_note){.run = "seed"});
+        if (status == TA_OK)
+            status = ta_ckpt_file_write(path_of("checkpoint/replica.h5"), &s, model.fingerprint, model.n_params);
+    }
+    ta_mem_free(w);
+    ta_model_free(&model);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    static const char *const folders[] = {"", "config", "stream", "checkpoint"};
+    if (argc != 2) {
+        fputs("usage: seeds DIRECTORY\n", stderr);
+        return 2;
+    }
+    directory = argv[1];
+    for (int i = 0; i < 4; i++) mkdir(path_of(folders[i]), 0755);
+    ta_status status = write_configs();
+    if (status == TA_OK) status = write_stream("stream/u8.h5", TA_ELEMENT_U8, TA_LABEL_CLASS, 0);
+    if (status == TA_OK) status = write_stream("stream/f32.h5", TA_ELEMENT_F32, TA_LABEL_VALUE, 0);
+    if (status == TA_OK) status = write_stream("stream/gzip.h5", TA_ELEMENT_U8, TA_LABEL_NONE, 6);
+    if (status == TA_OK) status = write_checkpoints();
+    if (status != TA_OK) fprintf(stderr, "seeds: %s\n", ta_why());
+    return status == TA_OK ? 0 : 1;
+}
