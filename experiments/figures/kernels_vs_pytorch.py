@@ -60,8 +60,8 @@ class Theirs:
 
 
 def ours(optimizer, batch, how_long):
-    command = [os.environ["TENSAIR"], "bench", "kernels", "--kernels", "cpu", "--model", "cifar10", "--optimizer", optimizer,
-               "--batch", str(batch), "--seconds", str(how_long), "--raw"]
+    command = [os.environ["TENSAIR"], "bench", "kernels", "--kernels", "cpu", "--model", "cifar10", "--raw",
+               "--optimizer", optimizer, "--batch", str(batch), "--seconds", str(how_long)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -74,8 +74,9 @@ def ratio(optimizer, batch):
         his.append(best.seconds(arguments.seconds))
         mine.append(ours(optimizer, batch, arguments.seconds))
         ratios.append(his[-1] / mine[-1])
-    print(f"batch {batch}, {optimizer}: ours {batch / statistics.median(mine):.0f} records/s, PyTorch {torch.__version__} "
-          f"{batch / statistics.median(his):.0f} ({best.what}), ratios {' '.join(f'{r:.2f}' for r in sorted(ratios))}", flush=True)
+    print(f"batch {batch}, {optimizer}: ours {batch / statistics.median(mine):.0f} records/s, PyTorch "
+          f"{torch.__version__} {batch / statistics.median(his):.0f} ({best.what}), "
+          f"ratios {' '.join(f'{r:.2f}' for r in sorted(ratios))}", flush=True)
     return statistics.median(ratios)
 
 

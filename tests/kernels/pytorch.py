@@ -1,7 +1,7 @@
 """Whole nets against PyTorch: the same weights and batches, 1 step to 1e-5 and 100 steps to 1e-3.
 
-Adam's epsilon is 1e-4 here: with 1e-7, weights whose gradient is next to nothing move by the sign of its rounding error,
-and PyTorch in float32 is 1.6e-2 away from PyTorch in float64 after 100 steps of the CIFAR net. With 1e-4 it is 2.6e-5.
+Adam's epsilon is 1e-4 here: with 1e-7, weights whose gradient is next to nothing move by the sign of its rounding
+error, and PyTorch in float32 is 1.6e-2 away from PyTorch in float64 after 100 steps of the CIFAR net. With 1e-4 it is 2.6e-5.
 
 Usage: pytorch.py NET_DRIVER. Exit 77 with the reason when PyTorch is missing.
 """
@@ -57,7 +57,8 @@ class Residual(nn.Module):
 def tensors_of(module):
     """Our name of each tensor -> the PyTorch tensor, and how ours is laid out."""
     if isinstance(module, nn.BatchNorm2d):
-        return {"gamma": module.weight, "beta": module.bias, "mean": module.running_mean, "variance": module.running_var}
+        return {"gamma": module.weight, "beta": module.bias,
+                "mean": module.running_mean, "variance": module.running_var}
     return {"kernel": module.weight} | ({"bias": module.bias} if module.bias is not None else {})
 
 
@@ -114,7 +115,8 @@ def compare(net, make, image, optimizer, batch, steps, tolerance):
     losses = []
     for i in range(steps):
         opt.zero_grad()
-        loss = F.cross_entropy(model(torch.from_numpy(x[i].transpose(0, 3, 1, 2).copy())), torch.from_numpy(y[i]).long())
+        images = torch.from_numpy(x[i].transpose(0, 3, 1, 2).copy())
+        loss = F.cross_entropy(model(images), torch.from_numpy(y[i]).long())
         loss.backward()
         opt.step()
         losses.append(loss.item())
