@@ -21,11 +21,11 @@
  *     stream_s, predict_s, compute_s, apply_s, put_s, rest_s, idle_s      where the time went since the line before
  *     rss_bytes          resident memory of the process; held_bytes, derived_bytes: what exchange, optimizer, net and ring hold,
  *                        and what the design allows for them
- * kind "event": event (start, rest, checkpoint, checkpoint_failed, peer_lost, stop, ...), text, and for `rest`: round, steps
- *     (all replicas), checksum (XXH3 of w, hex: equal on all replicas at rest).
+ * kind "event": event (start, stop, rest, peer_lost, checkpoint_failed, disagreement), text, and for `rest`: round, steps
+ *     (all replicas), checksum (XXH3 of w, hex: equal on all replicas at rest). The last round is 4294967295.
  * kind "summary", once at the end by the launcher or the single replica: records, seconds, records_per_s, accuracy_all,
  *     accuracy, loss_all, s_avg, s_max, steps, skipped_steps, dropped, unlabelled, puts, bytes, replicas, lost, exit_code,
- *     checkpoint (path or null).
+ *     untrained (records of lost replicas' shares), checkpoint (path or null).
  */
 #ifndef TA_METRICS_H
 #define TA_METRICS_H

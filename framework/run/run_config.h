@@ -1,6 +1,6 @@
 /* run_config: the whole configuration of a run as one struct, read from YAML, checked, with every default filled in.
  *
- *     run:        {seed: 1, replicas: 2, run_dir: runs/a, log_level: info, max_records: 0, epochs: 1, max_seconds: 0}
+ *     run:        {seed: 1, replicas: 2, run_dir: runs/a, log_level: warn, max_records: 0, epochs: 1, max_seconds: 0}
  *     stream:     {file: x.h5 | generator: sea, records: 0, seed: 0, drift: "abrupt@5000:2", batch: 32, ring: 8,
  *                  on_overload: lag | drop, max_lag: 1}
  *     pace:       {type: max | constant | poisson | bursts | trace, rate: 0, burst: 1, speed: 1, seed: 0,
@@ -34,7 +34,7 @@ struct ta_run_section {
     uint64_t seed;        /* 0: 1 */
     uint32_t replicas;    /* 0: 1 */
     char *run_dir;        /* NULL: runs/NAME-UTC */
-    char *log_level;      /* NULL: info */
+    char *log_level;      /* least level that reaches stderr; NULL: warn. The files take info and above */
     uint64_t max_records; /* of the whole run, all replicas together; 0: no limit */
     double epochs;        /* passes over a stream that has an end; 0: 1; -1: for ever */
     double max_seconds;   /* training ends in order after so long; 0: no limit */

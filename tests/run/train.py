@@ -75,6 +75,19 @@ def pace():
     check(0.95 < seconds < 3, f"2,000 records at 2,000 a second took {seconds} s")
 
 
+def overload():
+    """More than can be trained: lag grows by default; on_overload: drop leaves out what is too late, counts it, and goes on."""
+    place = Place()
+    fast = ["--set", "run.max_records=4000000", "--set", "pace.type=constant", "--set", "pace.rate=8000000"]
+    place.train(*fast, "--set", "stream.on_overload=drop", "--set", "stream.max_lag=0.01")
+    summary = place.metrics(kind="summary")[0]
+    check(summary["dropped"] > 0, "nothing was dropped")
+    check(summary["records"] + summary["dropped"] == 4000000, f"neither trained nor dropped: {summary}")
+    place.train(*fast, "--set", "run.max_records=400000", run_dir="lag")
+    check(max(w["lag_s"] for w in place.metrics("lag", "window")) > 0.01, "no lag to be seen")
+    check(place.metrics("lag", "summary")[0]["records"] == 400000, "lag must not lose records")
+
+
 def limits():
     place = Place()
     place.train("--set", "run.max_records=0", "--set", "run.max_seconds=0.5")
@@ -102,9 +115,9 @@ model:
     place.train("-n", 2)
     rests = place.events("rest")
     check(len({r["checksum"] for r in rests}) == 1, f"replicas with moving statistics disagree: {rests}")
-    check(place.metrics(kind="window")[-1]["predict_s"] > 0, "no prediction pass of its own")
+    check(sum(w["predict_s"] for w in place.metrics(kind="window")) > 0, "no prediction pass of its own")
 
 
-for test in (one, several, rounds, pace, limits, drift):
+for test in (one, several, rounds, pace, overload, limits, drift):
     test()
     print("passed:", test.__name__)
