@@ -11,7 +11,7 @@
 enum { CHUNK_FLOATS = TA_ESTATE_CHUNK_FLOATS, REPEAT_BEATS = 2 };
 
 /* Words of a relay line. The ticket is a segment of its own and last. */
-enum { RELAY_ID, RELAY_RUN, RELAY_SERIAL, RELAY_ROUND, RELAY_STEPS, RELAY_RECORDS, RELAY_UNUSED, RELAY_TICKET };
+enum { RELAY_ID, RELAY_RUN, RELAY_SERIAL, RELAY_STATE, RELAY_RECORDS, RELAY_TICKET = 7 };
 
 #define RELAY_MAGIC UINT64_C(0x54415201) /* "TAR", format 1 */
 
@@ -56,10 +56,15 @@ ta_status ta_estate_checksum(struct ta_live *l, const float *values, uint64_t *o
     return status;
 }
 
+/* How far a gone rank had come, as one survivor knows it. */
+struct facts {
+    uint64_t state, records;
+};
+
 /* What the facts and the inbox sum to; `keep` (may be NULL) gets exactly what was summed. */
-static ta_status sum_of(struct ta_live *l, unsigned rank, const struct ta_slot_said *facts, float *keep, uint64_t *sum) {
+static ta_status sum_of(struct ta_live *l, unsigned rank, const struct facts *facts, float *keep, uint64_t *sum) {
     const float *inbox = (const float *)(l->window + ta_slot_body(&l->layout, l->self.rank, rank));
-    const uint64_t words[] = {rank, facts->steps, facts->records, facts->entered, facts->finished};
+    const uint64_t words[] = {rank, facts->state, facts->records};
     XXH3_64bits_reset(l->estates.hash);
     XXH3_64bits_update(l->estates.hash, words, sizeof words);
     ta_status status = hash_and_keep(l, inbox, keep);
@@ -68,19 +73,18 @@ static ta_status sum_of(struct ta_live *l, unsigned rank, const struct ta_slot_s
 }
 
 /* Takes the inbox of `rank` as it is now together with what `facts` says of it, and shows it on the board. */
-static ta_status take(struct ta_live *l, unsigned rank, const struct ta_slot_said *facts) {
+static ta_status take(struct ta_live *l, unsigned rank, const struct facts *facts) {
     struct ta_estate *e = &l->estates.estate[rank];
     ta_status status = sum_of(l, rank, facts, e->copy, &e->checksum);
     if (status != TA_OK) return status;
+    struct ta_slot_said said;
+    ta_slot_unpack_state(facts->state, &said);
     e->frozen = true;
-    e->steps = facts->steps;
+    e->state = facts->state;
+    e->steps = said.steps;
     e->records = facts->records;
-    e->entered = facts->entered;
-    e->finished = facts->finished;
     ta_membership_claim(&l->members, rank, &(struct ta_slot_claim){
-        .gone = TA_CLAIM_GONE | (e->finished ? TA_CLAIM_FINISHED : 0) |
-                (l->members.member[rank].life == TA_PEER_LEFT ? TA_CLAIM_LEFT : 0),
-        .entered = e->entered, .steps = e->steps, .checksum = e->checksum,
+        .gone = l->members.board[rank].gone, .state = e->state, .checksum = e->checksum,
     });
     return TA_OK;
 }
@@ -88,7 +92,11 @@ static ta_status take(struct ta_live *l, unsigned rank, const struct ta_slot_sai
 static ta_status freeze(struct ta_live *l, unsigned rank) {
     struct ta_estate *e = &l->estates.estate[rank];
     const struct ta_member *member = &l->members.member[rank];
-    if (e->copy != NULL) return take(l, rank, &member->known); /* the last attempt failed half-way */
+    /* Whether its last word has reached us or not must not make two copies of the same thing differ. */
+    struct ta_slot_said known = member->known;
+    known.left = false;
+    struct facts facts = {ta_slot_pack_state(&known), known.records};
+    if (e->copy != NULL) return take(l, rank, &facts); /* the last attempt failed half-way */
     size_t bytes = l->layout.n_params * sizeof(float);
     void *copy = NULL;
     bool keep = member->life == TA_PEER_DEAD;
@@ -101,16 +109,12 @@ static ta_status freeze(struct ta_live *l, unsigned rank) {
     e->in_place = !keep;
     e->copy = keep ? copy : (float *)(l->window + ta_slot_body(&l->layout, l->self.rank, rank));
     if (keep) l->held_bytes += bytes;
-    return take(l, rank, &member->known);
+    return take(l, rank, &facts);
 }
 
-/* -1, 0, 1: how a copy with these facts held by rank `a` stands to another; never 0 for different holders. */
-static int better(const struct ta_slot_claim *x, unsigned a, const struct ta_slot_claim *y, unsigned b) {
-    uint32_t x_finished = x->gone & TA_CLAIM_FINISHED, y_finished = y->gone & TA_CLAIM_FINISHED;
-    if (x->steps != y->steps) return x->steps > y->steps ? 1 : -1;
-    if (x_finished != y_finished) return x_finished > y_finished ? 1 : -1;
-    if (x->entered != y->entered) return x->entered > y->entered ? 1 : -1;
-    return a == b ? 0 : a < b ? 1 : -1;
+/* A copy in this state held by rank `a` counts more than another: the later one, then the lower rank's. */
+static bool better(uint64_t state, unsigned a, uint64_t other, unsigned b) {
+    return state != other ? state > other : a < b;
 }
 
 /* Looks at a relay into the inbox of `rank`, once. Takes it when it is whole and better than what we hold. */
@@ -127,24 +131,18 @@ static ta_status judge(struct ta_live *l, unsigned rank, bool *changed) {
     if (words[RELAY_ID] >> 32 != RELAY_MAGIC || from >= l->self.n_ranks || from == rank) return TA_OK;
     if (words[RELAY_RUN] != ((uint64_t)l->self.epoch << 32 | l->self.n_ranks)) return TA_OK;
     if (words[RELAY_TICKET] == e->checksum && !e->in_place) return TA_OK;
-    struct ta_slot_said facts = {
-        .steps = words[RELAY_STEPS], .records = words[RELAY_RECORDS],
-        .entered = (uint32_t)(words[RELAY_ROUND] >> 32), .finished = (words[RELAY_ROUND] & 1) != 0,
-    };
-    struct ta_slot_claim theirs = {.gone = TA_CLAIM_GONE | (facts.finished ? TA_CLAIM_FINISHED : 0),
-                                   .entered = facts.entered, .steps = facts.steps};
-    bool wanted = !ta_member_gone(&l->members.member[from]) && facts.steps <= TA_SLOT_MAX_STEPS &&
-                  better(&theirs, (unsigned)from, &l->outboxes.board[rank], l->self.rank) > 0;
-    struct ta_slot_said mine = {.steps = e->steps, .records = e->records, .entered = e->entered, .finished = e->finished};
+    struct facts theirs = {words[RELAY_STATE], words[RELAY_RECORDS]}, mine = {e->state, e->records};
+    bool wanted = !ta_member_gone(&l->members.member[from]) &&
+                  better(theirs.state, (unsigned)from, e->state, l->self.rank);
     if (!e->in_place) {
         uint64_t sum = 0;
-        ta_status status = wanted ? sum_of(l, rank, &facts, NULL, &sum) : TA_OK;
+        ta_status status = wanted ? sum_of(l, rank, &theirs, NULL, &sum) : TA_OK;
         /* Torn: something else is written there too. Its sender sees our board and repeats it. */
         if (status != TA_OK || sum != words[RELAY_TICKET]) return status;
     }
     *changed = true;
     /* Even an unwanted relay has changed an inbox that is used in place: then say honestly what it holds now. */
-    return take(l, rank, wanted ? &facts : &mine);
+    return take(l, rank, wanted ? &theirs : &mine);
 }
 
 static bool counts(const struct ta_live *l, unsigned peer) {
@@ -174,7 +172,7 @@ static bool elected(const struct ta_live *l, unsigned rank) {
         if (!counts(l, p)) continue;
         struct ta_slot_claim claim = ta_slot_claim_read(ta_membership_board_of(&l->members, p), rank);
         if (claim.gone == 0 || claim.checksum == 0) return false;
-        if (better(&claim, p, &l->outboxes.board[rank], l->self.rank) > 0) return false;
+        if (better(claim.state, p, l->estates.estate[rank].state, l->self.rank)) return false;
     }
     return true;
 }
@@ -226,12 +224,11 @@ ta_status ta_estates_step(struct ta_live *l, int64_t now_ns, bool *changed) {
 
 void ta_estate_relay_line(const struct ta_live *l, unsigned gone, uint32_t serial, uint64_t words[8]) {
     const struct ta_estate *e = &l->estates.estate[gone];
+    memset(words, 0, 8 * sizeof *words);
     words[RELAY_ID] = RELAY_MAGIC << 32 | l->self.rank;
     words[RELAY_RUN] = (uint64_t)l->self.epoch << 32 | l->self.n_ranks;
     words[RELAY_SERIAL] = serial;
-    words[RELAY_ROUND] = (uint64_t)e->entered << 32 | (e->finished ? 1 : 0);
-    words[RELAY_STEPS] = e->steps;
+    words[RELAY_STATE] = e->state;
     words[RELAY_RECORDS] = e->records;
-    words[RELAY_UNUSED] = 0;
     words[RELAY_TICKET] = e->checksum;
 }

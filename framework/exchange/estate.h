@@ -33,10 +33,10 @@ struct ta_estate {
     bool in_place;        /* `copy` is the inbox itself */
     bool told;            /* the agreement was logged */
     float *copy;          /* [n_params]; of kernels.alloc unless in_place */
-    uint64_t steps, records;
-    uint32_t entered;
-    bool finished;
-    uint64_t checksum;    /* never 0 once frozen */
+    uint64_t state;       /* packed, see slot.h: how far the rank had come in this copy */
+    uint64_t steps;       /* of state */
+    uint64_t records;
+    uint64_t checksum;    /* over rank, state, records and values; never 0 once frozen */
     uint64_t seen_ticket, seen_serial; /* the last relay that was looked at */
 };
 

@@ -215,9 +215,9 @@ static void live_peer_joined(struct ta_exchange *x, unsigned peer, int64_t now_n
 }
 
 static void live_peer_lost(struct ta_exchange *x, unsigned peer, int64_t now_ns) {
-    (void)now_ns;
     if (peer >= x->n_ranks || peer == x->rank) return;
     struct ta_live *l = ta_live_of(x);
+    (void)ta_membership_hear(&l->members, now_ns); /* its last word may be that it leaves */
     ta_membership_lose(&l->members, peer, "is lost");
     l->stale = true;
 }

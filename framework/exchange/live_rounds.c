@@ -8,12 +8,19 @@
 
 bool ta_live_resting(const struct ta_live *l) { return l->said.finished || l->said.entered > l->said.done; }
 
+/* Who is done with the last round is beyond every round: it saw everybody finished and only waits to leave. */
+static bool is_in(const struct ta_slot_said *said, uint32_t round) {
+    if (round == TA_ROUND_FINAL) return said->finished;
+    return said->entered >= round || said->done_final;
+}
+
 bool ta_live_counts_in_rest(const struct ta_live *l, unsigned rank) {
     /* Decided by what the rank itself had said, which all survivors agree on: a replica may have come to rest, and taken
      * its weights, while this rank was alive and at rest with it; the others must then count it too. */
     const struct ta_estate *e = &l->estates.estate[rank];
-    if (!e->frozen) return false;
-    return l->rest_round == TA_ROUND_FINAL ? e->finished : e->entered >= l->rest_round;
+    struct ta_slot_said said = {0};
+    ta_slot_unpack_state(e->state, &said);
+    return e->frozen && is_in(&said, l->rest_round);
 }
 
 static void say_request(struct ta_live *l, uint64_t request) {
@@ -39,13 +46,9 @@ uint32_t ta_live_requested(const struct ta_exchange *x, uint32_t *reason) {
     return (uint32_t)(highest >> 32);
 }
 
-static bool is_in(const struct ta_member *member, uint32_t round) {
-    return round == TA_ROUND_FINAL ? member->known.finished : member->known.entered >= round;
-}
-
 /* Who has gone on to a later round is done with this one: it does not step in between. */
 static bool is_done(const struct ta_member *member, uint32_t round) {
-    if (round == TA_ROUND_FINAL) return member->known.done_final;
+    if (round == TA_ROUND_FINAL || member->known.done_final) return member->known.done_final;
     return member->known.done >= round || member->known.entered > round;
 }
 
@@ -65,7 +68,7 @@ static bool all_here(const struct ta_live *l, uint32_t round) {
     for (unsigned p = 0; p < l->self.n_ranks; p++) {
         const struct ta_member *member = &l->members.member[p];
         if (p == l->self.rank || ta_member_gone(member)) continue;
-        if (!member->connected || !member->heard || !is_in(member, round)) return false;
+        if (!member->connected || !member->heard || !is_in(&member->known, round)) return false;
         if (member->acked < l->base.steps || l->outboxes.outbox[p].put_steps != l->base.steps) return false;
     }
     return true;

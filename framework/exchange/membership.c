@@ -50,8 +50,7 @@ static void gone(struct ta_membership *m, unsigned peer, enum ta_peer_life life)
     member->life = life;
     member->doubted = life == TA_PEER_DEAD && member->connected;
     m->n_gone++;
-    uint32_t left = life == TA_PEER_LEFT ? TA_CLAIM_LEFT : 0;
-    ta_membership_claim(m, peer, &(struct ta_slot_claim){.gone = TA_CLAIM_GONE | left});
+    ta_membership_claim(m, peer, &(struct ta_slot_claim){.gone = life == TA_PEER_LEFT ? TA_CLAIM_LEFT : TA_CLAIM_DEAD});
 }
 
 void ta_membership_joined(struct ta_membership *m, unsigned peer) {
@@ -99,8 +98,8 @@ static bool hear_board(struct ta_membership *m, unsigned peer) {
     bool more = false;
     m->news = true;
     for (unsigned r = 0; r < m->self.n_ranks; r++) {
-        uint32_t claim = ta_slot_claim_read(board, r).gone;
-        if (r == peer || claim == 0 || (claim & TA_CLAIM_LEFT)) continue; /* who left says so to everybody itself */
+        uint64_t claim = ta_slot_claim_read(board, r).gone;
+        if (r == peer || claim == 0 || claim == TA_CLAIM_LEFT) continue; /* who left says so to everybody itself */
         if (r == m->self.rank) {
             m->accused = true;
             m->accuser = peer;

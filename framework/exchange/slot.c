@@ -46,6 +46,20 @@ size_t ta_slot_body(const struct ta_slot_layout *layout, unsigned owner, unsigne
 
 static uint64_t pair(uint64_t high, uint32_t low) { return high << 32 | low; }
 
+uint64_t ta_slot_pack_state(const struct ta_slot_said *said) {
+    return (said->steps & TA_SLOT_MAX_STEPS) | (uint64_t)(said->entered & TA_SLOT_MAX_ROUND) << ROUND_SHIFT |
+           (said->left ? FLAG_LEFT : 0) | (said->finished ? FLAG_FINISHED : 0) |
+           (said->done_final ? FLAG_DONE_FINAL : 0);
+}
+
+void ta_slot_unpack_state(uint64_t state, struct ta_slot_said *said) {
+    said->steps = state & TA_SLOT_MAX_STEPS;
+    said->entered = (uint32_t)(state >> ROUND_SHIFT) & TA_SLOT_MAX_ROUND;
+    said->left = (state & FLAG_LEFT) != 0;
+    said->finished = (state & FLAG_FINISHED) != 0;
+    said->done_final = (state & FLAG_DONE_FINAL) != 0;
+}
+
 void ta_slot_encode(const struct ta_slot_ident *writer, const struct ta_slot_said *said, uint64_t words[TA_SLOT_WORDS]) {
     words[TA_WORD_ID] = pair(MAGIC, writer->rank + 1);
     words[TA_WORD_RUN] = pair(writer->epoch, writer->n_ranks);
@@ -54,9 +68,7 @@ void ta_slot_encode(const struct ta_slot_ident *writer, const struct ta_slot_sai
     words[TA_WORD_SENT] = said->sent_ns;
     words[TA_WORD_REQUEST] = said->request;
     words[TA_WORD_RECORDS] = said->records;
-    words[TA_WORD_STATE] = (said->steps & TA_SLOT_MAX_STEPS) |
-                           (uint64_t)(said->entered & TA_SLOT_MAX_ROUND) << ROUND_SHIFT | (said->left ? FLAG_LEFT : 0) |
-                           (said->finished ? FLAG_FINISHED : 0) | (said->done_final ? FLAG_DONE_FINAL : 0);
+    words[TA_WORD_STATE] = ta_slot_pack_state(said);
 }
 
 static uint64_t word_of(const void *line, enum ta_slot_word word) {
@@ -72,11 +84,6 @@ enum ta_slot_heard ta_slot_decode(const struct ta_slot_ident *writer, const void
     if (id != pair(MAGIC, writer->rank + 1) || run != pair(writer->epoch, writer->n_ranks)) return TA_SLOT_FOREIGN;
     uint64_t pulse = word_of(line, TA_WORD_PULSE);
     *said = (struct ta_slot_said){
-        .steps = state & TA_SLOT_MAX_STEPS,
-        .entered = (uint32_t)(state >> ROUND_SHIFT) & TA_SLOT_MAX_ROUND,
-        .left = (state & FLAG_LEFT) != 0,
-        .finished = (state & FLAG_FINISHED) != 0,
-        .done_final = (state & FLAG_DONE_FINAL) != 0,
         .records = word_of(line, TA_WORD_RECORDS),
         .request = word_of(line, TA_WORD_REQUEST),
         .sent_ns = word_of(line, TA_WORD_SENT),
@@ -84,6 +91,7 @@ enum ta_slot_heard ta_slot_decode(const struct ta_slot_ident *writer, const void
         .pulse = (uint32_t)(pulse >> 32),
         .board = (uint32_t)pulse,
     };
+    ta_slot_unpack_state(state, said);
     return TA_SLOT_OURS;
 }
 
@@ -107,8 +115,7 @@ struct ta_slot_claim ta_slot_claim_read(const void *board, unsigned rank) {
     const char *row = (const char *)board + rank * sizeof(struct ta_slot_claim);
     struct ta_slot_claim claim;
     claim.checksum = ta_window_load_u64(row + offsetof(struct ta_slot_claim, checksum));
-    claim.steps = ta_window_load_u64(row + offsetof(struct ta_slot_claim, steps));
-    uint64_t first = ta_window_load_u64(row);
-    memcpy(&claim, &first, sizeof first); /* gone, entered */
+    claim.state = ta_window_load_u64(row + offsetof(struct ta_slot_claim, state));
+    claim.gone = ta_window_load_u64(row);
     return claim;
 }

@@ -95,15 +95,19 @@ uint64_t ta_slot_steps(const void *line);
 /* `*known` takes from `*said` whatever is newer. */
 void ta_slot_learn(struct ta_slot_said *known, const struct ta_slot_said *said);
 
+/* The state word: how far a rank had come. A rank only goes forward, so of two states of one rank the higher number is the
+ * later one. Steps, rounds and flags; nothing else of `said` is used. */
+uint64_t ta_slot_pack_state(const struct ta_slot_said *said);
+void ta_slot_unpack_state(uint64_t state, struct ta_slot_said *said);
+
 /* One row of a board: what its writer says of one rank. */
 struct ta_slot_claim {
-    uint32_t gone;     /* 0: it is not; else TA_CLAIM_* */
-    uint32_t entered;  /* of the copy it holds: last round entered, */
-    uint64_t steps;    /* steps, */
-    uint64_t checksum; /* and what the copy sums to (estate.h); 0: no copy yet */
+    uint64_t gone;     /* 0: it is not; else one of TA_CLAIM_* */
+    uint64_t state;    /* of the copy it holds */
+    uint64_t checksum; /* of that copy (estate.h); 0: none yet */
 };
 
-enum { TA_CLAIM_GONE = 1, TA_CLAIM_FINISHED = 2, TA_CLAIM_LEFT = 4 }; /* LEFT: by itself; nobody is to be warned of it */
+enum { TA_CLAIM_DEAD = 1, TA_CLAIM_LEFT = 2 }; /* LEFT: by itself; nobody is to be warned of it */
 
 /* Reads one row that may be written meanwhile: the checksum first, so that a checksum that is there has its row. */
 struct ta_slot_claim ta_slot_claim_read(const void *board, unsigned rank);

@@ -18,7 +18,7 @@
 #include "mem.h"
 #include "world.h"
 
-enum { MAX_ROUNDS = 8, LAST_ROUND = MAX_ROUNDS, MAX_TICKS = 60000, LEAVE_TICKS = 300 };
+enum { MAX_ROUNDS = 32, LAST_ROUND = MAX_ROUNDS, MAX_TICKS = 60000, LEAVE_TICKS = 300 };
 
 enum phase { TRAIN, ROUND, RESUME, FINAL, LEAVING, OUT };
 
@@ -29,6 +29,7 @@ struct actor {
     uint32_t round, done;
     unsigned target;     /* steps it will make */
     unsigned asks_at;    /* step at which it asks for a round */
+    unsigned late_asks;  /* rounds it may ask for while it waits in the last one */
     bool finished, expelled;
     unsigned leaving;    /* ticks since it said so */
     int64_t asleep_until_ns;
@@ -70,6 +71,7 @@ static void plan(struct life *l, uint64_t seed) {
     for (unsigned r = 0; r < n; r++) {
         l->actor[r].target = below(l, 40);
         l->actor[r].asks_at = below(l, 80);
+        l->actor[r].late_asks = below(l, 3);
     }
     l->strike_ns[0] = l->trouble == CRASH_AT_REST ? INT64_MAX : (int64_t)below(l, 60000);
     l->strike_ns[1] = l->strike_ns[0] == INT64_MAX ? INT64_MAX : l->strike_ns[0] + (int64_t)below(l, 20000);
@@ -212,6 +214,10 @@ static void tick(struct life *l, unsigned rank) {
     case ROUND: rest(l, rank, a->round); break;
     case RESUME: go_on(l, rank); break;
     case FINAL:
+        if (a->late_asks > 0 && below(l, 20) == 0) {
+            ta_exchange_live.request(w->replica[rank].x, a->done + 1, 1);
+            a->late_asks--;
+        }
         if (ta_exchange_live.requested(w->replica[rank].x, NULL) > a->done)
             a->phase = TRAIN;
         else
