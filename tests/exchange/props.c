@@ -138,6 +138,7 @@ static void settled(struct life *l, unsigned rank, uint32_t round) {
             world_fail(w, "rank %u rests, but %u has only %llu of its %llu steps", rank, p,
                        (unsigned long long)stats.steps_acked, (unsigned long long)w->replica[rank].steps);
     }
+    a->dead = dead_of(l, rank);
     const char *wrong = world_check(w, rank, ~a->dead);
     if (wrong != NULL && a->wrong[0] == '\0') {
         a->suspect = w->suspect;
@@ -201,8 +202,8 @@ static void tick(struct life *l, unsigned rank) {
     struct world *w = &l->world;
     struct actor *a = &l->actor[rank];
     ta_status status = world_poll(w, rank);
-    a->dead = dead_of(l, rank);
     if (status == TA_PEER) {
+        a->dead = dead_of(l, rank);
         a->expelled = true;
         a->phase = OUT;
         world_shut(w, rank);
@@ -228,6 +229,7 @@ static void tick(struct life *l, unsigned rank) {
         for (unsigned p = 0; p < w->config.n_ranks; p++)
             flying += ta_transport_sim.in_flight(w->replica[rank].transport, p);
         if (flying > 0 && a->leaving++ < LEAVE_TICKS) return; /* a path may be cut for good */
+        a->dead = dead_of(l, rank);
         world_shut(w, rank);
         a->phase = OUT;
         break;
