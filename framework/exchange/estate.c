@@ -34,7 +34,8 @@ void ta_estates_close(struct ta_live *l) {
     memset(e, 0, sizeof *e);
 }
 
-/* Hashes n_params floats and, unless `to` is NULL or the source, keeps exactly what was hashed: a peer may be writing. */
+/* Hashes n_params floats and, unless `to` is NULL or the source, keeps exactly what was hashed: a peer may be
+ * writing. */
 static ta_status hash_and_keep(struct ta_live *l, const float *from, float *to) {
     size_t n = l->layout.n_params;
     for (size_t at = 0; at < n; at += CHUNK_FLOATS) {
@@ -102,7 +103,8 @@ static ta_status freeze(struct ta_live *l, unsigned rank) {
     bool keep = member->life == TA_PEER_DEAD;
     if (keep && (l->kernel_ops->alloc(l->kernels, bytes, "register of a dead replica", &copy) != TA_OK ||
                  l->transport_ops->source_register(l->transport, copy, bytes) != TA_OK)) {
-        ta_log_warn(l->log, "no memory to put aside what peer %u left (%zu bytes): its inbox is used as it is", rank, bytes);
+        ta_log_warn(l->log, "no memory to put aside what peer %u left (%zu bytes): its inbox is used as it is", rank,
+                    bytes);
         l->kernel_ops->free(l->kernels, copy);
         keep = false;
     }

@@ -3,16 +3,17 @@
  * Each survivor may hold another state of a dead rank's register: its last body arrived here and not there, or half of
  * it. So that all weights are the same bits again, for each gone rank:
  *
- *   1. Freeze. On learning that it is gone, copy its inbox and what is known of it (steps, round) to where it can no longer
- *      write, should it only have been asleep. The checksum over both goes on our board. (What a rank that has LEFT put
- *      last is complete and final: its inbox is used as it is, at no cost in memory.)
- *   2. Elect. When the boards of all others who are not gone show a copy, the one with the most steps (then the latest
- *      round, then the lowest rank) is what counts. No messages: all see the same boards.
- *   3. Relay. Its holder puts it into the inbox of the gone rank at everyone whose checksum differs, and repeats that until
- *      it no longer does. The receiver copies, checks the sum, and shows the new checksum on its board.
+ *   1. Freeze. On learning that it is gone, copy its inbox and what is known of it (its state: slot.h) to where it can
+ *      no longer write, should it only have been asleep. The checksum over both goes on our board. (What a rank that
+ * has
+ *      LEFT put last is complete and final: its inbox is used as it is, at no cost in memory.)
+ *   2. Elect. When the boards of all others who are not gone show a copy, the one in the latest state (of the
+ *      lowest rank, among equals) is what counts. No messages: all see the same boards.
+ *   3. Relay. Its holder puts it into the inbox of the gone rank at everyone whose checksum differs, and repeats that
+ *      until it no longer does. The receiver copies, checks the sum, and shows the new checksum on its board.
  *
- * Agreed: the boards of all who are not gone show one checksum. If the holder dies meanwhile the same rules find another.
- * A relay that was overwritten half-way (by the sleeper, by another relay) fails its checksum and is repeated.
+ * Agreed: the boards of all who are not gone show one checksum. If the holder dies meanwhile the same rules find
+ * another. A relay that was overwritten half-way (by the sleeper, by another relay) fails its checksum and is repeated.
  *
  * Memory: one more register for each dead rank, none for those that left. One thread.
  */

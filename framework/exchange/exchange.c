@@ -10,10 +10,10 @@ ta_status ta_exchange_find(const char *name, const struct ta_exchange_ops **out)
         return TA_OK;
     }
     if (strcmp(name, "dasgd") == 0)
-        return ta_fail(TA_NOT_BUILT, "exchange 'dasgd' (the paper's protocol: each gradient is a message that the receiver "
-                       "applies on arrival) is not in this program; use 'live'");
+        return ta_fail(TA_NOT_BUILT, "exchange 'dasgd' (the paper's protocol: each gradient is a message that the "
+                       "receiver applies on arrival) is not in this program; use 'live'");
     if (strcmp(name, "sync") == 0)
-        return ta_fail(TA_NOT_BUILT, "exchange 'sync' (all-reduce of every gradient, in lock-step) is not in this program; "
-                       "use 'live'");
+        return ta_fail(TA_NOT_BUILT, "exchange 'sync' (all-reduce of every gradient, in lock-step) is not in this "
+                       "program; use 'live'");
     return ta_fail(TA_CONFIG, "exchange '%s' is unknown; known are live, dasgd and sync", name);
 }

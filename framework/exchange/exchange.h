@@ -1,9 +1,10 @@
-/* exchange: what to put into peers' windows when, and how to apply what arrived; a make is a file: live, later dasgd, sync.
+/* exchange: what to put into peers' windows when, and how to apply what arrived; a make is a file: live,
+ * later dasgd, sync.
  *
- * The exchange owns the parameter memory of a replica, because that memory is what is exchanged. Registers (delta, inbox
- * bodies), `w` and `w0` all live where the weights live (kernels.alloc, or the transport's window).
+ * The exchange owns the parameter memory of a replica, because that memory is what is exchanged. Registers (delta,
+ * inbox bodies), `w` and `w0` all live where the weights live (kernels.alloc, or the transport's window).
  *
- *     compute on w -> optimizer adds its update into x->delta -> ops->stepped(x, ...) -> ops->poll(x, now) -> compute ...
+ *     compute on w -> optimizer adds its update into x->delta -> ops->stepped(x, ...) -> ops->poll(x, now) -> ...
  *
  * Threads: one. No call blocks; time comes in as an argument.
  */
@@ -47,7 +48,7 @@ struct ta_peer_stats {
     enum ta_peer_life life;
     uint64_t puts, bytes;      /* started by us towards it */
     uint64_t busy;             /* steps whose put was coalesced into a later one */
-    uint64_t foreign;          /* headers found in its slot that were not its own: of another run, or damaged; ignored */
+    uint64_t foreign;          /* headers in its slot that were not its own (another run's, damaged): ignored */
     uint64_t records;          /* of its steps, as its header says */
     uint64_t steps_applied;    /* of its steps, in our w */
     uint64_t steps_acked;      /* of our steps, in its w */
@@ -93,20 +94,22 @@ struct ta_exchange_ops {
     ta_status (*poll)(struct ta_exchange *x, int64_t now_ns);
 
     /* Comes to rest together, in two barriers, so that nobody steps before everybody has seen the rest:
-     * settle: OK when every live peer is in this or a later round, holds our last step and we hold theirs, what the dead
-     *   left is agreed on, and nothing is in flight: w is now the same bits everywhere, and stays so until resume gives OK.
+     * settle: OK when every live peer is in this or a later round, holds our last step and we hold theirs, what the
+     *   dead left is agreed on, and no step of ours is in flight: w is now the same bits everywhere, and stays so until
+     *   resume gives OK.
      *   AGAIN: poll and ask again. The caller then takes its snapshot (or whatever it wanted the rest for).
      * resume: says that we are done with the round; OK when every live peer has said so too: training may go on. AGAIN.
-     * Rounds count from 1 and rise; they are asked for by `request` and seen by `requested`. In between the replica must
-     * not step. A replica whose share of the stream has ended waits in round TA_ROUND_FINAL, which passes when all live
-     * peers are there; while it waits it still takes part in any round that `requested` names. */
+     * Rounds count from 1 and rise; they are asked for by `request` and seen by `requested`. In between the replica
+     * must not step. A replica whose share of the stream has ended waits in round TA_ROUND_FINAL, which passes when all
+     * live peers are there; while it waits it still takes part in any round that `requested` names. */
     ta_status (*settle)(struct ta_exchange *x, uint32_t round, int64_t now_ns);
     ta_status (*resume)(struct ta_exchange *x, uint32_t round, int64_t now_ns);
     void (*request)(struct ta_exchange *x, uint32_t round, uint32_t reason); /* reason: small, for the others to read */
     uint32_t (*requested)(const struct ta_exchange *x, uint32_t *reason);    /* highest round asked for by anyone */
 
-    /* Leaves in order, after a settle: peers see LEFT, not DEAD. Poll on until transport_ops->in_flight is 0 for every peer
-     * before close, which drops what is in flight; a peer that did not hear of it sees DEAD, which costs it a warning. */
+    /* Leaves in order, after a settle: peers see LEFT, not DEAD. Poll on until transport_ops->in_flight is 0 for every
+     * peer before close, which drops what is in flight; a peer that did not hear of it sees DEAD, which costs it a
+     * warning. */
     void (*leave)(struct ta_exchange *x, int64_t now_ns);
 
     /* XXH3 of w as host bytes: equal on all replicas at rest. */
@@ -114,7 +117,9 @@ struct ta_exchange_ops {
     /* Host copies of a register for a checkpoint (rank: any, own included). */
     ta_status (*register_copy)(struct ta_exchange *x, unsigned rank, float *host);
     void (*peer_stats)(const struct ta_exchange *x, unsigned peer, struct ta_peer_stats *out);
-    size_t (*bytes)(const struct ta_exchange *x); /* memory held: (peers + 4) * d floats and a little */
+    /* Memory held: with the gradient, which the replica owns, (peers + 4) * d floats and a little; one register more
+     * for each peer that died. */
+    size_t (*bytes)(const struct ta_exchange *x);
 };
 
 extern const struct ta_exchange_ops ta_exchange_live;

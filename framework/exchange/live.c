@@ -1,6 +1,6 @@
 /* live: the exchange of live windows. A replica's register is its cumulative delta; its inbox at each peer *is* that
- * register, written whole and in place, and the weights are w0 plus all registers, recomputed in one pass between steps.
- * So nothing can be lost or counted twice, whatever is delayed, coalesced or repeated on the way.
+ * register, written whole and in place, and the weights are w0 plus all registers, recomputed in one pass between
+ * steps. So nothing can be lost or counted twice, whatever is delayed, coalesced or repeated on the way.
  *
  * Lives here: birth and death, steps, apply. Not here: see live.h.
  */
@@ -70,9 +70,11 @@ static void live_close(struct ta_exchange *x) {
 static ta_status check(const struct ta_exchange_config *config) {
     const struct ta_exchange_spec *spec = config->spec;
     if (config->n_ranks == 0 || config->rank >= config->n_ranks)
-        return ta_fail(TA_CONFIG, "exchange: rank %u of %u replicas; ranks count from 0", config->rank, config->n_ranks);
+        return ta_fail(TA_CONFIG, "exchange: rank %u of %u replicas; ranks count from 0", config->rank,
+                       config->n_ranks);
     if (!(spec->heartbeat_s >= 0 && spec->heartbeat_s <= LONGEST_S))
-        return ta_fail(TA_CONFIG, "exchange.heartbeat_s: %g is not between 0 and %g seconds", spec->heartbeat_s, LONGEST_S);
+        return ta_fail(TA_CONFIG, "exchange.heartbeat_s: %g is not between 0 and %g seconds", spec->heartbeat_s,
+                       LONGEST_S);
     if (!(spec->dead_after_s >= 0 && spec->dead_after_s <= LONGEST_S))
         return ta_fail(TA_CONFIG, "exchange.dead_after_s: %g is not between 0 and %g seconds", spec->dead_after_s,
                        LONGEST_S);
@@ -127,9 +129,9 @@ static ta_status open_parts(struct ta_live *l, const struct ta_exchange_config *
     if (status == TA_OK) status = ta_staleness_open(&l->staleness, n);
     if (status == TA_OK) status = ta_estates_open(&l->estates, n);
     if (status == TA_OK) status = TA_NEW(&l->registers, n, "list of registers");
-    size_t each = sizeof(struct ta_outbox) + (in_flight + 1) * sizeof(struct ta_put_copy) + sizeof(struct ta_slot_claim) +
-                  sizeof(struct ta_member) + sizeof(struct ta_hist) + sizeof(uint64_t) + sizeof(struct ta_estate) +
-                  sizeof(float *);
+    size_t each = sizeof(struct ta_outbox) + (in_flight + 1) * sizeof(struct ta_put_copy) +
+                  sizeof(struct ta_slot_claim) + sizeof(struct ta_member) + sizeof(struct ta_hist) + sizeof(uint64_t) +
+                  sizeof(struct ta_estate) + sizeof(float *);
     l->held_bytes += sizeof *l + n * each + TA_ESTATE_CHUNK_FLOATS * sizeof(float);
     return status;
 }
@@ -256,8 +258,8 @@ static void find_broken(struct ta_live *l) {
 
 ta_status ta_live_accused(const struct ta_live *l) {
     if (!l->members.accused) return TA_OK;
-    return ta_fail(TA_PEER, "replica %u was given up by the others (first by peer %u) after a silence and must leave; if it "
-                   "was only slow, raise exchange.dead_after_s", l->self.rank, l->members.accuser);
+    return ta_fail(TA_PEER, "replica %u was given up by the others (first by peer %u) after a silence and must leave; "
+                   "if it was only slow, raise exchange.dead_after_s", l->self.rank, l->members.accuser);
 }
 
 static ta_status live_poll(struct ta_exchange *x, int64_t now_ns) {

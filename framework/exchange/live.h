@@ -57,7 +57,7 @@ void ta_live_leave(struct ta_exchange *x, int64_t now_ns);
 bool ta_live_resting(const struct ta_live *l);
 /* Whether the moving statistics of a gone rank still count in the rest we are in. */
 bool ta_live_counts_in_rest(const struct ta_live *l, unsigned rank);
-/* INVALID/PEER: what a call says when the others hold us for dead. */
+/* PEER, with its message: what a call says when the others hold us for dead. */
 ta_status ta_live_accused(const struct ta_live *l);
 
 #endif

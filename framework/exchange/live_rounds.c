@@ -1,8 +1,9 @@
 /* live_rounds: how replicas come to rest together and go on together, without anybody being in charge.
  *
- * Everybody says in its header which round it has entered and which it is done with. A header is never newer than the body
- * before it, and a replica that has entered a round does not step, so who reads "entered" has that replica's last body.
- * Once all have entered, everybody holds the same registers; nobody steps before all have said that they are done.
+ * Everybody says in its header which round it has entered and which it is done with. A header is never newer than the
+ * body before it, and a replica that has entered a round does not step, so who reads "entered" has that replica's last
+ * body. Once all have entered, everybody holds the same registers; nobody steps before all have said that they are
+ * done.
  */
 #include "live.h"
 
@@ -15,8 +16,8 @@ static bool is_in(const struct ta_slot_said *said, uint32_t round) {
 }
 
 bool ta_live_counts_in_rest(const struct ta_live *l, unsigned rank) {
-    /* Decided by what the rank itself had said, which all survivors agree on: a replica may have come to rest, and taken
-     * its weights, while this rank was alive and at rest with it; the others must then count it too. */
+    /* Decided by what the rank itself had said, which all survivors agree on: a replica may have come to rest, and
+     * taken its weights, while this rank was alive and at rest with it; the others must then count it too. */
     const struct ta_estate *e = &l->estates.estate[rank];
     struct ta_slot_said said = {0};
     ta_slot_unpack_state(e->state, &said);
@@ -97,7 +98,8 @@ ta_status ta_live_resume(struct ta_exchange *x, uint32_t round, int64_t now_ns) 
     struct ta_live *l = ta_live_of(x);
     if (l->members.accused) return ta_live_accused(l);
     if (round == 0 || !(l->rest_round == round))
-        return ta_fail(TA_INVALID, "exchange: round %u is not the one this replica settled in (%u)", round, l->rest_round);
+        return ta_fail(TA_INVALID, "exchange: round %u is not the one this replica settled in (%u)", round,
+                       l->rest_round);
     bool final = round == TA_ROUND_FINAL;
     if (final ? !l->said.done_final : l->said.done < round) {
         if (final)

@@ -113,8 +113,8 @@ static bool hear_board(struct ta_membership *m, unsigned peer) {
     return more;
 }
 
-/* We hold `peer` for dead and it may hold us for dead: one of us two must give way, the higher rank, unless a third sides
- * with us. */
+/* We hold `peer` for dead and it may hold us for dead: one of us two must give way, the higher rank, unless a third
+ * sides with us. */
 static void hear_rival(struct ta_membership *m, unsigned peer) {
     const struct ta_slot_ident writer = {peer, m->self.n_ranks, m->self.epoch};
     struct ta_slot_said said;

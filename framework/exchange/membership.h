@@ -8,9 +8,9 @@
  * board and must leave (`accused`): if it went on, its steps would be missing from everybody else's weights. Two halves
  * that hold each other for dead when they meet again: the higher rank gives way.
  *
- * Silence counts only while we listen: after a pause of our own (a long step, a stopped process) at most a quarter of the
- * patience is charged to the others. Patience must still be longer than the longest step, since a replica that computes
- * says nothing.
+ * Silence counts only while we listen: after a pause of our own (a long step, a stopped process) at most a quarter of
+ * the patience is charged to the others. Patience must still be longer than the longest step, since a replica that
+ * computes says nothing.
  *
  * One thread. Reads the window, sends nothing.
  */
@@ -68,8 +68,8 @@ void ta_membership_joined(struct ta_membership *m, unsigned peer);
 /* `peer` is dead; `why` completes the line "peer 3 ..." in the log. Nothing when it is gone already. */
 void ta_membership_lose(struct ta_membership *m, unsigned peer, const char *why);
 
-/* Reads all headers, acknowledgements and boards; finds who left, who was silent for too long, who is said to be gone and
- * whether we are. True when a peer made steps or is newly gone: the weights are out of date. */
+/* Reads all headers, acknowledgements and boards; finds who left, who was silent for too long, who is said to be gone
+ * and whether we are. True when a peer made steps or is newly gone: the weights are out of date. */
 bool ta_membership_hear(struct ta_membership *m, int64_t now_ns);
 
 static inline bool ta_member_gone(const struct ta_member *member) { return member->life >= TA_PEER_LEFT; }

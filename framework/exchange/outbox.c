@@ -60,12 +60,13 @@ static void fill_header(const struct ta_live *l, unsigned peer, int64_t now_ns, 
     copy->ack = doubted ? out->acked : l->staleness.basis[peer];
 }
 
-static unsigned fill_segments(const struct ta_live *l, unsigned peer, const struct ta_put_copy *copy, bool body, bool board,
-                              struct ta_put_segment segments[TA_PUT_MAX_SEGMENTS]) {
+static unsigned fill_segments(const struct ta_live *l, unsigned peer, const struct ta_put_copy *copy, bool body,
+                              bool board, struct ta_put_segment segments[TA_PUT_MAX_SEGMENTS]) {
     unsigned n = 0;
     size_t control = ta_slot_control(&l->layout, peer, l->self.rank), header = control + TA_SLOT_HEADER;
     if (body)
-        add(segments, &n, l->base.delta, l->layout.n_params * sizeof(float), ta_slot_body(&l->layout, peer, l->self.rank));
+        add(segments, &n, l->base.delta, l->layout.n_params * sizeof(float),
+            ta_slot_body(&l->layout, peer, l->self.rank));
     add(segments, &n, &copy->ack, sizeof copy->ack, control + TA_SLOT_ACK);
     if (board)
         add(segments, &n, l->outboxes.board, l->self.n_ranks * sizeof(struct ta_slot_claim), control + TA_SLOT_BOARD);

@@ -4,9 +4,9 @@
  * A header is only as new as the body before it, so nothing is said that the body does not hold. While as many puts as
  * allowed are in flight nothing is put; the next one then says it all (`busy` counts the steps this happened to).
  *
- * Body and board are put live: a torn body is harmless (DESIGN: live windows), and every row of a board means something
- * by itself. Header, acknowledgement and relay lines are put from copies that stay unchanged until the put has left: one
- * more a peer than puts that may be in flight.
+ * Body and board are put live: a torn body is harmless (live.c), and every row of a board means something
+ * by itself. Header, acknowledgement and relay lines are put from copies that stay unchanged until the put has left:
+ * one more a peer than puts that may be in flight.
  *
  * One thread.
  */

@@ -60,7 +60,8 @@ void ta_slot_unpack_state(uint64_t state, struct ta_slot_said *said) {
     said->done_final = (state & FLAG_DONE_FINAL) != 0;
 }
 
-void ta_slot_encode(const struct ta_slot_ident *writer, const struct ta_slot_said *said, uint64_t words[TA_SLOT_WORDS]) {
+void ta_slot_encode(const struct ta_slot_ident *writer, const struct ta_slot_said *said,
+                    uint64_t words[TA_SLOT_WORDS]) {
     words[TA_WORD_ID] = pair(MAGIC, writer->rank + 1);
     words[TA_WORD_RUN] = pair(writer->epoch, writer->n_ranks);
     words[TA_WORD_DONE] = said->done;

@@ -95,8 +95,8 @@ uint64_t ta_slot_steps(const void *line);
 /* `*known` takes from `*said` whatever is newer. */
 void ta_slot_learn(struct ta_slot_said *known, const struct ta_slot_said *said);
 
-/* The state word: how far a rank had come. A rank only goes forward, so of two states of one rank the higher number is the
- * later one. Steps, rounds and flags; nothing else of `said` is used. */
+/* The state word: how far a rank had come. A rank only goes forward, so of two states of one rank the higher number is
+ * the later one. Steps, rounds and flags; nothing else of `said` is used. */
 uint64_t ta_slot_pack_state(const struct ta_slot_said *said);
 void ta_slot_unpack_state(uint64_t state, struct ta_slot_said *said);
 

@@ -1,5 +1,5 @@
-/* company: bad company. Strangers and garbage in the slots, peers that fall silent or asleep, halves that part, relays that
- * arrive torn.
+/* company: bad company. Strangers and garbage in the slots, peers that fall silent or asleep, halves that part, relays
+ * that arrive torn.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "mem.h"
 #include "slot.h"
 #include "world.h"
 
@@ -29,6 +30,12 @@ static void poll_some(unsigned ranks, int64_t for_ns) {
 
 static enum ta_peer_life life(unsigned rank, unsigned peer) { return world_stats(&world, rank, peer).life; }
 
+/* Ranks 0 and 1 ask for round 1. */
+static void both_settle(ta_status expected) {
+    for (unsigned r = 0; r < 2; r++)
+        assert_int_equal(ta_exchange_live.settle(world.replica[r].x, 1, world.now_ns), expected);
+}
+
 static unsigned char *slot_of(unsigned owner, unsigned writer) {
     struct ta_slot_layout layout;
     assert_int_equal(ta_slot_layout_make(world.config.n_ranks, world.config.n_params, &layout), TA_OK);
@@ -45,8 +52,8 @@ static void test_header(void **state) {
     (void)state;
     struct ta_slot_ident writer = {3, 8, 77};
     struct ta_slot_said said = {
-        .steps = TA_SLOT_MAX_STEPS, .records = UINT64_MAX, .request = 0xffffffff00000002, .sent_ns = 12, .entered = 0xfffff0,
-        .done = 0xffffffef, .pulse = 5, .board = 6, .finished = true, .left = true,
+        .steps = TA_SLOT_MAX_STEPS, .records = UINT64_MAX, .request = 0xffffffff00000002, .sent_ns = 12,
+        .entered = 0xfffff0, .done = 0xffffffef, .pulse = 5, .board = 6, .finished = true, .left = true,
     }, back;
     uint64_t words[TA_SLOT_WORDS], again[TA_SLOT_WORDS];
     ta_slot_encode(&writer, &said, words);
@@ -216,12 +223,12 @@ static void test_never_came(void **state) {
     world_connect(&world, 0, 1);
     world_connect(&world, 1, 0);
     poll_some(3, 5000);
-    for (unsigned r = 0; r < 2; r++) assert_int_equal(ta_exchange_live.settle(world.replica[r].x, 1, world.now_ns), TA_AGAIN);
+    both_settle(TA_AGAIN);
     poll_some(3, 5000);
     assert_int_equal(ta_exchange_live.settle(world.replica[0].x, 1, world.now_ns), TA_AGAIN); /* it may still come */
     ta_exchange_live.peer_lost(world.replica[0].x, 2, world.now_ns);
     poll_some(3, 5000);
-    for (unsigned r = 0; r < 2; r++) assert_int_equal(ta_exchange_live.settle(world.replica[r].x, 1, world.now_ns), TA_OK);
+    both_settle(TA_OK);
     assert_int_equal(life(1, 2), TA_PEER_DEAD);
     world_close(&world);
 }
@@ -253,7 +260,7 @@ static void test_torn_relay(void **state) {
     assert_true(copy[5] != 123456);
     assert_int_equal(world_stats(&world, 1, 2).steps_applied, 0);
     poll_some(3, 60000);
-    for (unsigned r = 0; r < 2; r++) assert_int_equal(ta_exchange_live.settle(world.replica[r].x, 1, world.now_ns), TA_AGAIN);
+    both_settle(TA_AGAIN);
     poll_some(3, 5000);
     for (unsigned r = 0; r < 2; r++) {
         assert_int_equal(ta_exchange_live.settle(world.replica[r].x, 1, world.now_ns), TA_OK);
@@ -267,12 +274,39 @@ static void test_torn_relay(void **state) {
     world_close(&world);
 }
 
+/* No memory to put aside what a dead one left: its inbox is used as it is, and all still agree. */
+static void test_no_room_for_the_dead(void **state) {
+    (void)state;
+    open_fast(3, 100);
+    world_connect_all(&world);
+    for (int i = 0; i < 5; i++) world_step(&world, 2);
+    poll_some(7, 5000);
+    world_kill(&world, 2, 100);
+    while (life(0, 2) != TA_PEER_DEAD) {
+        ta_mem_fail_nth(1);
+        assert_int_equal(world_poll(&world, 0), TA_OK);
+        ta_mem_fail_nth(0);
+        assert_int_equal(world_poll(&world, 1), TA_OK);
+        world.now_ns += 100;
+    }
+    for (unsigned r = 0; r < 2; r++) (void)ta_exchange_live.settle(world.replica[r].x, 1, world.now_ns);
+    poll_some(3, 60000);
+    for (unsigned r = 0; r < 2; r++) {
+        assert_int_equal(ta_exchange_live.settle(world.replica[r].x, 1, world.now_ns), TA_OK);
+        const char *wrong = world_check(&world, r, 7);
+        if (wrong != NULL) fail_msg("%s", wrong);
+    }
+    size_t less = ta_exchange_live.bytes(world.replica[0].x), more = ta_exchange_live.bytes(world.replica[1].x);
+    assert_int_equal(more - less, world.config.n_params * sizeof(float)); /* rank 1 had the memory */
+    world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_header),     cmocka_unit_test(test_layout), cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_garbage),    cmocka_unit_test(test_silence), cmocka_unit_test(test_pause),
         cmocka_unit_test(test_slow_start), cmocka_unit_test(test_split),  cmocka_unit_test(test_never_came),
-        cmocka_unit_test(test_torn_relay),
+        cmocka_unit_test(test_torn_relay), cmocka_unit_test(test_no_room_for_the_dead),
     };
     return cmocka_run_group_tests_name("exchange: company", tests, NULL, NULL);
 }

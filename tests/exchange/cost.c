@@ -97,8 +97,8 @@ static void test_cost(void **state) {
     assert_true(to[1] == 1);
     assert_memory_equal(p.x[0]->w, p.x[1]->w, PARAMS * sizeof(float));
     double copy = median_us(copy_ns), put = median_us(put_ns), apply = median_us(apply_ns), idle = median_us(idle_ns);
-    printf("%d parameters, 1 peer, shm: memcpy %.1f us; stepped (put) %.1f us = %.2f memcpy; poll (apply) %.1f us = %.2f "
-           "memcpy; poll with nothing new %.2f us\n", PARAMS, copy, put, put / copy, apply, apply / copy, idle);
+    printf("%d parameters, 1 peer, shm: memcpy %.1f us; stepped (put) %.1f us = %.2f memcpy; poll (apply) %.1f us = "
+           "%.2f memcpy; poll with nothing new %.2f us\n", PARAMS, copy, put, put / copy, apply, apply / copy, idle);
     ta_mem_free(to);
     ta_mem_free(from);
     close_pair(&p);

@@ -1,5 +1,5 @@
-/* procs: the live exchange between real processes over shared memory: free-running, killed, stopped, and watched for words
- * that are neither old nor new.
+/* procs: the live exchange between real processes over shared memory: free-running, killed, stopped, and watched for
+ * words that are neither old nor new.
  *
  *     test_exchange_procs [SEED]
  */
@@ -64,7 +64,8 @@ static ta_status open_child(struct child *c) {
     if (status != TA_OK) return status;
     struct ta_exchange_config config = {
         .spec = &c->spec, .model = &c->model, .kernel_ops = &ta_kernels_cpu, .kernels = c->kernels,
-        .transport_ops = &ta_transport_shm, .transport = c->transport, .rank = c->rank, .n_ranks = c->n_ranks, .epoch = 1,
+        .transport_ops = &ta_transport_shm, .transport = c->transport, .rank = c->rank,
+        .n_ranks = c->n_ranks, .epoch = 1,
     };
     status = ta_exchange_live.open(&config, NULL, &c->x);
     for (unsigned p = 0; p < c->n_ranks && status == TA_OK; p++)
@@ -205,7 +206,8 @@ static void finish(const struct table *t, pid_t pid, unsigned rank, int expected
         fail_msg("seed %llu: rank %u did not end", (unsigned long long)seed, rank);
     }
     int code = WIFEXITED(how) ? WEXITSTATUS(how) : -WTERMSIG(how);
-    if (code != expected) fail_msg("seed %llu: rank %u ended with %d: %s", (unsigned long long)seed, rank, code, t->why[rank]);
+    if (code != expected)
+        fail_msg("seed %llu: rank %u ended with %d: %s", (unsigned long long)seed, rank, code, t->why[rank]);
 }
 
 /* All `here` agree; what each holds of the others is what they made; what it holds of `gone` is what that once was. */

@@ -1,8 +1,8 @@
 /* props: thousands of short lives of 1 to 6 replicas with everything that can happen on the way, from a seed.
  *
- * Whatever happens, at every rest: each replica's weights are w0 plus its registers, element by element, bit for bit; the
- * registers of all who are not dead are exactly what their owners made (nothing lost, nothing twice); what a dead one left is
- * a state it went through; all survivors have the same bits; nobody waits for ever.
+ * Whatever happens, at every rest: each replica's weights are w0 plus its registers, element by element, bit for bit;
+ * the registers of all who are not dead are exactly what their owners made (nothing lost, nothing twice); what a dead
+ * one left is a state it went through; all survivors have the same bits; nobody waits for ever.
  *
  *     test_exchange_props [FIRST_SEED [COUNT]]
  */
@@ -64,8 +64,8 @@ static void plan(struct life *l, uint64_t seed) {
         .seed = seed, .n_ranks = n, .n_params = 4 + below(l, 60), .in_flight = below(l, 4),
         .ragged = below(l, 2) != 0, .scale_mean = below(l, 2) != 0, .no_mean = below(l, 3) == 0,
         .heartbeat_s = 10e-6, .dead_after_s = l->trouble == NERVOUS ? 25e-6 : 400e-6, .epoch = 1 + below(l, 3),
-        .fabric = {.latency_ns = 1 + below(l, 4000), .bytes_per_ns = below(l, 3) ? 0 : 0.05, .jitter = below(l, 3) * 0.5,
-                   .duplicate = below(l, 3) * 0.3, .depth = 1 + below(l, 3)},
+        .fabric = {.latency_ns = 1 + below(l, 4000), .bytes_per_ns = below(l, 3) ? 0 : 0.05,
+                   .jitter = below(l, 3) * 0.5, .duplicate = below(l, 3) * 0.3, .depth = 1 + below(l, 3)},
     };
     world_open(&l->world, &config);
     for (unsigned r = 0; r < n; r++) {
@@ -249,12 +249,13 @@ static void compare(struct life *l) {
                 if (w->replica[i].killed || w->replica[j].killed) continue;
                 if ((a->dead >> j & 1) && (b->dead >> i & 1)) continue;
                 if (memcmp(a->rest[at], b->rest[at], w->config.n_params * sizeof(float)) != 0)
-                    world_fail(w, "ranks %u and %u differ at rest in round %u, holding %x and %x for dead (trouble %d)", i, j,
-                               at, a->dead, b->dead, (int)l->trouble);
+                    world_fail(w, "ranks %u and %u differ at rest in round %u, holding %x and %x for dead (trouble %d)",
+                               i, j, at, a->dead, b->dead, (int)l->trouble);
             }
 }
 
-/* Some have rested with false weights and do not know yet that the others gave them up: that counts only if they stay. */
+/* Some have rested with false weights and do not know yet that the others gave them up: that counts only if they
+ * stay. */
 static void judge(struct life *l) {
     const struct world *w = &l->world;
     for (unsigned r = 0; r < w->config.n_ranks; r++) {

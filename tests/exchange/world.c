@@ -148,8 +148,8 @@ static const char *check_register(struct world *w, unsigned holder, unsigned own
     for (size_t e = 0; e < n; e++) {
         bool good = exact ? memcmp(&copy[e], &now[e], sizeof now[e]) == 0 : once_was(w, owner, e, copy[e], applied);
         if (good) continue;
-        snprintf(why, sizeof why, "rank %u holds %g of rank %u at %zu, which has %g after %llu steps (%llu applied)", holder,
-                 (double)copy[e], owner, e, (double)now[e], (unsigned long long)w->replica[owner].steps,
+        snprintf(why, sizeof why, "rank %u holds %g of rank %u at %zu, which has %g after %llu steps (%llu applied)",
+                 holder, (double)copy[e], owner, e, (double)now[e], (unsigned long long)w->replica[owner].steps,
                  (unsigned long long)applied);
         w->suspect = owner;
         return why;

@@ -1,7 +1,7 @@
 /* world: replicas of the live exchange on a simulated fabric, in one thread, and the truth about what each has done.
  *
- * Updates are whole numbers in floats, so sums are exact whatever the order, unless `ragged` asks for real fractions. The
- * last quarter of the parameters is a `mean` segment. Time is virtual.
+ * Updates are whole numbers in floats, so sums are exact whatever the order, unless `ragged` asks for real fractions.
+ * The last quarter of the parameters is a `mean` segment. Time is virtual.
  */
 #ifndef TA_TEST_WORLD_H
 #define TA_TEST_WORLD_H
