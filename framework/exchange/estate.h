@@ -5,8 +5,7 @@
  *
  *   1. Freeze. On learning that it is gone, copy its inbox and what is known of it (its state: slot.h) to where it can
  *      no longer write, should it only have been asleep. The checksum over both goes on our board. (What a rank that
- * has
- *      LEFT put last is complete and final: its inbox is used as it is, at no cost in memory.)
+ *      has LEFT put last is complete and final: its inbox is used as it is, at no cost in memory.)
  *   2. Elect. When the boards of all others who are not gone show a copy, the one in the latest state (of the
  *      lowest rank, among equals) is what counts. No messages: all see the same boards.
  *   3. Relay. Its holder puts it into the inbox of the gone rank at everyone whose checksum differs, and repeats that

@@ -1,6 +1,7 @@
 /* live: the exchange of live windows. A replica's register is its cumulative delta; its inbox at each peer *is* that
  * register, written whole and in place, and the weights are w0 plus all registers, recomputed in one pass between
- * steps. So nothing can be lost or counted twice, whatever is delayed, coalesced or repeated on the way.
+ * steps. So nothing can be lost or counted twice, whatever is delayed, coalesced or repeated on the way, and a body
+ * that is half old and half new (words are whole) is a state on the way to the next: gone with the next apply.
  *
  * Lives here: birth and death, steps, apply. Not here: see live.h.
  */

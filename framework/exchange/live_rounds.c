@@ -2,8 +2,7 @@
  *
  * Everybody says in its header which round it has entered and which it is done with. A header is never newer than the
  * body before it, and a replica that has entered a round does not step, so who reads "entered" has that replica's last
- * body. Once all have entered, everybody holds the same registers; nobody steps before all have said that they are
- * done.
+ * body. Once all have entered, everybody holds the same registers; nobody steps before all have said they are done.
  */
 #include "live.h"
 
