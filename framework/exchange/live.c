@@ -74,15 +74,15 @@ static ta_status check(const struct ta_exchange_config *config) {
         return ta_fail(TA_CONFIG, "exchange: rank %u of %u replicas; ranks count from 0", config->rank,
                        config->n_ranks);
     if (!(spec->heartbeat_s >= 0 && spec->heartbeat_s <= LONGEST_S))
-        return ta_fail(TA_CONFIG, "exchange.heartbeat_s: %g is not between 0 and %g seconds", spec->heartbeat_s,
+        return ta_fail(TA_CONFIG, "exchange.heartbeat: %g is not between 0 and %g seconds", spec->heartbeat_s,
                        LONGEST_S);
     if (!(spec->dead_after_s >= 0 && spec->dead_after_s <= LONGEST_S))
-        return ta_fail(TA_CONFIG, "exchange.dead_after_s: %g is not between 0 and %g seconds", spec->dead_after_s,
+        return ta_fail(TA_CONFIG, "exchange.dead_after: %g is not between 0 and %g seconds", spec->dead_after_s,
                        LONGEST_S);
     double heartbeat_s = spec->heartbeat_s > 0 ? spec->heartbeat_s : DEFAULT_HEARTBEAT_S;
     double dead_after_s = spec->dead_after_s > 0 ? spec->dead_after_s : DEFAULT_DEAD_AFTER_S;
     if (dead_after_s < 2 * heartbeat_s)
-        return ta_fail(TA_CONFIG, "exchange.dead_after_s is %g but a live replica may be silent for heartbeat_s = %g; "
+        return ta_fail(TA_CONFIG, "exchange.dead_after is %g but a live replica may be silent for exchange.heartbeat = %g; "
                        "make it at least twice that", dead_after_s, heartbeat_s);
     if (spec->puts_in_flight > 64)
         return ta_fail(TA_CONFIG, "exchange.puts_in_flight: %u is more than 64; 1 or 2 is enough, since a later put "
@@ -260,7 +260,7 @@ static void find_broken(struct ta_live *l) {
 ta_status ta_live_accused(const struct ta_live *l) {
     if (!l->members.accused) return TA_OK;
     return ta_fail(TA_PEER, "replica %u was given up by the others (first by peer %u) after a silence and must leave; "
-                   "if it was only slow, raise exchange.dead_after_s", l->self.rank, l->members.accuser);
+                   "if it was only slow, raise exchange.dead_after", l->self.rank, l->members.accuser);
 }
 
 static ta_status live_poll(struct ta_exchange *x, int64_t now_ns) {

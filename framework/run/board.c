@@ -69,7 +69,7 @@ static void add_row(const struct ta_board_row *row, struct ta_board_sum *out) {
 }
 
 void ta_board_add_up(const struct ta_board *board, struct ta_board_sum *out) {
-    *out = (struct ta_board_sum){0};
+    *out = (struct ta_board_sum){.lag_ns = -1};
     unsigned seen = 0;
     for (unsigned r = 0; r < board->n_rows; r++) {
         const struct ta_board_row *row = &board->rows[r];

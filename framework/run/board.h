@@ -29,7 +29,8 @@ struct ta_board_row {
     _Atomic uint64_t peers_lost;
     _Atomic uint64_t lost;            /* set by a peer that has dropped this replica */
     _Atomic uint64_t held_bytes, derived_bytes; /* exchange + optimizer + net + ring: held, and what the design allows */
-    _Atomic int64_t lag_ns, started_ns, ended_ns; /* monotonic: training began, ended; 0: not yet */
+    _Atomic int64_t lag_ns;               /* behind the due time, at the last batch; -1: pace max knows none */
+    _Atomic int64_t started_ns, ended_ns; /* monotonic: training began, ended; 0: not yet */
     _Atomic double loss_sum, window_accuracy, window_loss;
 };
 
@@ -51,7 +52,7 @@ struct ta_board_sum {
     uint64_t stale_count, stale_sum, stale_max;
     unsigned finished, ended;
     double loss_sum, window_accuracy, window_loss; /* windows: mean over replicas that have seen anything */
-    int64_t lag_ns;                                /* largest */
+    int64_t lag_ns;                                /* largest; -1: pace max knows none */
     int64_t started_ns, ended_ns;                  /* first and last; 0: none */
 };
 void ta_board_add_up(const struct ta_board *board, struct ta_board_sum *out);

@@ -151,6 +151,10 @@ ta_status ta_checkpoint_submit(struct ta_checkpoint_writer *w, struct ta_snapsho
     return status;
 }
 
+void ta_checkpoint_lost(struct ta_checkpoint_writer *w, unsigned rank) {
+    if (rank < TA_CKPT_WRITERS) atomic_store(&w->job.lost[rank], true);
+}
+
 ta_status ta_checkpoint_poll(struct ta_checkpoint_writer *w, char *path, size_t path_bytes) {
     pthread_mutex_lock(&w->mutex);
     ta_status status = w->busy ? TA_BUSY : w->failed;

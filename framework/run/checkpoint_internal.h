@@ -11,6 +11,8 @@
 #ifndef TA_CHECKPOINT_INTERNAL_H
 #define TA_CHECKPOINT_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "checkpoint.h"
 
 enum { TA_CKPT_PATH = 4096, TA_CKPT_WRITERS = 1024 };
@@ -69,6 +71,7 @@ struct ta_ckpt_job {
     const struct ta_checkpoint_config *config;
     struct ta_snapshot snapshot;
     unsigned writers[TA_CKPT_WRITERS], n_writers;
+    atomic_bool lost[TA_CKPT_WRITERS]; /* by rank: will write nothing any more */
 };
 
 /* Does this rank's part; `path` gets the complete checkpoint. Errors: IO, PEER, NO_MEMORY. */

@@ -131,34 +131,40 @@ static int64_t give_up_at(const struct work *w, double times) {
     return ta_clock_now_ns() + (int64_t)(times * patience * (double)TA_NS_PER_S);
 }
 
+static ta_status wait_for_file(const struct work *w, unsigned rank, int64_t end) {
+    char path[TA_CKPT_PATH], failed[TA_CKPT_PATH];
+    ta_status status = ta_ckpt_path(path, "%s/replica-%05u.h5", w->tmp, rank);
+    if (status == TA_OK) status = ta_ckpt_path(failed, "%s/failed-%05u", w->tmp, rank);
+    if (status != TA_OK) return status;
+    while (true) {
+        bool lost = atomic_load(&w->job->lost[rank]); /* before the look: what it wrote, it wrote before it was lost */
+        if (ta_ckpt_is_there(path)) return TA_OK;
+        if (ta_ckpt_is_there(failed))
+            return ta_fail(TA_PEER, "%s: rank %u could not write its part; its log says why", w->final, rank);
+        if (lost) return ta_fail(TA_PEER, "%s: rank %u was lost before it had written its part", w->final, rank);
+        if (ta_clock_now_ns() >= end)
+            return ta_fail(TA_PEER,
+                           "%s: the file of rank %u did not come in time; is that replica alive, and does it see this "
+                           "directory?", w->final, rank);
+        nap();
+    }
+}
+
 /* The lowest rank waits for everybody's file; who fails leaves a note. */
 static ta_status wait_for_files(const struct work *w) {
-    const struct ta_ckpt_job *job = w->job;
     int64_t end = give_up_at(w, 1);
-    for (unsigned i = 0; i < job->n_writers; i++) {
-        char path[TA_CKPT_PATH], failed[TA_CKPT_PATH];
-        ta_status status = ta_ckpt_path(path, "%s/replica-%05u.h5", w->tmp, job->writers[i]);
-        if (status == TA_OK) status = ta_ckpt_path(failed, "%s/failed-%05u", w->tmp, job->writers[i]);
-        if (status != TA_OK) return status;
-        while (!ta_ckpt_is_there(path)) {
-            if (ta_ckpt_is_there(failed))
-                return ta_fail(TA_PEER, "%s: rank %u could not write its part; its log says why", w->final,
-                               job->writers[i]);
-            if (ta_clock_now_ns() >= end)
-                return ta_fail(TA_PEER,
-                               "%s: the file of rank %u did not come in time; is that replica alive, and does it "
-                               "see this directory?",
-                               w->final, job->writers[i]);
-            nap();
-        }
-    }
-    return TA_OK;
+    ta_status status = TA_OK;
+    for (unsigned i = 0; i < w->job->n_writers && status == TA_OK; i++) status = wait_for_file(w, w->job->writers[i], end);
+    return status;
 }
 
 /* Another rank waits until the lowest one has given the directory its name, or up. */
 static ta_status wait_for_name(const struct work *w) {
     int64_t end = give_up_at(w, 2);
-    while (ta_ckpt_is_there(w->tmp)) {
+    while (true) {
+        bool lost = atomic_load(&w->job->lost[w->job->writers[0]]);
+        if (!ta_ckpt_is_there(w->tmp)) break;
+        if (lost) return ta_fail(TA_PEER, "%s: rank %u was lost before it had completed it", w->final, w->job->writers[0]);
         if (ta_clock_now_ns() >= end)
             return ta_fail(TA_PEER, "%s: rank %u has not completed it in time", w->final, w->job->writers[0]);
         nap();

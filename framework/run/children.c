@@ -40,6 +40,7 @@ static void become_replica(const struct ta_children_config *config, unsigned ran
     set_number("TENSAIR_RANK", rank);
     set_number("TENSAIR_WORLD_SIZE", config->replicas);
     set_number("TENSAIR_RUN_ID", config->run_id);
+    set_number("TENSAIR_LIFE", config->life);
     set_number("TENSAIR_BOARD", (uint64_t)config->board->fd);
     inherit(config->board->fd);
     inherit(config->dir->lock);

@@ -31,6 +31,7 @@ struct ta_children_config {
     struct ta_board *board;
     struct ta_log *log;
     uint64_t run_id;
+    uint32_t life;
     unsigned replicas, threads;
     const char *resume; /* NULL: start anew */
 };

@@ -39,6 +39,7 @@ struct job {
     struct ta_manifest manifest;
     json_t *manifest_json;
     uint64_t run_id, goal_records;
+    uint32_t life; /* of the run, counted from 1: above that of every checkpoint there is */
     unsigned lost;
     bool stopped, interrupted; /* asked to stop; to leave at once */
 };
@@ -75,22 +76,31 @@ static uint64_t goal_of(const struct job *j) {
     return goal > done ? goal - done : 0;
 }
 
-/* "auto", "never" or a path -> the checkpoint to go on from. */
+/* "auto", "never" or a path -> the checkpoint to go on from, and the number of this life. Going on from an older checkpoint
+ * than the newest leaves a branch behind: this life must still count as newer than that. */
 static ta_status choose_resume(struct job *j) {
     const char *said = j->launch->resume != NULL ? j->launch->resume : "auto";
+    bool automatic = strcmp(said, "auto") == 0, never = strcmp(said, "never") == 0;
     char folder[TA_RUN_DIR_BYTES + 16];
     snprintf(folder, sizeof folder, "%s/checkpoint", j->dir.path);
-    ta_status status = TA_NEW(&j->resumed, 1, "the checkpoint");
+    struct ta_checkpoint_info *newest;
+    ta_status status = TA_NEW(&newest, 1, "the checkpoint");
     if (status != TA_OK) return status;
-    if (strcmp(said, "auto") != 0 && strcmp(said, "never") != 0) return ta_checkpoint_check(said, j->resumed);
-    bool there = access(folder, F_OK) == 0;
-    status = there ? ta_checkpoint_latest(folder, &j->log, j->resumed) : TA_AGAIN;
-    if (status == TA_OK && strcmp(said, "never") == 0)
-        return ta_fail(TA_CONFIG, "%s holds a run with checkpoints: go on with --resume auto, or give another --run-dir",
-                       j->dir.path);
-    if (status == TA_OK) return TA_OK;
-    ta_mem_free(j->resumed);
-    j->resumed = NULL;
+    status = access(folder, F_OK) == 0 ? ta_checkpoint_latest(folder, &j->log, newest) : TA_AGAIN;
+    j->life = status == TA_OK ? newest->epoch + 1 : 1;
+    if (status == TA_OK && never)
+        status = ta_fail(TA_CONFIG, "%s holds a run with checkpoints: go on with --resume auto, or give another --run-dir",
+                         j->dir.path);
+    if (status == TA_AGAIN && !automatic) status = TA_OK;
+    if (status == TA_OK && !automatic && !never) {
+        status = ta_checkpoint_check(said, newest);
+        if (newest->epoch >= j->life) j->life = newest->epoch + 1;
+    }
+    if (status == TA_OK && !never) {
+        j->resumed = newest;
+        return TA_OK;
+    }
+    ta_mem_free(newest);
     return status == TA_AGAIN ? TA_OK : status;
 }
 
@@ -101,7 +111,7 @@ static ta_status open_files(struct job *j) {
     if (status == TA_OK) status = ta_config_print(j->config, &ta_run_schema, &j->config_text);
     if (status == TA_OK) status = ta_run_dir_write(&j->dir, "config.yaml", j->config_text);
     if (status != TA_OK) return status;
-    j->metrics.epoch = j->resumed != NULL ? j->resumed->epoch + 1 : 1;
+    j->metrics.epoch = j->life;
     j->manifest = (struct ta_manifest){
         .argc = j->launch->argc,
         .argv = j->launch->argv,
@@ -164,6 +174,7 @@ static ta_status run_here(struct job *j) {
         .replica = {.run = j->config,
                     .n_ranks = 1,
                     .run_id = j->run_id,
+                    .life = j->life,
                     .run_dir = j->dir.path,
                     .resume = j->resumed != NULL ? j->resumed->path : NULL,
                     .board = &j->board,
@@ -222,6 +233,7 @@ static ta_status run_children(struct job *j) {
         .board = &j->board,
         .log = &j->log,
         .run_id = j->run_id,
+        .life = j->life,
         .replicas = j->config->run.replicas,
         .threads = j->config->device.threads,
         .resume = j->resumed != NULL ? j->resumed->path : NULL,
@@ -316,6 +328,7 @@ static ta_status run_replica(const struct ta_launch *l, struct job *j, unsigned 
                     .rank = rank,
                     .n_ranks = replicas,
                     .run_id = j->run_id,
+                    .life = j->life,
                     .run_dir = l->run_dir,
                     .resume = strcmp(l->resume, "never") == 0 ? NULL : l->resume,
                     .board = &j->board,
@@ -329,14 +342,16 @@ static ta_status run_replica(const struct ta_launch *l, struct job *j, unsigned 
 
 ta_status ta_launch_replica(const struct ta_launch *launch, bool *interrupted) {
     struct job j = {.launch = launch};
-    uint64_t rank = 0, size = 0, fd = 0;
+    uint64_t rank = 0, size = 0, fd = 0, life = 0;
     j.signals.fd = j.board.fd = j.metrics.fd = j.log.file = j.dir.lock = -1;
     *interrupted = false;
     ta_status status = ta_signals_open(&j.signals);
     if (status == TA_OK) status = number_from("TENSAIR_RANK", TA_MAX_REPLICAS - 1, &rank);
     if (status == TA_OK) status = number_from("TENSAIR_WORLD_SIZE", TA_MAX_REPLICAS, &size);
     if (status == TA_OK) status = number_from("TENSAIR_RUN_ID", UINT64_MAX, &j.run_id);
+    if (status == TA_OK) status = number_from("TENSAIR_LIFE", UINT32_MAX, &life);
     if (status == TA_OK) status = number_from("TENSAIR_BOARD", INT_MAX, &fd);
+    j.life = (uint32_t)life;
     if (status == TA_OK && (launch->run_dir == NULL || launch->resume == NULL))
         status = ta_fail(TA_USAGE, "TENSAIR_BOARD is set: only a launcher does that; unset it");
     if (status == TA_OK)

@@ -11,7 +11,7 @@
  *     loss, accuracy     of the last metrics.window records, before training on them (test, then train)
  *     fading_accuracy    fading factor metrics.fading
  *     loss_all, accuracy_all     over everything scored
- *     lag_s              behind the due time, at the last batch
+ *     lag_s              behind the due time, at the last batch; null with pace max, which knows no due times
  *     dropped            records dropped (on_overload: drop); starved: times the reader was late
  *     unlabelled         records without a label: predicted, not trained on
  *     steps, skipped_steps       local steps made; dropped because the gradient was not finite

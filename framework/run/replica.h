@@ -41,6 +41,7 @@ struct ta_replica_config {
     const struct ta_run_config *run; /* checked; outlives the replica */
     unsigned rank, n_ranks;
     uint64_t run_id;                 /* the same for all replicas of this life, different for every life */
+    uint32_t life;                   /* of the run, from 1; 0: one more than the checkpoint's */
     const char *run_dir;             /* NULL: no files (then n_ranks must be 1) */
     const char *resume;              /* a complete checkpoint to go on from; NULL: start anew */
     void *fabric;                    /* exchange.transport sim: the fabric all replicas share */

@@ -46,6 +46,7 @@ void ta_replica_look_at_peers(struct ta_replica *r, int64_t now_ns) {
         r->life[peer] = (unsigned char)r->peer.life;
         if (r->peer.life != TA_PEER_DEAD) continue;
         struct ta_board_row *own = ta_replica_row(r);
+        if (r->writer != NULL) ta_checkpoint_lost(r->writer, peer);
         ta_board_set(row->lost, 1);
         ta_board_set(own->peers_lost, ta_board_get(own->peers_lost) + 1);
         ta_replica_event(r, now_ns, "peer_lost", "peer %u is gone after %" PRIu64 " steps of its own that reached us; what is left "
@@ -112,7 +113,8 @@ static void show(struct ta_replica *r, const struct totals *t, const struct ta_r
     ta_board_set(row->stale_max, t->stale_max);
     ta_board_set(row->dropped, r->base_dropped + stream->dropped_records);
     ta_board_set(row->starved, stream->starved);
-    ta_board_set(row->lag_ns, stream->lag_ns);
+    /* Without due times there is nothing to be late for. */
+    ta_board_set(row->lag_ns, r->run->pace.pace == TA_PACE_MAX ? -1 : stream->lag_ns);
 }
 
 static void set_real(json_t *line, const char *key, double value) { json_object_set_new(line, key, ta_json_real(value)); }
@@ -131,7 +133,7 @@ static void add_scores(struct ta_replica *r, json_t *line) {
 }
 
 static void add_counts(struct ta_replica *r, json_t *line, const struct totals *t, const struct ta_replayer_stats *stream) {
-    set_real(line, "lag_s", (double)stream->lag_ns / TA_NS_PER_S);
+    set_real(line, "lag_s", r->run->pace.pace == TA_PACE_MAX ? NAN : (double)stream->lag_ns / TA_NS_PER_S);
     set_count(line, "dropped", r->base_dropped + stream->dropped_records);
     set_count(line, "starved", stream->starved);
     set_count(line, "unlabelled", r->unlabelled);

@@ -96,7 +96,7 @@ static ta_status load_dealt_anew(struct ta_replica *r, const struct ta_checkpoin
 }
 
 ta_status ta_restart_prepare(struct ta_replica *r, struct ta_restart *out) {
-    *out = (struct ta_restart){.epoch = 1};
+    *out = (struct ta_restart){.epoch = r->config.life > 0 ? r->config.life : 1};
     if (r->config.resume == NULL) {
         ta_status status = TA_NEW(&out->w0, r->model.n_params, "the initial weights");
         if (status == TA_OK) ta_model_init(&r->model, r->run->run.seed, out->w0);
@@ -108,7 +108,7 @@ ta_status ta_restart_prepare(struct ta_replica *r, struct ta_restart *out) {
     status = ta_checkpoint_check(r->config.resume, info);
     if (status == TA_OK) {
         out->resumed = true;
-        out->epoch = info->epoch + 1;
+        if (r->config.life == 0) out->epoch = info->epoch + 1;
         bool same = info->n_ranks == r->config.n_ranks && info->n_writers == info->n_ranks;
         status = same ? load_exact(r, info, out) : load_dealt_anew(r, info, out);
     }

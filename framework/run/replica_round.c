@@ -5,6 +5,7 @@
  * and who wanted the other asks again.
  */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "clock.h"
 #include "replica_internal.h"
@@ -54,7 +55,9 @@ static ta_status at_rest(struct ta_replica *r, int64_t now_ns) {
     ta_board_set(row->checksum, checksum);
     atomic_store_explicit(&row->rest_round, r->target, memory_order_release);
     uint64_t steps = ta_replica_total_steps(r);
-    ta_replica_event(r, now_ns, "rest", "round %" PRIu32 ", %" PRIu64 " steps, weights %016" PRIx64, r->target, steps, checksum);
+    char round[24] = "last round";
+    if (r->target != TA_ROUND_FINAL) snprintf(round, sizeof round, "round %" PRIu32, r->target);
+    ta_replica_event(r, now_ns, "rest", "%s, %" PRIu64 " steps, weights %016" PRIx64, round, steps, checksum);
     r->checkpoint_ns = now_ns;
     r->checkpoint_records = ta_replica_total_records(r);
     r->state = TA_REPLICA_SNAPSHOT;
@@ -174,7 +177,17 @@ static ta_status last_word(struct ta_replica *r) {
     return r->result;
 }
 
+/* Whoever ended without an orderly end writes nothing any more: the last checkpoint need not wait for it. */
+static void give_up_lost_writers(struct ta_replica *r) {
+    for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
+        const struct ta_board_row *row = &r->config.board->rows[peer];
+        bool ended = atomic_load_explicit(&row->ended, memory_order_acquire) != 0;
+        if (peer != r->config.rank && ended && ta_board_get(row->finished) == 0) ta_checkpoint_lost(r->writer, peer);
+    }
+}
+
 ta_status ta_replica_save(struct ta_replica *r, int64_t now_ns) {
+    if (r->writer != NULL) give_up_lost_writers(r);
     if (r->farewell) say_farewell(r, now_ns);
     ta_status status = r->writer == NULL ? TA_OK : ta_checkpoint_poll(r->writer, NULL, 0);
     if (status == TA_BUSY || r->farewell) return TA_AGAIN;

@@ -159,7 +159,7 @@ static void test_silence(void **state) {
     assert_int_equal(life(1, 2), TA_PEER_DEAD);
     assert_int_equal(life(0, 1), TA_PEER_LIVE);
     assert_int_equal(world_poll(&world, 2), TA_PEER); /* it wakes, and reads that it is given up */
-    assert_non_null(strstr(ta_why(), "dead_after_s"));
+    assert_non_null(strstr(ta_why(), "exchange.dead_after"));
     assert_int_equal(ta_exchange_live.settle(world.replica[2].x, 1, world.now_ns), TA_PEER);
     world_close(&world);
 }

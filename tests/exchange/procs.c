@@ -282,7 +282,7 @@ static void test_stopped(void **state) {
     eventually((atomic_load(&t->seen_dead[0]) & atomic_load(&t->seen_dead[2])) == 1U << VICTIM);
     kill(pids[VICTIM], SIGCONT);
     finish(t, pids[VICTIM], VICTIM, CHILD_EXPELLED);
-    assert_non_null(strstr(t->why[VICTIM], "dead_after_s"));
+    assert_non_null(strstr(t->why[VICTIM], "exchange.dead_after"));
     atomic_store(&t->stop, 1);
     finish(t, pids[0], 0, 0);
     finish(t, pids[2], 2, 0);

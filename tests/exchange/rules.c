@@ -291,9 +291,9 @@ static void refused(struct ta_exchange_spec spec, unsigned rank, const char *wha
 static void test_configuration(void **state) {
     (void)state;
     refused((struct ta_exchange_spec){0}, 2, "rank 2");
-    refused((struct ta_exchange_spec){.heartbeat_s = -1}, 0, "heartbeat_s");
-    refused((struct ta_exchange_spec){.dead_after_s = 0.0 / 0.0}, 0, "dead_after_s");
-    refused((struct ta_exchange_spec){.dead_after_s = 1, .heartbeat_s = 2}, 0, "dead_after_s");
+    refused((struct ta_exchange_spec){.heartbeat_s = -1}, 0, "exchange.heartbeat");
+    refused((struct ta_exchange_spec){.dead_after_s = 0.0 / 0.0}, 0, "exchange.dead_after");
+    refused((struct ta_exchange_spec){.dead_after_s = 1, .heartbeat_s = 2}, 0, "exchange.dead_after");
     refused((struct ta_exchange_spec){.puts_in_flight = 1000}, 0, "puts_in_flight");
 }
 

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "config_of.h"
 #include "snapshots.h"
 
@@ -246,6 +247,28 @@ static void a_missing_rank_is_named(void **state) {
     ta_model_free(&model);
 }
 
+/* Nobody waits out the patience for a rank that is known to be gone. */
+static void a_lost_rank_is_not_waited_for(void **state) {
+    struct ta_model model;
+    struct ta_snapshot s;
+    struct ta_checkpoint_writer *w;
+    small_model(&model);
+    const struct ta_checkpoint_config config = {.directory = *state, .model = &model, .patience_s = 60};
+    assert_ok(ta_checkpoint_open(&config, &w));
+    int64_t start_ns = ta_clock_now_ns();
+    made_up(&model, 0, 2, 100, &s);
+    assert_ok(ta_checkpoint_submit(w, &s, (unsigned[]){0, 1}, 2));
+    ta_checkpoint_lost(w, 1); /* while it is waited for */
+    assert_fails(TA_PEER, "rank 1 was lost", wait_for(w, NULL, 0));
+    ta_checkpoint_lost(w, 0); /* before it is waited for */
+    made_up(&model, 1, 2, 110, &s);
+    assert_fails(TA_PEER, "rank 0 was lost", write_and_wait(w, &s, (unsigned[]){0, 1}, 2));
+    assert_true(ta_clock_now_ns() - start_ns < 30 * TA_NS_PER_S);
+    ta_checkpoint_lost(w, 1u << 20); /* no such rank */
+    assert_ok(ta_checkpoint_close(w));
+    ta_model_free(&model);
+}
+
 /* A disk that fills up: files may not grow past a limit, from none to all. In a child, for the limit is for good. */
 static int write_limited(const char *directory, rlim_t limit) {
     struct ta_model model;
@@ -350,6 +373,7 @@ int main(void) {
         WITH_SCRATCH(loading_damage_does_not_trip),
         WITH_SCRATCH(wrong_things_are_named),
         WITH_SCRATCH(a_missing_rank_is_named),
+        WITH_SCRATCH(a_lost_rank_is_not_waited_for),
         WITH_SCRATCH(a_full_disk_leaves_the_old_one),
         WITH_SCRATCH(a_small_disk_is_named),
         WITH_SCRATCH(memory_runs_out_while_loading),
