@@ -27,8 +27,8 @@ struct group {
 static ta_status check_object(struct ta_h5_check *check, uint64_t address, struct ta_h5_header *out);
 
 static ta_status damaged(const struct ta_h5_check *check, const char *what, uint64_t address) {
-    return ta_fail(TA_FORMAT, "%s: is damaged: the %s at byte %llu is not sound; restore the file from a copy", check->path,
-                   what, (ull)address);
+    return ta_fail(TA_FORMAT, "%s: is damaged: the %s at byte %llu is not sound; restore the file from a copy",
+                   check->path, what, (ull)address);
 }
 
 bool ta_h5_fetch(struct ta_h5_check *check, uint64_t address, void *out, size_t count) {
@@ -139,7 +139,8 @@ static ta_status check_symbol(struct ta_h5_check *check, const struct group *gro
 static ta_status check_symbols(struct ta_h5_check *check, const struct group *group, uint64_t address) {
     unsigned char head[8];
     unsigned char *bytes;
-    if (!ta_h5_fetch(check, address, head, 8) || memcmp(head, "SNOD\1", 5) != 0) return damaged(check, "links", address);
+    if (!ta_h5_fetch(check, address, head, 8) || memcmp(head, "SNOD\1", 5) != 0)
+        return damaged(check, "links", address);
     unsigned links = head[6] | (unsigned)head[7] << 8;
     if (links > 2 * group->leaf_k) return damaged(check, "links", address);
     ta_status status = fetch_block(check, address + 8, (uint64_t)links * SYMBOL_BYTES, &bytes);

@@ -95,8 +95,8 @@ static bool check_array(struct ta_h5_span *span, unsigned version, unsigned nest
     for (unsigned d = 0; d < rank; d++)
         if (__builtin_mul_overflow(elements, ta_h5_number(span, 4), &elements)) return false;
     if (version < 3) ta_h5_take(span, 4 * (size_t)rank);
-    return span->good && check_type(span, nesting + 1, &base) && !__builtin_mul_overflow(elements, base.bytes, &elements) &&
-           elements == bytes;
+    if (!span->good || !check_type(span, nesting + 1, &base)) return false;
+    return !__builtin_mul_overflow(elements, base.bytes, &elements) && elements == bytes;
 }
 
 /* Bits of a number must lie in its bytes: libhdf5 shifts by what it reads here. */
@@ -328,6 +328,7 @@ bool ta_h5_check_header(const struct ta_h5_check *check, const struct ta_h5_head
     if (!header->has_space || !header->has_type) return false;
     if (header->fill_bytes != 0 && header->fill_bytes != header->type_bytes) return false;
     if (__builtin_mul_overflow(header->elements, header->type_bytes, &bytes)) return false;
-    if (header->layout == 2) return header->layout_rank == header->rank + 1 && header->stored_bytes == header->type_bytes;
+    if (header->layout == 2)
+        return header->layout_rank == header->rank + 1 && header->stored_bytes == header->type_bytes;
     return header->stored_bytes >= bytes;
 }

@@ -13,6 +13,11 @@ struct ta_h5 {
     char *path;
 };
 
+enum {
+    TA_H5_MAX_FILTERS = 8,
+    TA_H5_FILTER_SLACK = 1024, /* bytes that filters may add to a chunk */
+};
+
 struct ta_h5_set {
     struct ta_h5 *file; /* borrowed */
     hid_t id;
@@ -22,6 +27,14 @@ struct ta_h5_set {
     hsize_t most[TA_H5_MAX_RANK]; /* of an opened set: how far each dimension may grow */
     uint64_t row_elements; /* product of dims[1..] */
     char *name;
+
+    /* Of sets stored through filters. */
+    unsigned n_filters;
+    int filters[TA_H5_MAX_FILTERS]; /* in the order of writing */
+    hsize_t chunk_dims[TA_H5_MAX_RANK];
+    bool native;                    /* elements are stored as this machine has them */
+    uint64_t held;                  /* number of the chunk in `chunk`, from 1; 0: none */
+    unsigned char *stored, *chunk;  /* as in the file; unpacked */
 };
 
 /* The one lock of the process, recursive: a visit of ta_h5_walk may call back into the wrapper. The first lock also
@@ -41,6 +54,10 @@ ta_status ta_h5_refuse(ta_status status, const struct ta_h5 *file, const char *o
 hid_t ta_h5_memory_type(enum ta_h5_type type); /* of this machine; borrowed */
 hid_t ta_h5_file_type(enum ta_h5_type type);   /* little endian; borrowed */
 enum ta_h5_type ta_h5_type_of(hid_t type);     /* either byte order; OTHER when it is none of ours */
+
+/* Rows of a set, under the lock, arguments checked: as libhdf5 reads them, and undoing the filters ourselves. */
+ta_status ta_h5_read_plain(struct ta_h5_set *set, enum ta_h5_type type, uint64_t first, uint64_t rows, void *out);
+ta_status ta_h5_read_filtered(struct ta_h5_set *set, enum ta_h5_type type, uint64_t first, uint64_t rows, void *out);
 
 /* Link-creation properties that make missing groups on the way; H5I_INVALID_HID on failure. Closed by H5Pclose. */
 hid_t ta_h5_make_parents(void);

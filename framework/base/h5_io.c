@@ -72,6 +72,10 @@ static ta_status check_convertible(struct ta_h5_set *set, enum ta_h5_type type) 
                         ta_h5_type_name(type));
 }
 
+ta_status ta_h5_read_plain(struct ta_h5_set *set, enum ta_h5_type type, uint64_t first, uint64_t rows, void *out) {
+    return transfer(set, type, first, rows, out, NULL) ? TA_OK : blame_chunk(set, type, first, rows, out);
+}
+
 ta_status ta_h5_set_read(struct ta_h5_set *set, enum ta_h5_type type, uint64_t first, uint64_t rows, void *out) {
     ta_status status = check_convertible(set, type);
     if (status != TA_OK) return status;
@@ -81,7 +85,8 @@ ta_status ta_h5_set_read(struct ta_h5_set *set, enum ta_h5_type type, uint64_t f
                             (ull)first, (ull)(first + rows) - 1, (ull)have);
     if (rows == 0 || set->row_elements == 0) return TA_OK;
     ta_h5_lock();
-    if (!transfer(set, type, first, rows, out, NULL)) status = blame_chunk(set, type, first, rows, out);
+    status = set->n_filters == 0 ? ta_h5_read_plain(set, type, first, rows, out)
+                                 : ta_h5_read_filtered(set, type, first, rows, out);
     ta_h5_unlock();
     return status;
 }
@@ -107,6 +112,7 @@ ta_status ta_h5_set_write(struct ta_h5_set *set, enum ta_h5_type type, uint64_t 
                             (ull)first, (ull)have);
     if (rows == 0) return TA_OK;
     ta_h5_lock();
+    set->held = 0; /* what was unpacked may be what is overwritten */
     if (end > have) status = extend(set, end);
     if (status == TA_OK && set->row_elements > 0 && !transfer(set, type, first, rows, NULL, in))
         status = ta_h5_fail(TA_IO, set->file, set->name, "rows %llu to %llu cannot be written", (ull)first,

@@ -57,6 +57,12 @@ enum {
     SMALL_BYTES = 16 << 20,        /* claims up to here need no proof */
 };
 
+/* A file that is being read cannot hold much more than its size, however well it was packed. */
+static uint64_t file_holds(const struct ta_h5 *file) {
+    bool any = file->mode != TA_H5_READ || file->bytes > UINT64_MAX / MAX_INFLATION;
+    return any ? UINT64_MAX : file->bytes * MAX_INFLATION;
+}
+
 /* HDF5 makes no chunk wider than what it is a chunk of; a damaged one would be read beyond its end. */
 static bool chunk_fits(const struct ta_h5_set *set, const hsize_t *chunk) {
     for (unsigned i = 1; i < set->shape.rank; i++)
@@ -64,8 +70,32 @@ static bool chunk_fits(const struct ta_h5_set *set, const hsize_t *chunk) {
     return true;
 }
 
+/* Shuffle, deflate and Fletcher-32 are what every HDF5 has; so are three more, whose inverses trust what they read. */
+static ta_status check_filters(struct ta_h5_set *set, hid_t how) {
+    int filters = H5Pget_nfilters(how);
+    if (filters < 0 || filters > TA_H5_MAX_FILTERS)
+        return ta_h5_refuse(TA_FORMAT, set->file, set->name, "is stored through %d filters, at most %d can be undone",
+                            filters, TA_H5_MAX_FILTERS);
+    for (int i = 0; i < filters; i++) {
+        unsigned flags, config;
+        size_t n = 0;
+        char name[64] = "";
+        int filter = H5Pget_filter2(how, (unsigned)i, &flags, &n, NULL, sizeof name, name, &config);
+        if (filter < 0) return ta_h5_fail(TA_FORMAT, set->file, set->name, "has a damaged list of filters");
+        if (filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_FLETCHER32)
+            return ta_h5_refuse(TA_FORMAT, set->file, set->name,
+                                "is stored through filter %d (%s); only shuffle, gzip and fletcher32 can be undone: "
+                                "h5repack -f GZIP=4",
+                                filter, name[0] ? name : "no name");
+        set->filters[i] = filter;
+    }
+    set->n_filters = (unsigned)filters;
+    return TA_OK;
+}
+
 static ta_status check_layout(struct ta_h5_set *set, hid_t how) {
     struct ta_h5 *file = set->file;
+    uint64_t holds = file_holds(file);
     H5D_layout_t layout = H5Pget_layout(how);
     if (layout < 0 || layout == H5D_VIRTUAL || H5Pget_external_count(how) > 0)
         return ta_h5_refuse(TA_FORMAT, file, set->name, "keeps its data in other files; make it whole with h5repack");
@@ -81,23 +111,11 @@ static ta_status check_layout(struct ta_h5_set *set, hid_t how) {
                                     MAX_CHUNK_BYTES >> 20);
         set->chunk_rows = chunk[0];
         set->chunk_bytes = bytes;
-        if (bytes == 0 || !chunk_fits(set, chunk))
+        memcpy(set->chunk_dims, chunk, sizeof set->chunk_dims);
+        if (bytes == 0 || !chunk_fits(set, chunk) || (bytes > SMALL_BYTES && bytes > holds))
             return ta_h5_refuse(TA_FORMAT, file, set->name, "has chunks of a shape that cannot be: damaged");
     }
-    int filters = H5Pget_nfilters(how);
-    for (int i = 0; i < filters; i++) {
-        unsigned flags, config;
-        size_t n = 0;
-        char name[64] = "";
-        H5Z_filter_t filter = H5Pget_filter2(how, (unsigned)i, &flags, &n, NULL, sizeof name, name, &config);
-        if (filter < 0) return ta_h5_fail(TA_FORMAT, file, set->name, "has a damaged list of filters");
-        if (H5Zfilter_avail(filter) <= 0)
-            return ta_h5_refuse(TA_FORMAT, file, set->name,
-                                "is stored through filter %d (%s), which stock HDF5 lacks; rewrite it: "
-                                "h5repack -f GZIP=4",
-                                (int)filter, name[0] ? name : "no name");
-    }
-    return TA_OK;
+    return layout == H5D_CHUNKED ? check_filters(set, how) : TA_OK;
 }
 
 /* Rank, dims and type of an open dataset, none of it believed. */
@@ -117,6 +135,7 @@ static ta_status check_shape(struct ta_h5_set *set) {
         status = ta_h5_fail(TA_FORMAT, file, set->name, "cannot be understood");
     } else {
         set->shape.type = ta_h5_type_of(type);
+        set->native = H5Tequal(type, ta_h5_memory_type(set->shape.type)) > 0;
         set->shape.rank = (unsigned)rank;
         for (int i = 0; i < rank; i++) set->shape.dims[i] = dims[i];
     }
@@ -133,9 +152,7 @@ static ta_status check_size(struct ta_h5_set *set) {
     set->row_elements = elements;
     if (set->shape.rank > 0) absurd |= __builtin_mul_overflow(elements, set->shape.dims[0], &elements);
     absurd |= __builtin_mul_overflow(elements, width == 0 ? 1 : width, &bytes) || bytes > INT64_MAX;
-    /* A file that is being read cannot hold much more than its size, however well it was packed. */
-    uint64_t holds = set->file->bytes > UINT64_MAX / MAX_INFLATION ? UINT64_MAX : set->file->bytes * MAX_INFLATION;
-    if (set->file->mode == TA_H5_READ) absurd |= bytes > SMALL_BYTES && bytes > holds;
+    absurd |= bytes > SMALL_BYTES && bytes > file_holds(set->file);
     if (absurd || set->row_elements > INT64_MAX / 8)
         return ta_h5_refuse(TA_FORMAT, set->file, set->name,
                             "claims %llu rows of %llu elements in a file of %llu bytes: damaged",
@@ -191,6 +208,8 @@ void ta_h5_set_close(struct ta_h5_set *set) {
         H5Dclose(set->id);
         ta_h5_unlock();
     }
+    ta_mem_free(set->stored);
+    ta_mem_free(set->chunk);
     ta_mem_free(set->name);
     ta_mem_free(set);
 }
@@ -274,6 +293,12 @@ ta_status ta_h5_set_create(struct ta_h5 *file, const char *name, const struct ta
         set->row_elements = 1;
         for (unsigned i = 1; i < how->shape.rank; i++) set->row_elements *= how->shape.dims[i];
         set->chunk_bytes = how->chunk_rows * set->row_elements * ta_h5_type_bytes(how->shape.type);
+        memcpy(set->chunk_dims, how->shape.dims, sizeof set->chunk_dims);
+        set->chunk_dims[0] = how->chunk_rows;
+        set->native = true;
+        if (how->shuffle) set->filters[set->n_filters++] = H5Z_FILTER_SHUFFLE;
+        if (how->gzip > 0) set->filters[set->n_filters++] = H5Z_FILTER_DEFLATE;
+        if (how->checksum) set->filters[set->n_filters++] = H5Z_FILTER_FLETCHER32;
         ta_h5_lock();
         status = create_locked(set, how);
         if (status == TA_OK) status = cache_chunks(set);

@@ -1,5 +1,5 @@
-/* The half of the h5py oracle that is ours: writes a file for h5py to read, or reads one that h5py wrote. Prints what is
- * wrong and exits with 1. See h5py_oracle.py for what the files hold. */
+/* The half of the h5py oracle that is ours: writes a file for h5py to read, or reads one that h5py wrote. Prints what
+ * is wrong and exits with 1. See h5py_oracle.py for what the files hold. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,9 +103,10 @@ static void read_theirs(const char *path) {
         }
     }
     read_set(file, "/chunked", TA_H5_U8, 50, 6);
+    read_set(file, "/big_packed", TA_H5_F32, 50, 6);
     read_set(file, "/soft", TA_H5_U8, 5, 4);
     read_set(file, "/norows", TA_H5_U8, 0, 4);
-    refuse(file, "/auto", "filter 32000");
+    refuse(file, "/auto", "filter 32000 (lzf)");
     refuse(file, "/bool", "type that cannot be read");
     refuse(file, "/half", "type that cannot be read");
     refuse(file, "/compound", "type that cannot be read");

@@ -31,7 +31,8 @@ static inline void h5_probe_rows(struct h5_probe *probe, struct ta_h5_set *set) 
     for (uint64_t first = 0; first < rows && first < 4096; first += 16) {
         uint64_t n = rows - first < 16 ? rows - first : 16;
         h5_probe_note(probe, ta_h5_set_read(set, TA_H5_F64, first, n, buffer));
-        h5_probe_note(probe, ta_h5_set_read(set, shape->type == TA_H5_OTHER ? TA_H5_I32 : shape->type, first, n, buffer));
+        enum ta_h5_type own = shape->type == TA_H5_OTHER ? TA_H5_I32 : shape->type;
+        h5_probe_note(probe, ta_h5_set_read(set, own, first, n, buffer));
     }
     ta_mem_free(buffer);
 }

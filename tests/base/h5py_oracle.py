@@ -51,8 +51,11 @@ def write_theirs(path, **options):
                 kind = np.dtype(name).newbyteorder(order)
                 label = "little" if order == "<" else "big"
                 f.create_dataset(f"{label}/{name}", data=values(name, (5, 4)).astype(kind))
-        f.create_dataset("auto", data=values("float32", (100, 7)), chunks=True, maxshape=(None, None), compression="lzf")
-        f.create_dataset("chunked", data=values("uint8", (50, 6)), chunks=(16, 4), compression="gzip", fletcher32=True)
+        f.create_dataset("auto", data=values("float32", (100, 7)), chunks=True, compression="lzf")
+        options = dict(compression="gzip", fletcher32=True)
+        f.create_dataset("chunked", data=values("uint8", (50, 6)), chunks=(16, 4), **options)
+        options["shuffle"] = True
+        f.create_dataset("big_packed", data=values("float32", (50, 6)).astype(">f4"), chunks=(16, 6), **options)
         f.create_dataset("bool", data=np.array([True, False]))
         f.create_dataset("half", data=np.zeros(3, "float16"))
         f.create_dataset("compound", data=np.zeros(3, [("a", "f4"), ("b", "i4")]))

@@ -97,7 +97,8 @@ static void memory_is_zeroed_aligned_counted_and_bounded(void **state) {
     assert_ok(ta_mem_alloc(0, 8, "nothing", &q));
     assert_non_null(q);
     ta_mem_free(q);
-    assert_fails(TA_NO_MEMORY, "rows: 9223372036854775807 elements of 8 bytes", ta_mem_alloc(SIZE_MAX / 2, 8, "rows", &q));
+    assert_fails(TA_NO_MEMORY, "rows: 9223372036854775807 elements of 8 bytes",
+                 ta_mem_alloc(SIZE_MAX / 2, 8, "rows", &q));
     assert_null(q);
     assert_fails(TA_NO_MEMORY, "more than a process can hold", ta_mem_alloc(SIZE_MAX, 1, "rows", &q));
     char *copy;

@@ -1,5 +1,5 @@
-/* Any text as a configuration: lines that begin with "--set " are overrides, the rest is the file. What is accepted must
- * print, and read again, to the same text. */
+/* Any text as a configuration: lines that begin with "--set " are overrides, the rest is the file. What is accepted
+ * must print, and read again, to the same text. */
 #include <string.h>
 
 #include "bytes_file.h"

@@ -17,7 +17,7 @@ names=("$@")
 case $seconds in *[!0-9]* | 0) echo "tests/fuzz/run.sh: '$seconds' is not a number of seconds" >&2 && exit 2 ;; esac
 
 build=build/fuzz
-if ! echo 'int LLVMFuzzerTestOneInput(const char *p, long n); int LLVMFuzzerTestOneInput(const char *p, long n) { return p == 0 && n < 0; }' |
+if ! echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return p == 0 && n < 0; }' |
     clang -fsanitize=fuzzer,address -x c - -o /dev/null 2>/dev/null; then
     echo "SKIPPED: clang with libFuzzer is missing: apt-get install clang libclang-rt-14-dev"
     exit 77
@@ -25,8 +25,11 @@ fi
 mkdir -p "$build"
 targets=(fuzz_seeds)
 for name in "${names[@]}"; do targets+=("fuzz_$name"); done
-cmake --preset fuzz -DTA_SANITIZE=address,undefined,fuzzer-no-link >"$build/configure.log" 2>&1 || { cat "$build/configure.log"; exit 1; }
-cmake --build "$build" --target "${targets[@]}" -j "$(nproc)" >"$build/build.log" 2>&1 || { tail -40 "$build/build.log"; exit 1; }
+if ! { cmake --preset fuzz -DTA_SANITIZE=address,undefined,fuzzer-no-link &&
+    cmake --build "$build" --target "${targets[@]}" -j "$(nproc)"; } >"$build/build.log" 2>&1; then
+    tail -40 "$build/build.log"
+    exit 1
+fi
 "$build/tests/fuzz/fuzz_seeds" "$build/seeds"
 mkdir -p "$build/crashes"
 
