@@ -3,6 +3,9 @@
  * Debian's HDF5 is not thread-safe: every call here takes the one lock of the process, so any thread may call, one file
  * handle from one thread at a time. HDF5's own error stack is silenced; its innermost message becomes part of ours.
  * Every message names the file and the object. All sizes found in a file are checked before they are used.
+ * A file that is opened for reading or update is looked over first (h5_check.h), since libhdf5 trusts what it finds.
+ * Chunked sets may be stored through shuffle, gzip and fletcher32, in any order; other filters, virtual and external
+ * storage are refused with the h5repack call that helps. An open filtered set holds two chunks in memory.
  *
  * Errors, all calls: IO (the file is missing, the disk is full, a chunk cannot be read: which rows), FORMAT (not HDF5,
  * an object is missing, has another type or rank than asked for), NO_MEMORY.
