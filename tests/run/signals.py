@@ -77,7 +77,8 @@ def leave_now():
 def state():
     place = Place()
     process = place.start("-n", 2, *LONG)
-    place.wait_for(lambda: place.training(2), process, what="training")
+    place.wait_for(lambda: any(w["peers"][0]["life"] == "live" for w in place.metrics(kind="window") if w["rank"] == 0),
+                   process, what="rank 0 to have heard from rank 1")
     process.send_signal(signal.SIGUSR2)
 
     def said():
