@@ -15,7 +15,7 @@
 #include "replayer.h"
 
 enum {
-    SPIN_NS = 60000, /* the last part of each wait: longer than a kernel needs to wake a thread */
+    SPIN_NS = 250000, /* the last part of each wait: longer than a halted virtual core needs to wake */
     NAP_NS = 20000,  /* when only the reader is behind: leave it the core, it may be the only one */
     PACED_RING_BYTES = 1 << 24,
     FAST_BLOCK = 256, /* records a batch when not paced */
