@@ -3,7 +3,8 @@
 # ta_setup            installs what is missing, builds the program, sets $tensair
 # ta_stream_X         prints the path of stream X in experiments/data, made on first use; fails, with one line, when its
 #                     data can be neither found in $TENSAIR_DATA nor fetched
-# ta_experiment NAME STREAM [options of tensair train]: trains experiments/NAME/NAME.yaml on it, draws the plots
+# ta_experiment NAME REPLICAS [REPLICAS] [options of tensair train]: sets up, trains experiments/NAME/NAME.yaml on stream NAME
+#                     with so many replicas (the first number is what is usual), draws the plots
 
 # shellcheck source=../cmake/packages.sh
 . cmake/packages.sh
@@ -20,10 +21,12 @@ ta_setup() {
 }
 
 ta_experiment() {
-    local name=$1 stream=$2 run_dir
-    shift 2
+    local name=$1 replicas=${3:-$2} stream run_dir
+    shift $(($# < 3 ? $# : 3))
+    ta_setup
+    stream=$("ta_stream_$name")
     run_dir=runs/$name-$(date -u +%Y%m%dT%H%M%SZ)
-    "$tensair" train "experiments/$name/$name.yaml" --run-dir "$run_dir" --set stream.file="$PWD/$stream" "$@"
+    "$tensair" train "experiments/$name/$name.yaml" -n "$replicas" --run-dir "$run_dir" --set stream.file="$PWD/$stream" "$@"
     "$tensair" plot "$run_dir"
 }
 

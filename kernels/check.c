@@ -23,7 +23,7 @@ static const char *const kind_names[TA_LAYER_KINDS] = {
     [TA_LAYER_SOFTMAX] = "softmax",
 };
 
-const char *ta_layer_kind_text(enum ta_layer_kind kind) {
+const char *ta_layer_kind_name(enum ta_layer_kind kind) {
     return (unsigned)kind < TA_LAYER_KINDS ? kind_names[kind] : "unknown";
 }
 
@@ -52,7 +52,7 @@ static ta_status check_shape(const struct ta_net_spec *spec, uint32_t i, struct 
     if (same(found, right)) return TA_OK;
     return ta_fail(TA_CONFIG,
                    "layer %u '%s' (%s): its output is given as %ux%ux%u but follows as %ux%ux%u from its input", i,
-                   l->name, ta_layer_kind_text(l->kind), found.h, found.w, found.c, right.h, right.w, right.c);
+                   l->name, ta_layer_kind_name(l->kind), found.h, found.w, found.c, right.h, right.w, right.c);
 }
 
 static ta_status check_param(const struct ta_net_spec *spec, uint32_t i, const char *what, struct ta_param p,
@@ -86,14 +86,14 @@ static ta_status check_window(const struct ta_net_spec *spec, uint32_t i, uint32
     const struct ta_layer *l = &spec->layers[i];
     if (l->kernel_h > MAX_WINDOW || l->kernel_w > MAX_WINDOW || l->stride_h > MAX_WINDOW || l->stride_w > MAX_WINDOW)
         return ta_fail(TA_CONFIG, "layer %u '%s' (%s): a window of %ux%u with strides %ux%u is more than %d", i,
-                       l->name, ta_layer_kind_text(l->kind), l->kernel_h, l->kernel_w, l->stride_h, l->stride_w,
+                       l->name, ta_layer_kind_name(l->kind), l->kernel_h, l->kernel_w, l->stride_h, l->stride_w,
                        MAX_WINDOW);
     /* A window that sees nothing but padding has no maximum and no average, and teaches a kernel nothing. */
     if (l->kernel_h > 0 && l->kernel_w > 0 &&
         (l->pad_top >= l->kernel_h || l->pad_bottom >= l->kernel_h || l->pad_left >= l->kernel_w ||
          l->pad_right >= l->kernel_w))
         return ta_fail(TA_CONFIG, "layer %u '%s' (%s): padding of %u,%u,%u,%u must be smaller than the window of %ux%u",
-                       i, l->name, ta_layer_kind_text(l->kind), l->pad_top, l->pad_bottom, l->pad_left, l->pad_right,
+                       i, l->name, ta_layer_kind_name(l->kind), l->pad_top, l->pad_bottom, l->pad_left, l->pad_right,
                        l->kernel_h, l->kernel_w);
     struct ta_shape right = {slide(l->in.h, l->pad_top, l->pad_bottom, l->kernel_h, l->stride_h),
                              slide(l->in.w, l->pad_left, l->pad_right, l->kernel_w, l->stride_w), channels};
@@ -101,7 +101,7 @@ static ta_status check_window(const struct ta_net_spec *spec, uint32_t i, uint32
         return ta_fail(TA_CONFIG,
                        "layer %u '%s' (%s): a window of %ux%u with strides %ux%u does not fit into %ux%u; make the "
                        "window smaller or pad",
-                       i, l->name, ta_layer_kind_text(l->kind), l->kernel_h, l->kernel_w, l->stride_h, l->stride_w,
+                       i, l->name, ta_layer_kind_name(l->kind), l->kernel_h, l->kernel_w, l->stride_h, l->stride_w,
                        l->in.h, l->in.w);
     return check_shape(spec, i, l->out, right);
 }

@@ -26,6 +26,5 @@ bool ta_net_loss_takes_last(const struct ta_net_spec *spec);
  * CONFIG (which record), INVALID (none given). */
 ta_status ta_labels_check(const struct ta_net_spec *spec, const struct ta_labels *labels);
 
-const char *ta_layer_kind_text(enum ta_layer_kind kind); /* "conv2d": for messages */
 
 #endif

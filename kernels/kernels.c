@@ -14,7 +14,7 @@ struct entry {
 /* Best first: "auto" takes the first that is built in. */
 static const struct entry makes[] = {
     {"cuda", NULL,
-     "install CUDA 12 with cuDNN 9 (nvidia-cuda-toolkit, libcudnn9-dev-cuda-12), then configure and build again"},
+     "this version has none; one that has needs CUDA 12 and cuDNN 9: install nvidia-cuda-toolkit and libcudnn9-dev-cuda-12"},
     {"cpu", &ta_kernels_cpu, "install libdnnl-dev, then configure and build again"},
 };
 

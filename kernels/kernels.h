@@ -45,6 +45,9 @@ enum ta_layer_kind {
     TA_LAYER_KINDS
 };
 
+/* "conv2d", as a configuration writes it; "unknown" for anything else. */
+const char *ta_layer_kind_name(enum ta_layer_kind kind);
+
 /* A tensor of parameters inside the arena; count 0: the layer has none. */
 struct ta_param {
     size_t offset; /* floats from the arena's start */

@@ -23,7 +23,7 @@ ta_status ta_transport_find(const char *name, unsigned n_ranks, const struct ta_
         }
     for (size_t i = 0; i < sizeof not_built / sizeof not_built[0]; i++)
         if (strcmp(name, not_built[i].name) == 0)
-            return ta_fail(TA_NOT_BUILT, "transport '%s' is not in this program: apt-get install %s, then build again",
-                           name, not_built[i].package);
+            return ta_fail(TA_NOT_BUILT, "transport '%s' is not in this version of the program; one that has it needs the "
+                           "package %s; choose auto, self or shm", name, not_built[i].package);
     return ta_fail(TA_CONFIG, "there is no transport '%s': choose auto, self, shm, sim, verbs or ofi", name);
 }

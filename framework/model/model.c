@@ -10,26 +10,6 @@
 #include "mem.h"
 #include "rng.h"
 
-static const char *const kind_names[TA_LAYER_KINDS] = {
-    [TA_LAYER_DENSE] = "dense",
-    [TA_LAYER_CONV2D] = "conv2d",
-    [TA_LAYER_MAX_POOL] = "max_pool",
-    [TA_LAYER_AVG_POOL] = "avg_pool",
-    [TA_LAYER_GLOBAL_AVG_POOL] = "global_avg_pool",
-    [TA_LAYER_BATCH_NORM] = "batch_norm",
-    [TA_LAYER_DROPOUT] = "dropout",
-    [TA_LAYER_FLATTEN] = "flatten",
-    [TA_LAYER_ADD] = "add",
-    [TA_LAYER_RELU] = "relu",
-    [TA_LAYER_TANH] = "tanh",
-    [TA_LAYER_SIGMOID] = "sigmoid",
-    [TA_LAYER_SOFTMAX] = "softmax",
-};
-
-const char *ta_layer_kind_name(enum ta_layer_kind kind) {
-    return (unsigned)kind < TA_LAYER_KINDS ? kind_names[kind] : "unknown";
-}
-
 /* --- the arena --- */
 
 static uint64_t align_up(uint64_t floats) { return (floats + TA_PARAM_ALIGN - 1) / TA_PARAM_ALIGN * TA_PARAM_ALIGN; }

@@ -56,8 +56,6 @@ struct ta_tensor {
 };
 unsigned ta_layer_tensors(const struct ta_layer *layer, struct ta_tensor out[4]);
 
-const char *ta_layer_kind_name(enum ta_layer_kind kind); /* "conv2d" */
-
 /* The net_spec of this model at a batch size. Borrowed pointers: the model must outlive it. */
 struct ta_net_spec ta_model_net_spec(const struct ta_model *model, uint32_t batch, uint64_t seed, bool predict_only);
 /* True when training mode differs from inference (dropout, batch_norm): test-then-train then needs its own pass. */

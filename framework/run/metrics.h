@@ -5,7 +5,7 @@
  *
  * Every line: schema (1), kind, rank (-1: the launcher), epoch (life of the run), t_s (monotonic seconds since training
  * began in this life), wall (UTC).
- * kind "window", every metrics.every_seconds, a replica:
+ * kind "window", every metrics.every_seconds, or every_records if that is sooner, a replica:
  *     records            scored so far, former lives included
  *     records_per_s      since the line before
  *     loss, accuracy     of the last metrics.window records, before training on them (test, then train)

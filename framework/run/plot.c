@@ -21,6 +21,7 @@ struct plot {
     char folder[PATH_BYTES];
     FILE *table[TA_PLOT_MAX_RANKS]; /* NULL: that rank has not been seen */
     unsigned ranks;                 /* highest rank seen + 1 */
+    struct ta_plot_facts facts;
 };
 
 static const char *const columns[] = {"t_s",         "records", "records_per_s", "loss",  "accuracy",
@@ -50,6 +51,8 @@ static ta_status table_add(struct plot *p, const json_t *line) {
     }
     for (unsigned i = 0; i < N_COLUMNS; i++) {
         const json_t *value = json_object_get(line, columns[i]);
+        if (json_is_number(value) && strcmp(columns[i], "lag_s") == 0) p->facts.lag = true;
+        if (json_number_value(value) > 0 && strcmp(columns[i], "s_max") == 0) p->facts.stale = true;
         fprintf(p->table[rank], "%.9g ", json_is_number(value) ? json_number_value(value) : NAN);
     }
     fputc('\n', p->table[rank]);
@@ -97,7 +100,7 @@ static ta_status script_write(const struct plot *p) {
     unsigned drawn[TA_PLOT_MAX_RANKS], count = 0;
     for (unsigned i = 0; i < p->ranks; i++)
         if (p->table[i] != NULL) drawn[count++] = i;
-    ta_plot_script_write(file, drawn, count);
+    ta_plot_script_write(file, drawn, count, &p->facts);
     if (fclose(file) != 0) return ta_fail_errno(TA_IO, "%s: cannot write", path);
     return TA_OK;
 }

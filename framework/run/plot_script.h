@@ -2,9 +2,15 @@
 #ifndef TA_PLOT_SCRIPT_H
 #define TA_PLOT_SCRIPT_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
+struct ta_plot_facts {
+    bool lag;   /* some window knows how late it was (pace max does not) */
+    bool stale; /* some gradient was stale */
+};
+
 /* Writes the script; it reads rank-NNNNN.dat of the `count` ranks in `ranks` beside it. */
-void ta_plot_script_write(FILE *file, const unsigned *ranks, unsigned count);
+void ta_plot_script_write(FILE *file, const unsigned *ranks, unsigned count, const struct ta_plot_facts *facts);
 
 #endif

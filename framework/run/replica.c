@@ -94,6 +94,11 @@ static ta_status turn(struct ta_replica *r, int64_t now_ns) {
     return r->result;
 }
 
+static bool report_due(const struct ta_replica *r, int64_t now_ns) {
+    uint64_t every = r->run->metrics.every_records;
+    return r->start_ns != 0 && (now_ns >= r->report_ns || (every > 0 && r->life_records - r->reported_records >= every));
+}
+
 ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
     ta_replica_phase(r, r->was_idle ? TA_PHASE_IDLE : TA_PHASE_REST);
     ta_status status = TA_OK;
@@ -103,7 +108,7 @@ ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
     }
     if (status == TA_OK) status = turn(r, now_ns);
     r->was_idle = status == TA_AGAIN;
-    if (r->start_ns != 0 && now_ns >= r->report_ns) {
+    if (report_due(r, now_ns)) {
         ta_replica_look_at_peers(r, now_ns);
         ta_replica_report(r, now_ns);
     }

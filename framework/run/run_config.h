@@ -10,7 +10,7 @@
  *                  join_within: 60}
  *     device:     {type: auto | cpu | cuda, threads: 1, number: 0}
  *     checkpoint: {every_records: 0, every_seconds: 300, keep: 2}
- *     metrics:    {window: 1000, every_seconds: 1, fading: .999}
+ *     metrics:    {window: 1000, every_seconds: 1, every_records: 0, fading: .999}
  *
  * Only `stream` and `model` must be there. Zero means "not given" for every number; the value assumed then stands in the
  * comments below. Times are seconds, sizes are never asked for. A relative path is looked for in the folder of the
@@ -69,6 +69,7 @@ struct ta_checkpoint_section {
 struct ta_metrics_section {
     uint32_t window;      /* records of the prequential window, per replica; 0: 1000 */
     double every_seconds; /* between two lines; 0: 1 */
+    uint64_t every_records; /* or after so many records of a replica, if that is sooner; 0: by time alone */
     double fading;        /* alpha; 0: .999 */
 };
 

@@ -87,6 +87,7 @@ static const cyaml_schema_field_t checkpoint_fields[] = {
 static const cyaml_schema_field_t metrics_fields[] = {
     COUNT("window", struct ta_metrics_section, window),
     NUMBER("every_seconds", struct ta_metrics_section, every_seconds),
+    COUNT("every_records", struct ta_metrics_section, every_records),
     NUMBER("fading", struct ta_metrics_section, fading),
     CYAML_FIELD_END,
 };
