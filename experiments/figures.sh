@@ -50,7 +50,7 @@ for program in experiments/figures/*.sh; do
     found=yes
     for i in $(seq "$repeat"); do
         echo "figures: $(basename "$program" .sh) ($i of $repeat)" >&2
-        "$program" 2>&1 | tee /dev/stderr | grep '^FIGURE ' >>"$lines" || echo "figures: $program gave no figure" >&2
+        "$program" 2>&1 | tee >(cat >&2) | grep '^FIGURE ' >>"$lines" || echo "figures: $program gave no figure" >&2
     done
 done
 [ $found = yes ] || { echo "figures: nothing is called that; see --list" >&2; exit 2; }
