@@ -154,13 +154,22 @@ static void print_cpu(void) {
     if (file != NULL) fclose(file);
 }
 
+/* From sysfs: sysconf counts the caches of the whole package on some processors. */
+static void print_l3(void) {
+    char size[32] = "?";
+    FILE *file = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r");
+    if (file != NULL && fgets(size, sizeof size, file) != NULL) size[strcspn(size, "\n")] = '\0';
+    printf(", L3 %s", size);
+    if (file != NULL) fclose(file);
+}
+
 static void print_machine(const struct bench *b) {
     struct utsname system = {0};
     (void)uname(&system);
     printf("# machine: ");
     print_cpu();
-    printf(", %u cores for this process, L3 %.0f MiB, %s %s\n", b->pin.cores,
-           (double)sysconf(_SC_LEVEL3_CACHE_SIZE) / (1 << 20), system.sysname, system.release);
+    print_l3();
+    printf(", %u cores for this process, %s %s\n", b->pin.cores, system.sysname, system.release);
     printf("# transport %s; %s; buffers warm, in turns with memcpy\n", b->ops->name,
            b->one_core ? "both processes share the one core, so times say little"
                        : "each process on a core of its own");
