@@ -6,7 +6,7 @@ ta_packages_of() {
     build) echo gcc libc6-dev make cmake ninja-build pkg-config git libhdf5-dev libhwloc-dev libdnnl-dev libcyaml-dev \
         libyaml-dev libjansson-dev librandom123-dev libxxhash-dev libjpeg-dev libpng-dev zlib1g-dev libcmocka-dev ;;
     run) echo gnuplot-nox hdf5-tools curl ca-certificates ;;
-    test) echo python3 python3-numpy python3-h5py python3-torch clang libclang-rt-14-dev libjpeg-turbo-progs man-db ;;
+    test) echo python3 python3-numpy python3-h5py python3-torch clang libclang-rt-14-dev libomp-dev libjpeg-turbo-progs man-db ;;
     esac
 }
 
