@@ -24,9 +24,4 @@ static inline uint64_t ta_window_load_u64(const void *word) {
     return atomic_load_explicit((_Atomic const uint64_t *)word, memory_order_acquire);
 }
 
-/* Stores an aligned 8-byte word of our own window: everything written before is visible to who loads it as above. */
-static inline void ta_window_store_u64(void *word, uint64_t value) {
-    atomic_store_explicit((_Atomic uint64_t *)word, value, memory_order_release);
-}
-
 #endif

@@ -154,20 +154,6 @@ ta_status ta_h5_close(struct ta_h5 *file) {
     return status;
 }
 
-ta_status ta_h5_sync(struct ta_h5 *file) {
-    ta_status status = TA_OK;
-    void *handle;
-    ta_h5_lock();
-    if (H5Fflush(file->id, H5F_SCOPE_LOCAL) < 0)
-        status = ta_h5_fail(TA_IO, file, NULL, "cannot be written");
-    else if (H5Fget_vfd_handle(file->id, H5P_DEFAULT, &handle) < 0)
-        status = ta_h5_fail(TA_IO, file, NULL, "cannot be synced");
-    else if (fsync(*(int *)handle) != 0)
-        status = ta_fail_errno(TA_IO, "%s: cannot be synced", file->path);
-    ta_h5_unlock();
-    return status;
-}
-
 bool ta_h5_resolves(hid_t file, const char *object) {
     if (strcmp(object, "/") == 0) return true;
     char step[1024];

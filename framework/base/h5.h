@@ -40,8 +40,6 @@ ta_status ta_h5_open(const char *path, enum ta_h5_mode mode, struct ta_h5 **out)
 /* Flushes, closes; NULL is fine. Returns what went wrong while flushing: a checkpoint must look at it. The handle is
  * gone in any case. All datasets of the file must be closed before. */
 ta_status ta_h5_close(struct ta_h5 *file);
-/* Makes what was written visible on disk (H5Fflush + fsync). */
-ta_status ta_h5_sync(struct ta_h5 *file);
 
 bool ta_h5_exists(struct ta_h5 *file, const char *object); /* "/x", "/model_weights/dense" */
 ta_status ta_h5_group_create(struct ta_h5 *file, const char *group); /* with its parents; existing is fine */

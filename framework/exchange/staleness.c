@@ -26,8 +26,3 @@ void ta_staleness_count(struct ta_staleness *s, unsigned rank, uint64_t steps) {
     /* A peer that came back from a checkpoint may know less than our weights hold: that is fresh, not negative. */
     ta_hist_add(&s->hist[rank], steps > s->basis[rank] ? steps - s->basis[rank] : 0);
 }
-
-void ta_staleness_total(const struct ta_staleness *s, struct ta_hist *out) {
-    ta_hist_clear(out);
-    for (unsigned r = 0; r < s->n_ranks; r++) ta_hist_merge(out, &s->hist[r]);
-}

@@ -25,7 +25,5 @@ void ta_staleness_close(struct ta_staleness *s);
 void ta_staleness_based_on(struct ta_staleness *s, unsigned rank, uint64_t steps);
 /* A gradient computed on those weights is ready, and `rank` is now known to have made so many steps. */
 void ta_staleness_count(struct ta_staleness *s, unsigned rank, uint64_t steps);
-/* All peers together: its mean is S_avg, its max S_max. */
-void ta_staleness_total(const struct ta_staleness *s, struct ta_hist *out);
 
 #endif

@@ -135,5 +135,3 @@ int64_t ta_replica_wake_ns(struct ta_replica *r, int64_t now_ns) {
 }
 
 void ta_replica_stop(struct ta_replica *r) { r->stop = true; }
-
-ta_status ta_replica_checksum(struct ta_replica *r, uint64_t *out) { return r->exchange_ops->checksum(r->x, out); }

@@ -74,7 +74,5 @@ void ta_replica_stop(struct ta_replica *r);
 void ta_replica_print(struct ta_replica *r, int64_t now_ns);
 
 enum ta_replica_state ta_replica_state(const struct ta_replica *r);
-/* XXH3 of the weights as they are now, for tests. */
-ta_status ta_replica_checksum(struct ta_replica *r, uint64_t *out);
 
 #endif

@@ -88,7 +88,6 @@ static void rows_grow_seek_and_convert(void **state) {
     }
     assert_int_equal(ta_h5_set_shape(set)->dims[0], 100);
     ta_h5_set_close(set);
-    assert_ok(ta_h5_sync(file));
     assert_ok(ta_h5_close(file));
 
     file = open_file("rows.h5", TA_H5_READ);
