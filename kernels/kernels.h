@@ -118,7 +118,17 @@ struct ta_update {
     bool nesterov, decoupled;
 };
 
-struct ta_kernels; /* an opened make */
+/* A table of rows in the arena (an embedding, the names of words). Row r lies at offset + r * stride; columns from `width`
+ * on are padding. What a row of floats starts from is a function of seed and place, so that it need not be stored:
+ * column c < width of row r is range * ta_rng_cell(seed, offset + r * stride + c); padding is 0; range 0: all 0. */
+struct ta_table {
+    size_t offset;                /* floats from the arena's start; a multiple of 16 */
+    uint32_t rows, width, stride; /* width and stride in floats; stride a multiple of 8, at least width */
+    float range;
+};
+
+struct ta_skipgram_ops; /* skipgram.h */
+struct ta_kernels;      /* an opened make */
 struct ta_net;     /* a model at one batch size */
 
 struct ta_kernels_config {
@@ -183,6 +193,21 @@ struct ta_kernels_ops {
     ta_status (*sum)(struct ta_kernels *k, size_t n, float *w, const float *base, const float *const *registers,
                      unsigned n_registers);
     ta_status (*mean)(struct ta_kernels *k, size_t n, float *w, const float *const *registers, unsigned n_registers);
+
+    /* The same for some rows of a table: `rows` lists their numbers (NULL: all of them, n_rows is not looked at);
+     * w, base and registers are arenas, so row r of each lies at table->offset + r * table->stride.
+     * rows_sum:  w[row] = base[row] + r[0][row] + ...; base NULL: what the row starts from (struct ta_table, `seed`).
+     *            Element by element in this order: the same bits on every machine.
+     * rows_pick: w[row] = row of registers[r mod n_registers], or when its first word is zero, of base (NULL: zeros).
+     *            Words of any meaning: copied, never computed with.
+     * Rows may be written by peers meanwhile; each aligned 4-byte word is read once, whole. Errors: DEVICE. */
+    ta_status (*rows_sum)(struct ta_kernels *k, const struct ta_table *table, uint64_t seed, const uint32_t *rows,
+                          size_t n_rows, float *w, const float *base, const float *const *registers,
+                          unsigned n_registers);
+    ta_status (*rows_pick)(struct ta_kernels *k, const struct ta_table *table, const uint32_t *rows, size_t n_rows,
+                           float *w, const float *base, const float *const *registers, unsigned n_registers);
+
+    const struct ta_skipgram_ops *skipgram; /* word vectors; NULL: not in this make */
 };
 
 extern const struct ta_kernels_ops ta_kernels_cpu;

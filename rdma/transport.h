@@ -42,12 +42,17 @@ struct ta_transport_config {
     void *fabric;    /* sim: the struct ta_sim_fabric all replicas share; others: NULL */
 };
 
-enum { TA_PUT_MAX_SEGMENTS = 8 };
+enum { TA_PUT_MAX_SEGMENTS = 16 };
 
+/* One piece of memory; or, with `rows`, n_rows pieces of `bytes` each of two tables of that pitch, in the order listed:
+ * source + rows[i] * bytes goes to target_offset + rows[i] * bytes. The list belongs to the source: it must stay as it
+ * is until the source is free. Rows of one segment may be delivered in any order. */
 struct ta_put_segment {
     const void *source;
-    size_t bytes;
+    size_t bytes;         /* of the piece, or of a row */
     size_t target_offset; /* into the peer's window; checked against its size: beyond it is INVALID */
+    const uint32_t *rows; /* NULL: one piece */
+    size_t n_rows;
 };
 
 enum ta_peer_state { TA_PEER_UNKNOWN, TA_PEER_UP, TA_PEER_DOWN };

@@ -23,6 +23,25 @@ double ta_rng_uniform(struct ta_rng *rng);            /* [0, 1), 53 bits; draws 
 double ta_rng_normal(struct ta_rng *rng);             /* mean 0, variance 1 (Box-Muller); draws four numbers */
 double ta_rng_exponential(struct ta_rng *rng);        /* mean 1; draws two numbers */
 
+/* One number in [-1/2, 1/2) for a place: what a table of weights starts from, without storing it. A keyed integer hash
+ * (two rounds of Wellons' lowbias32), not Philox: cheap enough to be computed again at every use, and made of 32-bit
+ * operations that compilers turn into vectors. 24 bits, exact in a float. */
+static inline float ta_rng_cell(uint64_t seed, uint64_t place) {
+    uint32_t x = (uint32_t)place ^ (uint32_t)seed;
+    x ^= x >> 16;
+    x *= UINT32_C(0x7feb352d);
+    x ^= x >> 15;
+    x *= UINT32_C(0x846ca68b);
+    x ^= x >> 16;
+    x += (uint32_t)(seed >> 32) + (uint32_t)(place >> 32) * UINT32_C(0x9e3779b9);
+    x ^= x >> 16;
+    x *= UINT32_C(0x7feb352d);
+    x ^= x >> 15;
+    x *= UINT32_C(0x846ca68b);
+    x ^= x >> 16;
+    return (float)(int32_t)(x >> 8) * 0x1p-24F - .5F;
+}
+
 /* Four numbers at a time, by block number: the building stone of vectorised users (dropout masks). */
 void ta_rng_block(uint64_t seed, uint64_t stream, uint64_t block, uint32_t out[4]);
 

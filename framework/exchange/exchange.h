@@ -27,6 +27,8 @@ struct ta_exchange_spec {        /* mapping `exchange:` of the configuration */
     uint32_t puts_in_flight;     /* per peer; 0: 1 */
     double heartbeat_s;          /* longest silence of a live replica; 0: 0.25 */
     double dead_after_s;         /* silence after which a peer is dropped; 0: 3 */
+    uint32_t rows_after;         /* a row of a table is put once it was changed so often since its last put, */
+    double rows_within_s;        /* or at the latest after so long, or at rest; 0: the defaults of live.h */
 };
 
 struct ta_exchange_config {
@@ -52,6 +54,7 @@ struct ta_peer_stats {
     uint64_t records;          /* of its steps, as its header says */
     uint64_t steps_applied;    /* of its steps, in our w */
     uint64_t steps_acked;      /* of our steps, in its w */
+    uint64_t rows;             /* of tables put to it; in `bytes` too */
     struct ta_hist staleness;  /* of our gradients towards this peer: see stepped */
 };
 
@@ -60,14 +63,17 @@ struct ta_exchange {
     const struct ta_exchange_ops *ops;
     const struct ta_model *model;
     unsigned rank, n_ranks;
-    float *w0, *delta, *w;   /* [n_params] */
+    /* [n_params]. A model made of tables has no w0 while they start from a seed (NULL; kernels.h struct ta_table), and a
+     * replica without peers has no delta either (NULL): it trains w in place. */
+    float *w0, *delta, *w;
     uint64_t steps, records; /* of this replica, in delta */
     float scale;             /* for ta_optimizer_step */
 };
 
 /* What to start from. Host memory; NULL: zero. On resume with as many replicas `deltas` holds each rank's. */
 struct ta_exchange_start {
-    const float *w0;             /* [n_params] */
+    const float *w0;             /* [n_params]; NULL: zero, and tables of rows start from `seed` */
+    uint64_t seed;
     const float *const *deltas;  /* [n_ranks] pointers, own and peers'; NULL: all zero (`mean` segments: w0's values) */
     uint64_t steps, records;     /* of this replica so far */
     const uint64_t *peer_steps;  /* [n_ranks]; NULL: zero */
@@ -89,6 +95,17 @@ struct ta_exchange_ops {
 
     /* One local step (or, with records 0, none: a skipped step) is in delta: counts staleness of its gradient, puts. */
     ta_status (*stepped)(struct ta_exchange *x, uint64_t records, int64_t now_ns);
+    /* Tables. A step changes rows of w and, by the same update, of delta (of w alone where delta is NULL); before
+     * `stepped` it names them, a row as often as it was changed. Without peers: nothing to do. */
+    void (*touched)(struct ta_exchange *x, unsigned segment, const uint32_t *rows, size_t n);
+    /* Rows of our register start again from zero (and with them, as soon as all have done so, the row): w is computed
+     * anew, the change counts as touched. NAMES: the caller writes delta's row (w's where delta is NULL), then calls
+     * this with its number and the row is taken over into w. Errors: of the kernels. */
+    ta_status (*reset_rows)(struct ta_exchange *x, unsigned segment, const uint32_t *rows, size_t n);
+    /* Rows of the NAMES segment that peers have changed in w since the last call: up to `most` numbers; a return above
+     * `most`: too many to list, look at all. */
+    size_t (*renamed)(struct ta_exchange *x, uint32_t *rows, size_t most);
+
     /* Progress, heartbeats, detection of the dead, acknowledgements; recomputes w when delta or an inbox changed.
      * Errors: PEER: *we* were declared dead by the others and must leave. */
     ta_status (*poll)(struct ta_exchange *x, int64_t now_ns);

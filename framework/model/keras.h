@@ -20,6 +20,7 @@ struct ta_keras_note {
     uint64_t steps;   /* local steps of all replicas in these weights */
     uint64_t records; /* trained on */
     float input_scale, input_offset;
+    const struct ta_names *names; /* word models: /vocabulary of the file; reading: ignored, see ta_names_read */
 };
 
 /* Writes the whole file; `w` [n_params] in host memory; `note` NULL: nothing noted. The caller makes it atomic: on

@@ -1,23 +1,42 @@
 /* model: a checked list of layers with shapes, and the map of the one arena their parameters live in.
  *
  * The arena is a flat float32 array. Its segments: first `sum` (all that is trained), then `mean` (moving statistics of
- * batch_norm). Every tensor starts at a multiple of 16 floats; gaps are zero and stay zero. Later kinds: `rows`.
+ * batch_norm). Every tensor starts at a multiple of 16 floats; gaps are zero and stay zero. A word model
+ * has `rows` segments alone: input vectors, output vectors, and for an online vocabulary `names`.
  * A model is immutable after building; any thread may read it.
  */
 #ifndef TA_MODEL_H
 #define TA_MODEL_H
 
 #include "kernels.h"
+#include "names.h"
 #include "spec.h"
 
-enum ta_segment_kind { TA_SEGMENT_SUM, TA_SEGMENT_MEAN };
+enum ta_segment_kind {
+    TA_SEGMENT_SUM,
+    TA_SEGMENT_MEAN,
+    TA_SEGMENT_ROWS,  /* an embedding: as SUM, but by row, since a step touches a few */
+    TA_SEGMENT_NAMES, /* of rows: row r belongs to rank r mod n_ranks, who alone writes it; bytes, not numbers */
+};
 
 struct ta_segment {
     enum ta_segment_kind kind;
-    size_t offset, count; /* floats */
+    size_t offset, count;  /* floats */
+    struct ta_table table; /* ROWS, NAMES */
 };
 
-enum { TA_MAX_SEGMENTS = 4 };
+/* A word model (`type: skipgram | cbow`): two tables of `rows` vectors, and with an online vocabulary the names. */
+struct ta_word_model {
+    enum ta_model_type type;
+    bool online;           /* the vocabulary is found in the stream: segment `names` holds which word a row is */
+    uint32_t rows;         /* words; 0: this is not a word model */
+    uint32_t dim;          /* numbers of a vector; tables have stride dim rounded up to 16 */
+    uint32_t window, negative, admit;
+    float sample;          /* 0: no sub-sampling */
+    unsigned in, out, names; /* numbers of the segments */
+};
+
+enum { TA_MAX_SEGMENTS = 4, TA_NAME_BYTES = 32 /* of a word in a `names` row, with its NUL */ };
 
 struct ta_model {
     struct ta_shape input;
@@ -30,7 +49,9 @@ struct ta_model {
     struct ta_segment segments[TA_MAX_SEGMENTS];
     unsigned n_segments;
     uint32_t outputs;     /* numbers predicted for a record */
-    uint64_t fingerprint; /* XXH3 over kinds, shapes and attributes: equal models can exchange */
+    uint64_t fingerprint; /* XXH3 over kinds, shapes and attributes (and the words of a fixed vocabulary): equal models can
+                             exchange */
+    struct ta_word_model words; /* rows 0: layers; else no layers, no loss of the list above, outputs 0 */
 };
 
 /* Infers shapes, checks everything, lays out the arena. `stream_input` is used where the spec gives none; when both are
@@ -39,9 +60,14 @@ struct ta_model {
  * parameters or activations a record) are refused before anything is allocated. NO_MEMORY. */
 ta_status ta_model_build(const struct ta_model_spec *spec, struct ta_shape stream_input, uint32_t outputs,
                          struct ta_model *out);
+/* A word model. `names`: the fixed vocabulary of the stream; NULL: found online, `vocabulary` rows. Errors: CONFIG (which
+ * key, which value; a vocabulary of the stream that is empty, or larger than model.vocabulary where that is given),
+ * NO_MEMORY. */
+ta_status ta_model_build_words(const struct ta_model_spec *spec, const struct ta_names *names, struct ta_model *out);
 void ta_model_free(struct ta_model *model);
 
 /* Initial weights into host memory w[n_params]: by layer's init, from the seed, the same on every replica and machine.
+ * Tables of rows: what struct ta_table says.
  * gamma, moving_variance 1; beta, biases, moving_mean 0. */
 void ta_model_init(const struct ta_model *model, uint64_t seed, float *w);
 

@@ -9,6 +9,10 @@
  *         - {type: flatten}
  *         - {type: dense, units: 10, activation: softmax}
  *
+ * or a word model:
+ *
+ *     model: {type: skipgram, dim: 100, window: 5, negative: 5, sample: 1e-4}       or: cbow
+ *
  * Zero means "not given" for every field whose zero makes no sense. A key that means nothing to the layer or optimizer
  * it is given to is an error. `from` and `with` name an earlier layer, or "input"; a layer with an activation as an
  * attribute gives what comes out of that. Padding `same` is TensorFlow's: out = ceil(in / stride), the odd element at
@@ -22,6 +26,7 @@
 #include "config.h"
 #include "kernels.h"
 
+enum ta_model_type { TA_MODEL_LAYERS, TA_MODEL_SKIPGRAM, TA_MODEL_CBOW };
 enum ta_padding { TA_PADDING_VALID, TA_PADDING_SAME };
 enum ta_activation {
     TA_ACTIVATION_NONE,
@@ -49,11 +54,20 @@ struct ta_layer_spec {
 };
 
 struct ta_model_spec {
+    enum ta_model_type type;
     uint32_t *input; /* 1 (vector) or 3 (h, w, c) numbers; 0 numbers: taken from the stream */
     unsigned input_count;
     enum ta_loss loss;
     struct ta_layer_spec *layers;
     unsigned layers_count;
+    /* skipgram and cbow alone; the others belong to `layers` alone */
+    uint32_t dim;        /* 0: 100 */
+    uint32_t window;     /* most words to either side; 0: 5 */
+    uint32_t negative;   /* words drawn against each; 0: 5 */
+    float sample;        /* sub-sampling of frequent words; 0: 1e-4; -1: none */
+    uint32_t vocabulary; /* rows. A text stream: how many words to hold. A stream of word numbers: 0, or at least its
+                            vocabulary */
+    uint32_t admit;      /* text stream: times a word is seen before it gets a row; 0: 5 */
 };
 
 enum ta_schedule {
@@ -63,6 +77,7 @@ enum ta_schedule {
     TA_SCHEDULE_COSINE,  /* rate * (factor + (1 - factor) * (1 + cos(pi * t / schedule_steps)) / 2), then rate * factor
                           */
     TA_SCHEDULE_INVERSE, /* rate / (1 + t / schedule_steps) */
+    TA_SCHEDULE_LINEAR,  /* word models: rate * max(1 - share of the run's records done, schedule_factor or 1e-4) */
 };
 
 struct ta_optimizer_spec {

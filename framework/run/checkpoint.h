@@ -38,9 +38,14 @@ struct ta_snapshot {
     uint64_t steps, records; /* of this replica, in delta */
     uint64_t total_records;  /* of all replicas */
     uint64_t *peer_steps;    /* [n_ranks] */
-    float *w, *w0;           /* [n_params]; only for the writer of model.h5, else NULL */
-    float *delta;            /* [n_params] */
+    float *w, *w0;           /* [n_params]; only for the writer of model.h5, else NULL; w0 NULL too where tables start
+                                from the seed */
+    float *delta;            /* [n_params]; NULL: no peers, w is all there is (exchange.h) */
     float *m, *v;            /* [n_params] or NULL */
+    bool borrowed;           /* w, w0, delta belong to somebody who keeps them as they are until poll is no longer BUSY:
+                                tables are too large to copy */
+    uint64_t table_seed;     /* w0 NULL: what tables start from */
+    struct ta_names names;   /* the writer's: which word a row is; empty: no word model */
     uint64_t optimizer_step, optimizer_skipped;
     struct ta_frontier done; /* batches this replica knows to be trained or dropped (start + its own) */
     uint64_t dropped_records;

@@ -45,7 +45,8 @@ struct ta_batch {
     uint64_t first_record; /* in the run (of the stream: modulo its length) */
     uint32_t records;      /* <= batch */
     int64_t due_ns;        /* of the last record, from the start of the run */
-    float *x;              /* [records][h][w][c] */
+    float *x;              /* [records][h][w][c]; NULL when `raw` is not */
+    const void *raw;       /* as stored: int32 word numbers [records][c], or text [records][c] bytes; else NULL */
     int32_t *classes;      /* [records]; NULL unless labels are classes; -1: no label */
     float *targets;        /* [records][targets]; NULL unless labels are values */
     int64_t *due_each_ns;  /* [records] */

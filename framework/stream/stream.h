@@ -14,6 +14,7 @@
  *     format        "tensair-stream"        version  1
  *     records       n, so that a file cut short is noticed
  *     classes       how many (when /y holds classes); class_names: their names, optional
+ *     content       "text": /x is uint8 [n][bytes] of UTF-8, whole words, padded by NUL; optional
  *     scale, offset what a model sees is x * scale + offset
  *     origin        where it came from, for people
  *     checksum      16 hexadecimal digits over all of /x and /y: see digest.h
@@ -33,6 +34,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "names.h"
 #include "status.h"
 
 enum ta_element {
@@ -59,6 +61,8 @@ struct ta_stream_info {
     bool has_delay;    /* /label_delay: int64 records */
     uint64_t checksum; /* XXH3 of x then y as stored; 0: unknown (generators) */
     uint64_t block;    /* cheapest to read that many at once, starting at a multiple of it (a chunk); 0: any number */
+    bool text;         /* x is UTF-8 text (uint8 [n][bytes], padded by NUL): words are found in it by who reads it */
+    uint32_t vocabulary; /* I32: how many words /vocabulary lists; 0: it does not say */
     char origin[256];  /* where it came from, for people */
 };
 
@@ -104,6 +108,10 @@ struct ta_stream_spec {
  * (which key), IO, FORMAT, NO_MEMORY. */
 ta_status ta_stream_open(const struct ta_stream_spec *spec, struct ta_stream **out);
 void ta_stream_close(struct ta_stream *s); /* NULL is fine */
+
+/* The words behind the numbers of a stream file: /vocabulary and /vocabulary_count (0s when there are none). Opens the
+ * file by itself. Errors: IO, FORMAT (no vocabulary; not what import.h says; words that are not UTF-8), NO_MEMORY. */
+ta_status ta_stream_names(const char *path, struct ta_names *out);
 
 /* The make for files. Errors: IO (missing, cannot be read), FORMAT (not HDF5, not a stream: object, what it is, what it
  * should be, and the cure), NO_MEMORY. */

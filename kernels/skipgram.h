@@ -1,0 +1,81 @@
+/* skipgram: word vectors by skip-gram or CBOW with negative sampling; the sparse counterpart of a `net`.
+ *
+ * Mikolov, Sutskever, Chen, Corrado, Dean, "Distributed representations of words and phrases and their
+ * compositionality", NIPS 2013; as in word2vec.c: frequent words are left out at random (`sample`), the window of each
+ * centre is 1 .. window words to either side, negatives are drawn from count^0.75, and each pair makes an SGD step on
+ * -log sigmoid(in . out) or -log sigmoid(-in . out). Skip-gram: the context's vector (in) against the centre (out), as
+ * word2vec.c does it; CBOW: the mean of the contexts' vectors against the centre. The negatives of a centre are shared by
+ * its whole window (Ji, Satish, Li, Dubey, "Parallelizing word2vec in shared and distributed memory", IEEE TPDS 2019), so that
+ * a window is three small matrix products; a make may share them further and must say so.
+ *
+ * Two tables of rows (struct ta_table: stride a multiple of 8 floats, 32-byte aligned), owned by the caller, updated in
+ * place as the text is read: w is always the newest. With `delta` the same updates are also summed there, for peers.
+ *
+ * Threads: as kernels.h. Same inputs, same machine, same build: same bits.
+ */
+#ifndef TA_SKIPGRAM_H
+#define TA_SKIPGRAM_H
+
+#include "kernels.h"
+
+struct ta_skipgram_spec {
+    bool cbow;
+    struct ta_table in, out; /* equal rows, width and stride; what they start from does not matter here */
+    uint32_t window;         /* 1 .. 100 */
+    uint32_t negative;       /* 1 .. 64 */
+    uint32_t length;         /* words of the longest sentence, 1 .. 2^20 */
+    double sample;           /* 0: keep all words */
+    uint64_t seed;           /* all choices follow from it and the batch's number */
+};
+
+struct ta_skipgram_batch {
+    const int32_t *words; /* [sentences][length] rows; -1: padding, or a word that has no row (skipped, as if not there) */
+    uint32_t sentences, length;
+    float rate;           /* of every update; the exchange's scale included */
+    uint64_t number;      /* of the batch in the run */
+};
+
+/* Explicit pairs: a centre against `contexts` rows each labelled (as TensAIR's generator makes them). */
+struct ta_skipgram_pairs {
+    const int32_t *words; /* [records][1 + contexts]: row of `in`, then rows of `out`; -1: left out */
+    const float *labels;  /* [records][contexts], 0 .. 1 */
+    uint32_t records, contexts;
+    float rate;
+};
+
+struct ta_skipgram_made {
+    uint64_t words;   /* read that have a row, before sub-sampling */
+    uint64_t centres; /* that were trained on */
+    uint64_t pairs;   /* (context, target) products */
+    double loss_sum;  /* of `loss_pairs` of the pairs (a make may look at a sample), each before its update */
+    uint64_t loss_pairs;
+    /* With delta: rows changed, each about as often as it was changed; valid until the next call. */
+    const uint32_t *in_rows, *out_rows;
+    size_t n_in_rows, n_out_rows;
+};
+
+struct ta_skipgram;
+
+struct ta_skipgram_ops {
+    const char *name; /* "avx2", "avx512", "portable", "word2vec" */
+    /* Errors: CONFIG (which number), NO_MEMORY. */
+    ta_status (*create)(struct ta_kernels *k, const struct ta_skipgram_spec *spec, struct ta_skipgram **out);
+    void (*destroy)(struct ta_skipgram *s); /* NULL is fine */
+    size_t (*bytes)(const struct ta_skipgram *s);
+    /* How often each row's word is seen [rows]: decides who is left out and who is drawn. Rows with 0 are never drawn.
+     * Must be called before train; may be called again when the vocabulary has moved on. Errors: CONFIG (all are 0). */
+    ta_status (*counts)(struct ta_skipgram *s, const uint64_t *counts);
+    /* w, delta: arenas, where the weights live; delta may be NULL. A word number outside the table is CONFIG, naming
+     * sentence and place; nothing was changed. NUMERIC: a vector is no longer finite (what to lower is said). */
+    ta_status (*train)(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_batch *batch,
+                       struct ta_skipgram_made *made);
+    ta_status (*pairs)(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_pairs *batch,
+                       struct ta_skipgram_made *made);
+};
+
+/* The CPU's makes; ta_kernels_cpu.skipgram is the fastest that this processor runs. */
+extern const struct ta_skipgram_ops ta_skipgram_cpu;      /* chooses portable, avx2 or avx512 when created */
+extern const struct ta_skipgram_ops ta_skipgram_portable; /* the same arithmetic in plain C: the oracle of the others */
+extern const struct ta_skipgram_ops ta_skipgram_word2vec; /* word2vec.c's loop, pair by pair: the yardstick */
+
+#endif
