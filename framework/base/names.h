@@ -21,7 +21,7 @@ struct ta_names {
 };
 
 void ta_names_free(struct ta_names *names); /* a zeroed one is fine */
-/* One more word of `bytes` bytes, not ended by NUL; an empty word is a row without a name. Errors: NO_MEMORY. */
+/* One more word of `bytes` bytes, or up to its first NUL; an empty word is a row without a name. Errors: NO_MEMORY. */
 ta_status ta_names_add(struct ta_names *names, const char *word, size_t bytes, uint64_t seen);
 const char *ta_names_get(const struct ta_names *names, size_t i);
 /* XXH3 over words in order, counts left out: equal lists mean equal rows. */
@@ -30,10 +30,12 @@ uint64_t ta_names_checksum(const struct ta_names *names);
 bool ta_names_utf8(const char *word, size_t bytes);
 
 /* /vocabulary uint8 [count][longest], padded by NUL, and /vocabulary_count int64 [count], with their descriptions; the
- * attribute `vocabulary` of the root: count. Errors: as h5.h. */
+ * attribute `vocabulary` of the root: count. Errors: INVALID (no word; one that ta_names_read would refuse), and as
+ * h5.h. */
 ta_status ta_names_write(const struct ta_names *names, struct ta_h5 *file);
-/* Checks everything: ranks, sizes, that they agree, at most 2^31 words of at most 4,096 bytes, UTF-8. Without
- * /vocabulary_count the counts are 0. Errors: FORMAT, IO, NO_MEMORY. */
+/* Replaces `names`, which must be zeroed. Checks everything: ranks, sizes, that they agree, at most 2^31 words of at
+ * most 4,096 bytes, UTF-8. Without /vocabulary_count the counts are 0. `path` is for messages. After an error `names` is
+ * zeroed. Errors: FORMAT, IO, NO_MEMORY. */
 ta_status ta_names_read(struct ta_names *names, struct ta_h5 *file, const char *path);
 
 #endif
