@@ -1,5 +1,5 @@
 /* model: the arena's map, initial weights and the questions others ask of a model. How a specification becomes layers
- * with shapes is in build.c. */
+ * with shapes is in build.c; word models are built in build_words.c. */
 #include "model.h"
 
 #include <math.h>
@@ -38,14 +38,15 @@ static ta_status layout(struct ta_model *model) {
     }
     if (end == 0)
         return ta_fail(TA_CONFIG, "model: no layer has weights, so there is nothing to train; add a dense layer");
-    model->segments[model->n_segments++] = (struct ta_segment){TA_SEGMENT_SUM, 0, end};
+    model->segments[model->n_segments++] = (struct ta_segment){.kind = TA_SEGMENT_SUM, .count = end};
     uint64_t first_mean = end;
     for (uint32_t i = 0; i < model->n_layers; i++) {
         place(&model->layers[i].mean, &end);
         place(&model->layers[i].variance, &end);
     }
     if (end > first_mean)
-        model->segments[model->n_segments++] = (struct ta_segment){TA_SEGMENT_MEAN, first_mean, end - first_mean};
+        model->segments[model->n_segments++] =
+            (struct ta_segment){.kind = TA_SEGMENT_MEAN, .offset = first_mean, .count = end - first_mean};
     model->n_params = end;
     model->n_weights = weights;
     return TA_OK;
@@ -155,7 +156,15 @@ ta_status ta_model_build(const struct ta_model_spec *spec, struct ta_shape strea
     if ((unsigned)spec->loss > TA_LOSS_SQUARED_ERROR)
         return ta_fail(TA_CONFIG, "model.loss: %d is no loss; use cross_entropy, binary_cross_entropy or squared_error",
                        (int)spec->loss);
-    if (spec->layers_count == 0) return ta_fail(TA_CONFIG, "model.layers is empty; list at least one layer");
+    if (spec->type != TA_MODEL_LAYERS)
+        return ta_fail(TA_CONFIG, "model.type: a word model was asked for where only layers can be; say type: layers");
+    const char *word_key = ta_build_word_key(spec);
+    if (word_key != NULL)
+        return ta_fail(TA_CONFIG, "model.%s means nothing to a model of layers; remove it, or say type: skipgram (or cbow)",
+                       word_key);
+    if (spec->layers_count == 0)
+        return ta_fail(TA_CONFIG, "model.layers is missing or is empty; list at least one layer, or say type: skipgram (or "
+                                  "cbow) for a model of words");
     if (spec->layers_count > TA_MAX_LAYERS)
         return ta_fail(TA_CONFIG, "model.layers has %u entries, at most %d are allowed", spec->layers_count,
                        TA_MAX_LAYERS);
@@ -216,6 +225,8 @@ void ta_model_init(const struct ta_model *model, uint64_t seed, float *w) {
         fill(w, l->gamma, 1);
         fill(w, l->variance, 1);
     }
+    for (unsigned i = 0; i < model->n_segments; i++)
+        if (model->segments[i].kind == TA_SEGMENT_ROWS) ta_build_table(&model->segments[i].table, seed, w);
 }
 
 /* --- questions --- */

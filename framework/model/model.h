@@ -33,6 +33,7 @@ struct ta_word_model {
     uint32_t dim;          /* numbers of a vector; tables have stride dim rounded up to 16 */
     uint32_t window, negative, admit;
     float sample;          /* 0: no sub-sampling */
+    uint64_t vocabulary;   /* ta_names_checksum of a fixed vocabulary; 0: online */
     unsigned in, out, names; /* numbers of the segments */
 };
 

@@ -58,6 +58,10 @@ static ta_status check_schedule(const struct ta_optimizer_spec *s) {
                        "cosine or inverse",
                        s->schedule_steps != 0 ? "schedule_steps" : "schedule_factor");
     }
+    if (s->schedule == TA_SCHEDULE_LINEAR)
+        return ta_fail(TA_CONFIG,
+                       "optimizer.schedule: linear is for word models (model.type: skipgram or cbow); say schedule: cosine "
+                       "with schedule_steps");
     if (s->schedule_steps == 0)
         return ta_fail(TA_CONFIG, "optimizer.schedule_steps is missing; the schedule needs it, at least 1");
     bool factor = s->schedule == TA_SCHEDULE_STEP || s->schedule == TA_SCHEDULE_EXPONENTIAL;
@@ -97,12 +101,59 @@ float ta_optimizer_rate(const struct ta_optimizer_spec *spec, uint64_t step) {
     }
 }
 
+/* --- word models --- */
+
+ta_status ta_optimizer_check_words(struct ta_optimizer_spec *s, enum ta_model_type type, bool ends) {
+    const struct {
+        const char *key;
+        bool given;
+    } keys[] = {
+        {"momentum", s->momentum != 0},
+        {"nesterov", s->nesterov != 0},
+        {"beta1", s->beta1 != 0},
+        {"beta2", s->beta2 != 0},
+        {"epsilon", s->epsilon != 0},
+        {"weight_decay", s->weight_decay != 0},
+        {"decoupled", s->decoupled != 0},
+        {"clip_norm", s->clip_norm != 0},
+        {"clip_value", s->clip_value != 0},
+        {"warmup_steps", s->warmup_steps != 0},
+        {"schedule_steps", s->schedule_steps != 0},
+    };
+    if ((unsigned)s->type > TA_ADAGRAD || s->type != TA_SGD)
+        return ta_fail(TA_CONFIG, "optimizer.type: %s; a word model is trained by plain steps: say type: sgd",
+                       (unsigned)s->type > TA_ADAGRAD ? "unknown" : type_name(s->type));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (keys[i].given)
+            return ta_fail(TA_CONFIG, "optimizer.%s means nothing to a word model, which makes plain steps; remove it",
+                           keys[i].key);
+    if (s->schedule != TA_SCHEDULE_CONSTANT && s->schedule != TA_SCHEDULE_LINEAR)
+        return ta_fail(TA_CONFIG, "optimizer.schedule counts steps, but a word model counts records; say schedule: linear, "
+                                  "or constant for a stream without an end");
+    if (s->schedule == TA_SCHEDULE_CONSTANT && s->schedule_factor != 0)
+        return ta_fail(TA_CONFIG, "optimizer.schedule_factor is given, but schedule is constant; say schedule: linear");
+    if (s->schedule == TA_SCHEDULE_LINEAR && !ends)
+        return ta_fail(TA_CONFIG, "optimizer.schedule: linear falls towards the run's end, but this run has none; give "
+                                  "run.max_records or run.epochs, or say schedule: constant");
+    if (!(s->schedule_factor >= 0 && s->schedule_factor <= 1))
+        return out_of_range("schedule_factor", s->schedule_factor, "between 0 and 1: the least share of rate");
+    if (s->rate == 0) s->rate = type == TA_MODEL_CBOW ? .05f : .025f;
+    if (!(s->rate > 0 && s->rate <= 1)) return out_of_range("rate", s->rate, "more than 0 and at most 1");
+    return TA_OK;
+}
+
+float ta_optimizer_rate_at(const struct ta_optimizer_spec *spec, double share) {
+    if (spec->schedule != TA_SCHEDULE_LINEAR) return spec->rate;
+    double least = spec->schedule_factor > 0 ? spec->schedule_factor : 1e-4, left = share > 0 ? 1 - share : 1;
+    return (float)((double)spec->rate * (left > least ? left : least));
+}
+
 /* --- life --- */
 
 ta_status ta_optimizer_open(struct ta_optimizer *o, const struct ta_optimizer_spec *spec, const struct ta_model *model,
                             const struct ta_kernels_ops *ops, struct ta_kernels *kernels) {
     *o = (struct ta_optimizer){.ops = ops, .kernels = kernels, .model = model, .spec = *spec};
-    if ((unsigned)spec->type > TA_ADAGRAD || (unsigned)spec->schedule > TA_SCHEDULE_INVERSE)
+    if ((unsigned)spec->type > TA_ADAGRAD || (unsigned)spec->schedule > TA_SCHEDULE_LINEAR)
         return ta_fail(TA_CONFIG, "optimizer: type %d or schedule %d is not a known one", (int)spec->type,
                        (int)spec->schedule);
     ta_status status = check_keys(spec);

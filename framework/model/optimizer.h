@@ -20,7 +20,7 @@ struct ta_optimizer {
     double last_norm;              /* of the last gradient */
 };
 
-/* Checks the spec. Errors: CONFIG (key, value, allowed range), NO_MEMORY. */
+/* Checks the spec. Errors: CONFIG (key, value, allowed range; schedule: linear, which is for word models), NO_MEMORY. */
 ta_status ta_optimizer_open(struct ta_optimizer *o, const struct ta_optimizer_spec *spec, const struct ta_model *model,
                             const struct ta_kernels_ops *ops, struct ta_kernels *kernels);
 void ta_optimizer_close(struct ta_optimizer *o);
@@ -29,6 +29,14 @@ void ta_optimizer_close(struct ta_optimizer *o);
  * that is not finite changes nothing, is counted in `skipped` and gives NUMERIC (message made; the caller may go on).
  * In `sum` segments grad, w, delta, m and v must be zero in the gaps between tensors; they stay so. */
 ta_status ta_optimizer_step(struct ta_optimizer *o, const float *grad, const float *w, float scale, float *delta);
+
+/* A word model has no gradient of the whole arena and so no ta_optimizer: its kernel makes plain SGD steps at a rate
+ * that follows the share of the run that is done. Checks what that can take (type sgd; schedule constant, or linear
+ * when the run `ends`; neither momentum, decay, clipping nor warm-up) and fills in the rate that is not given: .025
+ * (skipgram) or .05 (cbow), as word2vec. Errors: CONFIG (which key, and the cure). */
+ta_status ta_optimizer_check_words(struct ta_optimizer_spec *spec, enum ta_model_type type, bool ends);
+/* The rate of a word model when `share` (0 .. 1) of the run's records is done; a run without an end has share 0. */
+float ta_optimizer_rate_at(const struct ta_optimizer_spec *spec, double share);
 
 /* The rate used for update number `step` (from 1). */
 float ta_optimizer_rate(const struct ta_optimizer_spec *spec, uint64_t step);

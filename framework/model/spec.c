@@ -1,5 +1,5 @@
 /* spec: the keys of `model:` and `optimizer:` as libcyaml tables. What the values must be is checked where they are
- * used, in build.c and optimizer.c. */
+ * used, in build.c, build_words.c and optimizer.c. */
 #include "spec.h"
 
 static const cyaml_strval_t layer_kinds[] = {
@@ -38,6 +38,9 @@ static const cyaml_strval_t losses[] = {
     {"squared_error", TA_LOSS_SQUARED_ERROR},
 };
 
+static const cyaml_strval_t model_types[] = {
+    {"layers", TA_MODEL_LAYERS}, {"skipgram", TA_MODEL_SKIPGRAM}, {"cbow", TA_MODEL_CBOW}};
+
 #define ENUM(key, type, member, table)                                                                                 \
     CYAML_FIELD_ENUM(key, CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, type, member, table, CYAML_ARRAY_LEN(table))
 #define UINT(type, member) CYAML_FIELD_UINT(#member, CYAML_FLAG_OPTIONAL, type, member)
@@ -72,10 +75,18 @@ static const cyaml_schema_value_t number_entry = {CYAML_VALUE_UINT(CYAML_FLAG_DE
 
 /* The bounds of the lists are wide here and narrow in build.c, which can say in a sentence what is wrong. */
 const cyaml_schema_field_t ta_model_schema[] = {
+    ENUM("type", struct ta_model_spec, type, model_types),
     CYAML_FIELD_SEQUENCE("input", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL | CYAML_FLAG_FLOW, struct ta_model_spec,
                          input, &number_entry, 0, 64),
     ENUM("loss", struct ta_model_spec, loss, losses),
-    CYAML_FIELD_SEQUENCE("layers", CYAML_FLAG_POINTER, struct ta_model_spec, layers, &layer_entry, 0, 65536),
+    CYAML_FIELD_SEQUENCE("layers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct ta_model_spec, layers, &layer_entry,
+                         0, 65536),
+    UINT(struct ta_model_spec, dim),
+    UINT(struct ta_model_spec, window),
+    UINT(struct ta_model_spec, negative),
+    FLOAT(struct ta_model_spec, sample),
+    UINT(struct ta_model_spec, vocabulary),
+    UINT(struct ta_model_spec, admit),
     CYAML_FIELD_END,
 };
 
@@ -84,7 +95,7 @@ static const cyaml_strval_t optimizers[] = {
 
 static const cyaml_strval_t schedules[] = {
     {"constant", TA_SCHEDULE_CONSTANT}, {"step", TA_SCHEDULE_STEP},       {"exponential", TA_SCHEDULE_EXPONENTIAL},
-    {"cosine", TA_SCHEDULE_COSINE},     {"inverse", TA_SCHEDULE_INVERSE},
+    {"cosine", TA_SCHEDULE_COSINE},     {"inverse", TA_SCHEDULE_INVERSE}, {"linear", TA_SCHEDULE_LINEAR},
 };
 
 const cyaml_schema_field_t ta_optimizer_schema[] = {

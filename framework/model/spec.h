@@ -65,8 +65,8 @@ struct ta_model_spec {
     uint32_t window;     /* most words to either side; 0: 5 */
     uint32_t negative;   /* words drawn against each; 0: 5 */
     float sample;        /* sub-sampling of frequent words; 0: 1e-4; -1: none */
-    uint32_t vocabulary; /* rows. A text stream: how many words to hold. A stream of word numbers: 0, or at least its
-                            vocabulary */
+    uint32_t vocabulary; /* rows. A text stream: how many words to hold. A stream of word numbers, whose words have a
+                            row each: 0, or the most that it may have */
     uint32_t admit;      /* text stream: times a word is seen before it gets a row; 0: 5 */
 };
 
