@@ -291,6 +291,39 @@ static ta_status reference_mean(struct ta_kernels *k, size_t n, float *w, const 
     return TA_OK;
 }
 
+static ta_status reference_rows_sum(struct ta_kernels *k, const struct ta_table *table, uint64_t seed,
+                                    const uint32_t *rows, size_t n_rows, float *w, const float *base,
+                                    const float *const *registers, unsigned n_registers) {
+    (void)k;
+    for (size_t i = 0; i < (rows == NULL ? table->rows : n_rows); i++) {
+        uint64_t at = table->offset + (uint64_t)(rows == NULL ? i : rows[i]) * table->stride;
+        for (uint64_t place = at; place < at + table->width; place++) {
+            float sum = base != NULL ? base[place] : table->range == 0 ? 0 : table->range * ta_rng_cell(seed, place);
+            for (unsigned r = 0; r < n_registers; r++) sum += registers[r][place];
+            w[place] = sum;
+        }
+    }
+    return TA_OK;
+}
+
+static ta_status reference_rows_pick(struct ta_kernels *k, const struct ta_table *table, const uint32_t *rows,
+                                     size_t n_rows, float *w, const float *base, const float *const *registers,
+                                     unsigned n_registers) {
+    (void)k;
+    for (size_t i = 0; i < (rows == NULL ? table->rows : n_rows); i++) {
+        uint32_t row = rows == NULL ? (uint32_t)i : rows[i], first = 0;
+        size_t at = table->offset + (size_t)row * table->stride, bytes = table->width * sizeof *w;
+        const float *from = n_registers > 0 ? registers[row % n_registers] + at : NULL;
+        if (from != NULL && bytes > 0) memcpy(&first, from, sizeof first);
+        if (first == 0) from = base != NULL ? base + at : NULL;
+        if (from != NULL)
+            memcpy(w + at, from, bytes);
+        else
+            memset(w + at, 0, bytes);
+    }
+    return TA_OK;
+}
+
 const struct ta_kernels_ops ta_kernels_reference = {
     .name = "reference",
     .package = "",
@@ -311,4 +344,6 @@ const struct ta_kernels_ops ta_kernels_reference = {
     .moving = reference_moving,
     .sum = reference_sum,
     .mean = reference_mean,
+    .rows_sum = reference_rows_sum,
+    .rows_pick = reference_rows_pick,
 };

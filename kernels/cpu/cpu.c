@@ -4,6 +4,7 @@
 #include "mem.h"
 #include "net.h"
 #include "prim.h"
+#include "rows.h"
 
 static void cpu_close(struct ta_kernels *k) {
     if (k == NULL) return;
@@ -66,4 +67,6 @@ const struct ta_kernels_ops ta_kernels_cpu = {
     .moving = ta_arena_moving,
     .sum = ta_arena_sum,
     .mean = ta_arena_mean,
+    .rows_sum = ta_rows_sum,
+    .rows_pick = ta_rows_pick,
 };
