@@ -92,8 +92,10 @@ static ta_status check_words(const struct ta_names *names, size_t *longest) {
         const char *word = ta_names_get(names, i);
         size_t bytes = strlen(word);
         if (bytes > WORD_BYTES_MOST || !ta_names_utf8(word, bytes))
-            return ta_fail(TA_INVALID, "word %zu of a vocabulary (%.40s) has %zu bytes or is not UTF-8; words are UTF-8 "
-                           "of at most %d bytes", i, word, bytes, WORD_BYTES_MOST);
+            return ta_fail(TA_INVALID,
+                           "word %zu of a vocabulary (%.40s) has %zu bytes or is not UTF-8; words are UTF-8 of at most "
+                           "%d bytes",
+                           i, word, bytes, WORD_BYTES_MOST);
         if (bytes > *longest) *longest = bytes;
     }
     return TA_OK;
@@ -201,15 +203,21 @@ static ta_status open_sets(struct reading *r, struct ta_h5 *file) {
 static ta_status add_row(struct reading *r, uint64_t number, const char *word, int64_t count) {
     size_t bytes = strnlen(word, r->width);
     if (!ta_names_utf8(word, bytes))
-        return ta_fail(TA_FORMAT, "%s: /vocabulary: word %" PRIu64 " is not UTF-8; convert the text (iconv -f latin1 -t "
-                       "utf-8) and import it again", r->path, number);
+        return ta_fail(TA_FORMAT,
+                       "%s: /vocabulary: word %" PRIu64 " is not UTF-8; convert the text (iconv -f latin1 -t utf-8) "
+                       "and import it again",
+                       r->path, number);
     for (size_t i = bytes; i < r->width; i++)
         if (word[i] != '\0')
-            return ta_fail(TA_FORMAT, "%s: /vocabulary: word %" PRIu64 " (%.*s) goes on behind a NUL at byte %zu; pad "
-                           "words by NUL", r->path, number, (int)bytes, word, bytes);
+            return ta_fail(TA_FORMAT,
+                           "%s: /vocabulary: word %" PRIu64 " (%.*s) goes on behind a NUL at byte %zu; pad words by "
+                           "NUL",
+                           r->path, number, (int)bytes, word, bytes);
     if (count < 0)
-        return ta_fail(TA_FORMAT, "%s: /vocabulary_count: word %" PRIu64 " (%.*s) was seen %" PRId64 " times; it must be "
-                       "0 or more", r->path, number, (int)bytes, word, count);
+        return ta_fail(TA_FORMAT,
+                       "%s: /vocabulary_count: word %" PRIu64 " (%.*s) was seen %" PRId64
+                       " times; it must be 0 or more: import it again",
+                       r->path, number, (int)bytes, word, count);
     return ta_names_add(r->names, word, bytes, (uint64_t)count);
 }
 

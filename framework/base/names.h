@@ -34,8 +34,8 @@ bool ta_names_utf8(const char *word, size_t bytes);
  * h5.h. */
 ta_status ta_names_write(const struct ta_names *names, struct ta_h5 *file);
 /* Replaces `names`, which must be zeroed. Checks everything: ranks, sizes, that they agree, at most 2^31 words of at
- * most 4,096 bytes, UTF-8. Without /vocabulary_count the counts are 0. `path` is for messages. After an error `names` is
- * zeroed. Errors: FORMAT, IO, NO_MEMORY. */
+ * most 4,096 bytes, UTF-8. Without /vocabulary_count the counts are 0. `path` is for messages. After an error `names`
+ * is zeroed. Errors: FORMAT, IO, NO_MEMORY. */
 ta_status ta_names_read(struct ta_names *names, struct ta_h5 *file, const char *path);
 
 #endif

@@ -33,14 +33,13 @@
 #endif
 
 CONVERTER(convert_u8, uint8_t)
-CONVERTER(convert_i32, int32_t)
 CONVERTER(convert_f32, float)
 
 static void convert(const struct ta_stream_info *info, float *out, const void *in, size_t n) {
     bool plain = info->scale == 1 && info->offset == 0;
     switch (info->element) {
     case TA_ELEMENT_U8: convert_u8(out, in, n, info->scale, info->offset); break;
-    case TA_ELEMENT_I32: convert_i32(out, in, n, info->scale, info->offset); break;
+    case TA_ELEMENT_I32: break; /* a word's number is no quantity */
     case TA_ELEMENT_F32:
         if (plain) memcpy(out, in, n * sizeof *out);
         else convert_f32(out, in, n, info->scale, info->offset);
@@ -111,10 +110,11 @@ static ta_status stage(struct ta_feeder *f, uint64_t at, uint64_t wanted, uint64
 
 static void hand_out(const struct ta_feeder *f, size_t from, size_t to, size_t n, const struct ta_feed *out) {
     const struct ta_stream_info *info = &f->stream->info;
-    size_t per_record = elements(info);
+    size_t per_record = elements(info), x_bytes = ta_stream_x_bytes(info);
     if (out->x != NULL)
-        convert(info, out->x + to * per_record, (const char *)f->staging.x + from * ta_stream_x_bytes(info),
-                n * per_record);
+        convert(info, out->x + to * per_record, (const char *)f->staging.x + from * x_bytes, n * per_record);
+    if (out->raw != NULL)
+        memcpy((char *)out->raw + to * x_bytes, (const char *)f->staging.x + from * x_bytes, n * x_bytes);
     if (out->classes != NULL && f->staging.class != NULL)
         memcpy(out->classes + to, f->staging.class + from, n * sizeof *out->classes);
     if (out->targets != NULL && f->staging.value != NULL)

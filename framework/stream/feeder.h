@@ -1,9 +1,9 @@
-/* feeder: records of a stream, pass after pass, as the float32 a model wants.
+/* feeder: records of a stream, pass after pass, as the float32 a model wants, or as stored: words and text.
  *
  * Record r of the run is record r modulo the stream's length. x * scale + offset is applied here (in single precision,
- * multiplied, then added: the same bits on every machine). A stream that says so (`info.block`) is read a block at a
- * time into a staging buffer, so that neighbouring batches share one read, one decompression and one check of a chunk;
- * a stream that does not is read exactly as asked.
+ * multiplied, then added: the same bits on every machine), but for word numbers and text. A stream that says so
+ * (`info.block`) is read a block at a time into a staging buffer, so that neighbouring batches share one read, one
+ * decompression and one check of a chunk; a stream that does not is read exactly as asked.
  *
  * Threads: one at a time, the one that the stream belongs to. Errors: those of the stream's `read`, with its message.
  */
@@ -22,7 +22,8 @@ struct ta_feeder {
 
 /* Where records go; NULL: not wanted. */
 struct ta_feed {
-    float *x;         /* [records][h][w][c] */
+    float *x;         /* [records][h][w][c]; not for word numbers */
+    void *raw;        /* [records] of ta_stream_x_bytes each, as stored */
     int32_t *classes; /* [records] */
     float *targets;   /* [records][targets] */
 };

@@ -1,15 +1,13 @@
 /* hdf5: the make of `stream` for files. The format stands in stream.h; here everything a file claims is checked before
- * it is used: shapes and attributes when it is opened, each label, time and float when it is read. */
-#include <errno.h>
+ * it is used: shapes and attributes when it is opened. What is read is checked in hdf5_read.c. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "digest.h"
-#include "h5.h"
+#include "hdf5_internal.h"
 #include "mem.h"
-#include "stream.h"
 
 enum {
     MAX_RECORD_BYTES = 1 << 30,
@@ -18,19 +16,10 @@ enum {
     MAX_BLOCK_BYTES = 1 << 26, /* a chunk beyond is read in pieces */
     SCAN_RECORDS = 1 << 16,    /* labels looked at together */
 };
-
-struct hdf5_stream {
-    struct ta_stream base;
-    char *path;
-    struct ta_h5 *file;
-    struct ta_h5_set *x, *y, *t, *delay; /* y, t, delay: NULL when the file has none */
-    enum ta_h5_type x_type;              /* in memory */
-    int64_t *scratch;                    /* labels and times on their way */
-    size_t scratch_count;
-};
+#define WORDS_MOST (INT64_C(1) << 31)
 
 static void hdf5_close(struct ta_stream *base) {
-    struct hdf5_stream *s = (struct hdf5_stream *)base;
+    struct ta_hdf5_stream *s = (struct ta_hdf5_stream *)base;
     ta_h5_set_close(s->x);
     ta_h5_set_close(s->y);
     ta_h5_set_close(s->t);
@@ -41,123 +30,9 @@ static void hdf5_close(struct ta_stream *base) {
     ta_mem_free(s);
 }
 
-static ta_status room(struct hdf5_stream *s, size_t count) {
-    if (count <= s->scratch_count) return TA_OK;
-    ta_mem_free(s->scratch);
-    s->scratch_count = 0;
-    ta_status status = TA_NEW(&s->scratch, count, "stream labels");
-    if (status == TA_OK) s->scratch_count = count;
-    return status;
-}
+static const struct ta_stream_ops hdf5_ops = {.name = "hdf5", .close = hdf5_close, .read = ta_hdf5_read};
 
-/* Index of the first float that is NaN or infinite, or n. Whole stretches at a time: it runs at memory speed. */
-static size_t first_not_finite(const float *x, size_t n) {
-    enum { STRETCH = 4096 };
-    const uint32_t exponent = 0x7f800000;
-    for (size_t at = 0; at < n; at += STRETCH) {
-        size_t end = n - at < STRETCH ? n : at + STRETCH;
-        uint32_t bad = 0;
-        for (size_t i = at; i < end; i++) {
-            uint32_t bits;
-            memcpy(&bits, x + i, sizeof bits);
-            bad |= (bits & exponent) == exponent;
-        }
-        if (!bad) continue;
-        for (size_t i = at; i < end; i++)
-            if (!isfinite(x[i])) return i;
-    }
-    return n;
-}
-
-static ta_status read_x(struct hdf5_stream *s, uint64_t first, size_t count, void *out) {
-    const struct ta_stream_info *info = &s->base.info;
-    ta_status status = ta_h5_set_read(s->x, s->x_type, first, count, out);
-    if (status != TA_OK || info->element != TA_ELEMENT_F32) return status;
-    size_t per_record = (size_t)info->h * info->w * info->c;
-    size_t bad = first_not_finite(out, count * per_record);
-    if (bad == count * per_record) return TA_OK;
-    return ta_fail(TA_FORMAT,
-                   "%s: /x: record %" PRIu64
-                   " holds %g at element %zu; replace what is not finite, or leave the record out",
-                   s->path, first + bad / per_record, (double)((const float *)out)[bad], bad % per_record);
-}
-
-static ta_status check_class(const struct hdf5_stream *s, uint64_t record, int64_t label) {
-    uint32_t classes = s->base.info.classes;
-    if (label >= -1 && label < (int64_t)classes) return TA_OK;
-    return ta_fail(TA_FORMAT,
-                   "%s: /y: record %" PRIu64 " has label %" PRId64 "; the %u classes are 0..%u, and -1 is no label",
-                   s->path, record, label, classes, classes - 1);
-}
-
-static ta_status read_classes(struct hdf5_stream *s, uint64_t first, size_t count, int32_t *out) {
-    ta_status status = room(s, count);
-    if (status == TA_OK) status = ta_h5_set_read(s->y, TA_H5_I64, first, count, s->scratch);
-    for (size_t i = 0; i < count && status == TA_OK; i++) {
-        status = check_class(s, first + i, s->scratch[i]);
-        out[i] = (int32_t)s->scratch[i];
-    }
-    return status;
-}
-
-static ta_status read_values(struct hdf5_stream *s, uint64_t first, size_t count, float *out) {
-    uint32_t targets = s->base.info.targets;
-    ta_status status = ta_h5_set_read(s->y, TA_H5_F32, first, count, out);
-    if (status != TA_OK) return status;
-    for (size_t i = 0; i < count * targets; i++)
-        if (isinf(out[i]))
-            return ta_fail(TA_FORMAT,
-                           "%s: /y: record %" PRIu64 " holds %g at target %zu; use a finite value, or NaN for no label",
-                           s->path, first + i / targets, (double)out[i], i % targets);
-    return TA_OK;
-}
-
-/* Times, with the one before the first: they may not fall there either. */
-static ta_status read_times(struct hdf5_stream *s, uint64_t first, size_t count, int64_t *out) {
-    size_t lead = first > 0;
-    ta_status status = room(s, count + lead);
-    if (status == TA_OK) status = ta_h5_set_read(s->t, TA_H5_I64, first - lead, count + lead, s->scratch);
-    for (size_t i = 1; i < count + lead && status == TA_OK; i++)
-        if (s->scratch[i] < s->scratch[i - 1])
-            status = ta_fail(TA_FORMAT,
-                             "%s: /t: falls from %" PRId64 " to %" PRId64 " ns at record %" PRIu64
-                             "; sort the records by time",
-                             s->path, s->scratch[i - 1], s->scratch[i], first - lead + i);
-    if (status == TA_OK) memcpy(out, s->scratch + lead, count * sizeof *out);
-    return status;
-}
-
-static ta_status read_delays(struct hdf5_stream *s, uint64_t first, size_t count, int64_t *out) {
-    ta_status status = ta_h5_set_read(s->delay, TA_H5_I64, first, count, out);
-    for (size_t i = 0; i < count && status == TA_OK; i++)
-        if (out[i] < 0)
-            status =
-                ta_fail(TA_FORMAT, "%s: /label_delay: record %" PRIu64 " has %" PRId64 "; a delay is 0 or more records",
-                        s->path, first + i, out[i]);
-    return status;
-}
-
-static ta_status hdf5_read(struct ta_stream *base, uint64_t first, size_t count, const struct ta_stream_block *out) {
-    struct hdf5_stream *s = (struct hdf5_stream *)base;
-    const struct ta_stream_info *info = &base->info;
-    if (first > info->records || count > info->records - first) return TA_END;
-    if (count == 0) return TA_OK;
-    ta_status status = TA_OK;
-    if (out->x != NULL) status = read_x(s, first, count, out->x);
-    if (status == TA_OK && out->class != NULL && info->label_kind == TA_LABEL_CLASS)
-        status = read_classes(s, first, count, out->class);
-    if (status == TA_OK && out->value != NULL && info->label_kind == TA_LABEL_VALUE)
-        status = read_values(s, first, count, out->value);
-    if (status == TA_OK && out->time_ns != NULL && s->t != NULL) status = read_times(s, first, count, out->time_ns);
-    if (status == TA_OK && out->delay != NULL && s->delay != NULL) status = read_delays(s, first, count, out->delay);
-    return status;
-}
-
-static const struct ta_stream_ops hdf5_ops = {.name = "hdf5", .close = hdf5_close, .read = hdf5_read};
-
-/* ---- opening ---- */
-
-static ta_status open_x(struct hdf5_stream *s) {
+static ta_status open_x(struct ta_hdf5_stream *s) {
     struct ta_stream_info *info = &s->base.info;
     ta_status status = ta_h5_set_open(s->file, "/x", &s->x);
     if (status != TA_OK) return status;
@@ -200,7 +75,7 @@ static ta_status open_x(struct hdf5_stream *s) {
 }
 
 /* Opens a dataset of one entry a record. */
-static ta_status open_beside(struct hdf5_stream *s, const char *name, struct ta_h5_set **out) {
+static ta_status open_beside(struct ta_hdf5_stream *s, const char *name, struct ta_h5_set **out) {
     ta_status status = ta_h5_set_open(s->file, name, out);
     if (status != TA_OK) return status;
     const struct ta_h5_shape *shape = ta_h5_set_shape(*out);
@@ -211,7 +86,7 @@ static ta_status open_beside(struct hdf5_stream *s, const char *name, struct ta_
     return TA_OK;
 }
 
-static ta_status open_y(struct hdf5_stream *s) {
+static ta_status open_y(struct ta_hdf5_stream *s) {
     struct ta_stream_info *info = &s->base.info;
     ta_status status = open_beside(s, "/y", &s->y);
     if (status != TA_OK) return status;
@@ -231,7 +106,7 @@ static ta_status open_y(struct hdf5_stream *s) {
     return TA_OK;
 }
 
-static ta_status open_times(struct hdf5_stream *s, const char *name, struct ta_h5_set **out, bool *has) {
+static ta_status open_times(struct ta_hdf5_stream *s, const char *name, struct ta_h5_set **out, bool *has) {
     *has = ta_h5_exists(s->file, name);
     if (!*has) return TA_OK;
     ta_status status = open_beside(s, name, out);
@@ -244,12 +119,12 @@ static ta_status open_times(struct hdf5_stream *s, const char *name, struct ta_h
 }
 
 /* One pass over all labels: the largest one + 1. */
-static ta_status count_classes(struct hdf5_stream *s) {
+static ta_status count_classes(struct ta_hdf5_stream *s) {
     struct ta_stream_info *info = &s->base.info;
     int64_t largest = -1;
     for (uint64_t at = 0; at < info->records; at += SCAN_RECORDS) {
         size_t count = info->records - at < SCAN_RECORDS ? (size_t)(info->records - at) : SCAN_RECORDS;
-        ta_status status = room(s, count);
+        ta_status status = ta_hdf5_room(s, count);
         if (status == TA_OK) status = ta_h5_set_read(s->y, TA_H5_I64, at, count, s->scratch);
         if (status != TA_OK) return status;
         for (size_t i = 0; i < count; i++) {
@@ -267,7 +142,7 @@ static ta_status count_classes(struct hdf5_stream *s) {
     return TA_OK;
 }
 
-static ta_status get_count(struct hdf5_stream *s, const char *name, int64_t least, int64_t most, int64_t *value) {
+static ta_status get_count(struct ta_hdf5_stream *s, const char *name, int64_t least, int64_t most, int64_t *value) {
     ta_status status = ta_h5_attr_get_i64(s->file, "/", name, value);
     if (status == TA_OK && (*value < least || *value > most))
         status = ta_fail(TA_FORMAT, "%s: attribute '%s' is %" PRId64 "; it must lie in %" PRId64 "..%" PRId64, s->path,
@@ -275,7 +150,7 @@ static ta_status get_count(struct hdf5_stream *s, const char *name, int64_t leas
     return status;
 }
 
-static ta_status get_float(struct hdf5_stream *s, const char *name, float *value) {
+static ta_status get_float(struct ta_hdf5_stream *s, const char *name, float *value) {
     double wide;
     if (!ta_h5_attr_exists(s->file, "/", name)) return TA_OK;
     ta_status status = ta_h5_attr_get_f64(s->file, "/", name, &wide);
@@ -285,7 +160,7 @@ static ta_status get_float(struct hdf5_stream *s, const char *name, float *value
     return ta_fail(TA_FORMAT, "%s: attribute '%s' is %g; it must be a finite float32", s->path, name, wide);
 }
 
-static ta_status read_attributes(struct hdf5_stream *s) {
+static ta_status read_attributes(struct ta_hdf5_stream *s) {
     struct ta_stream_info *info = &s->base.info;
     int64_t number;
     ta_status status = get_count(s, "version", 1, 1, &number);
@@ -313,7 +188,48 @@ static ta_status read_attributes(struct hdf5_stream *s) {
     return status;
 }
 
-static ta_status open_all(struct hdf5_stream *s) {
+/* How many words /x counts in: what the file says, and how many it lists. Each may be left out. The list itself is
+ * checked by who reads it (names.h). */
+static ta_status count_words(struct ta_hdf5_stream *s) {
+    struct ta_stream_info *info = &s->base.info;
+    int64_t said = 0;
+    ta_status status = TA_OK;
+    if (ta_h5_attr_exists(s->file, "/", "vocabulary")) status = get_count(s, "vocabulary", 1, WORDS_MOST, &said);
+    info->vocabulary = (uint32_t)said;
+    if (status != TA_OK || !ta_h5_exists(s->file, "/vocabulary")) return status;
+    struct ta_h5_set *set;
+    status = ta_h5_set_open(s->file, "/vocabulary", &set);
+    if (status != TA_OK) return status;
+    const struct ta_h5_shape *shape = ta_h5_set_shape(set);
+    uint64_t listed = shape->rank == 0 ? 0 : shape->dims[0];
+    ta_h5_set_close(set);
+    if (listed == 0 || listed > WORDS_MOST || (said > 0 && listed != (uint64_t)said))
+        return ta_fail(TA_FORMAT,
+                       "%s: /vocabulary: has %" PRIu64 " words, attribute 'vocabulary' says %" PRId64
+                       "; import it again",
+                       s->path, listed, said);
+    info->vocabulary = (uint32_t)listed;
+    return TA_OK;
+}
+
+/* What /x holds beyond numbers: text, or numbers of words. */
+static ta_status open_content(struct ta_hdf5_stream *s) {
+    struct ta_stream_info *info = &s->base.info;
+    char content[32];
+    if (info->element == TA_ELEMENT_I32) return count_words(s);
+    if (!ta_h5_attr_exists(s->file, "/", "content")) return TA_OK;
+    ta_status status = ta_h5_attr_get_text(s->file, "/", "content", content, sizeof content);
+    if (status != TA_OK) return status;
+    if (strcmp(content, "text") != 0)
+        return ta_fail(TA_FORMAT, "%s: attribute 'content' is '%s'; 'text' is the only one known", s->path, content);
+    if (info->element != TA_ELEMENT_U8 || info->h != 1 || info->w != 1)
+        return ta_fail(TA_FORMAT, "%s: /x: is called text, but holds %s of rank %u; text is uint8 [records][bytes]",
+                       s->path, ta_h5_type_name(ta_h5_set_shape(s->x)->type), ta_h5_set_shape(s->x)->rank);
+    info->text = true;
+    return TA_OK;
+}
+
+static ta_status open_all(struct ta_hdf5_stream *s) {
     struct ta_stream_info *info = &s->base.info;
     ta_status status = ta_h5_open(s->path, TA_H5_READ, &s->file);
     if (status != TA_OK) return status;
@@ -327,9 +243,10 @@ static ta_status open_all(struct hdf5_stream *s) {
     }
     status = open_x(s);
     info->label_kind = TA_LABEL_NONE;
-    info->scale = info->element == TA_ELEMENT_U8 ? 1.0F / 255 : 1;
-    if (status == TA_OK && ((!ours && info->element != TA_ELEMENT_I32) || ta_h5_exists(s->file, "/y")))
-        status = open_y(s);
+    if (status == TA_OK) status = open_content(s);
+    info->scale = info->element == TA_ELEMENT_U8 && !info->text ? 1.0F / 255 : 1;
+    bool words = info->text || info->element == TA_ELEMENT_I32; /* need no labels */
+    if (status == TA_OK && ((!ours && !words) || ta_h5_exists(s->file, "/y"))) status = open_y(s);
     if (status == TA_OK) status = open_times(s, "/t", &s->t, &info->has_time);
     if (status == TA_OK) status = open_times(s, "/label_delay", &s->delay, &info->has_delay);
     if (status == TA_OK && ours) status = read_attributes(s);
@@ -342,7 +259,7 @@ static ta_status open_all(struct hdf5_stream *s) {
 }
 
 ta_status ta_stream_hdf5_open(const char *path, struct ta_stream **out) {
-    struct hdf5_stream *s;
+    struct ta_hdf5_stream *s;
     *out = NULL;
     ta_status status = TA_NEW(&s, 1, "stream");
     if (status != TA_OK) return status;

@@ -23,6 +23,7 @@ enum { DEFAULT_RING = 8, MAX_RING = 1 << 20, WHY_BYTES = 1024 };
 
 struct slot {
     struct ta_batch batch; /* first: release gets its address */
+    void *raw;             /* batch.raw, to write to */
     bool unread;           /* too late before it was read: only number, records and due are set */
     bool released;
 };
@@ -39,7 +40,8 @@ struct ta_replayer {
     struct ta_feeder feeder;
     struct ta_pacer pacer;
     struct slot *slots;
-    float *x, *targets;
+    void *x; /* of all batches: float32, or as stored */
+    float *targets;
     int32_t *classes;
     int64_t *due_each;
     bool have_semaphore, have_thread;
@@ -90,7 +92,10 @@ static ta_status fill(struct ta_replayer *r, struct slot *slot, uint64_t number)
     slot->unread = batch->due_ns < atomic_load_explicit(&r->horizon_ns, memory_order_relaxed);
     if (slot->unread) return TA_OK;
     return ta_feeder_read(&r->feeder, batch->first_record, batch->records,
-                          &(struct ta_feed){.x = batch->x, .classes = batch->classes, .targets = batch->targets});
+                          &(struct ta_feed){.x = batch->x,
+                                            .raw = slot->raw,
+                                            .classes = batch->classes,
+                                            .targets = batch->targets});
 }
 
 static ta_status read_ahead(struct ta_replayer *r) {
@@ -164,14 +169,19 @@ static ta_status find_resume_due(struct ta_replayer *r) {
     return TA_OK;
 }
 
+/* Bytes of a record's x in the ring. */
+static size_t ring_x_bytes(const struct ta_stream_info *info) {
+    return ta_stream_is_raw(info) ? ta_stream_x_bytes(info) : (size_t)info->h * info->w * info->c * sizeof(float);
+}
+
 static ta_status make_ring(struct ta_replayer *r) {
     const struct ta_replayer_config *c = &r->config;
     const struct ta_stream_info *info = &c->stream->info;
-    size_t per_record = (size_t)info->h * info->w * info->c, records;
+    size_t x_bytes = ring_x_bytes(info), records;
     if (__builtin_mul_overflow((size_t)c->ring, (size_t)c->batch, &records))
         return ta_fail(TA_CONFIG, "a ring of %u batches of %u records is too large; lower either", c->ring, c->batch);
     ta_status status = TA_NEW(&r->slots, c->ring, "ring of batches");
-    if (status == TA_OK) status = ta_mem_alloc(records, per_record * sizeof *r->x, "ring of batches", (void **)&r->x);
+    if (status == TA_OK) status = ta_mem_alloc(records, x_bytes, "ring of batches", &r->x);
     if (status == TA_OK) status = TA_NEW(&r->due_each, records, "due times of a ring of batches");
     if (status == TA_OK && info->label_kind == TA_LABEL_CLASS)
         status = TA_NEW(&r->classes, records, "labels of a ring of batches");
@@ -180,7 +190,9 @@ static ta_status make_ring(struct ta_replayer *r) {
                               (void **)&r->targets);
     for (size_t i = 0; i < c->ring && status == TA_OK; i++) {
         struct ta_batch *batch = &r->slots[i].batch;
-        batch->x = r->x + i * c->batch * per_record;
+        void *x = (char *)r->x + i * c->batch * x_bytes;
+        if (ta_stream_is_raw(info)) batch->raw = r->slots[i].raw = x;
+        else batch->x = x;
         batch->due_each_ns = r->due_each + i * c->batch;
         if (r->classes != NULL) batch->classes = r->classes + i * c->batch;
         if (r->targets != NULL) batch->targets = r->targets + i * c->batch * info->targets;
@@ -352,6 +364,6 @@ size_t ta_replayer_bytes(const struct ta_replayer *r) {
     size_t label = info->label_kind == TA_LABEL_CLASS   ? sizeof(int32_t)
                    : info->label_kind == TA_LABEL_VALUE ? info->targets * sizeof(float)
                                                         : 0;
-    size_t record = (size_t)info->h * info->w * info->c * sizeof(float) + label + sizeof(int64_t);
+    size_t record = ring_x_bytes(info) + label + sizeof(int64_t);
     return r->config.ring * (sizeof(struct slot) + r->config.batch * record) + ta_feeder_bytes(&r->feeder);
 }

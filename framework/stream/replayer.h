@@ -3,7 +3,8 @@
  * The stream (times `epochs`, when it has an end) is cut into batches of `batch` records: batch b holds records
  * [b * batch, (b + 1) * batch) of the run; the last one may be shorter. A `share` says which batches are this replica's
  * and in which order. The reader thread reads them ahead into a ring of `ring` batches, converts x to float32
- * (x * scale + offset) and stamps each batch with its due time, that of its last record.
+ * (x * scale + offset; word numbers and text stay as they are: `raw`) and stamps each batch with its due time, that of
+ * its last record.
  *
  *     while (running) {
  *         status = ta_replayer_next(r, now, &batch);     OK | AGAIN (not due, or not read yet) | END | IO, FORMAT

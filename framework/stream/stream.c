@@ -1,6 +1,7 @@
 /* stream: which make a configuration asks for. */
 #include "stream.h"
 
+#include "h5.h"
 #include "synthetic.h"
 
 ta_status ta_stream_open(const struct ta_stream_spec *spec, struct ta_stream **out) {
@@ -19,4 +20,20 @@ ta_status ta_stream_open(const struct ta_stream_spec *spec, struct ta_stream **o
 
 void ta_stream_close(struct ta_stream *s) {
     if (s != NULL) s->ops->close(s);
+}
+
+ta_status ta_stream_names(const char *path, struct ta_names *out) {
+    struct ta_h5 *file;
+    *out = (struct ta_names){0};
+    ta_status status = ta_h5_open(path, TA_H5_READ, &file);
+    if (status != TA_OK) return status;
+    if (ta_h5_exists(file, "/vocabulary"))
+        status = ta_names_read(out, file, path);
+    else
+        status = ta_fail(TA_FORMAT,
+                         "%s: has no /vocabulary: its words have no names; import the text itself (tensair data import "
+                         "text)",
+                         path);
+    ta_h5_close(file);
+    return status;
 }

@@ -8,6 +8,7 @@
  *                   Read too: [n][1], other integers, float64. A file without /y has no labels.
  *     /t            int64 [n], nanoseconds, never falling; optional: what `pace: trace` replays
  *     /label_delay  int64 [n], records; optional: how many records later the label becomes known
+ *     /vocabulary, /vocabulary_count   names.h: what the numbers of an int32 /x stand for; optional
  *
  * and attributes of the root:
  *
@@ -15,6 +16,7 @@
  *     records       n, so that a file cut short is noticed
  *     classes       how many (when /y holds classes); class_names: their names, optional
  *     content       "text": /x is uint8 [n][bytes] of UTF-8, whole words, padded by NUL; optional
+ *     vocabulary    int32 /x: how many words there are: its numbers are -1 .. vocabulary-1; optional
  *     scale, offset what a model sees is x * scale + offset
  *     origin        where it came from, for people
  *     checksum      16 hexadecimal digits over all of /x and /y: see digest.h
@@ -65,6 +67,11 @@ struct ta_stream_info {
     uint32_t vocabulary; /* I32: how many words /vocabulary lists; 0: it does not say */
     char origin[256];  /* where it came from, for people */
 };
+
+/* Word numbers and text: a model takes them as they are stored. */
+static inline bool ta_stream_is_raw(const struct ta_stream_info *info) {
+    return info->text || info->element == TA_ELEMENT_I32;
+}
 
 static inline size_t ta_stream_x_bytes(const struct ta_stream_info *info) {
     return (size_t)info->h * info->w * info->c * (info->element == TA_ELEMENT_U8 ? 1 : 4);

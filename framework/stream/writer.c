@@ -35,9 +35,9 @@ static enum ta_h5_type stored_type(enum ta_element element) {
     }
 }
 
-static const char *default_units(enum ta_element element) {
-    switch (element) {
-    case TA_ELEMENT_U8: return "intensity";
+static const char *default_units(const struct ta_stream_info *info) {
+    switch (info->element) {
+    case TA_ELEMENT_U8: return info->text ? "byte" : "intensity";
     case TA_ELEMENT_I32: return "word number";
     default: return "1";
     }
@@ -56,6 +56,8 @@ static ta_status check(const struct ta_stream_writer_config *config) {
                        info->w, info->c);
     if (info->label_kind == TA_LABEL_VALUE && info->targets == 0)
         return ta_fail(TA_INVALID, "%s: value labels need at least one target", config->path);
+    if (info->text && (info->element != TA_ELEMENT_U8 || info->h != 1 || info->w != 1))
+        return ta_fail(TA_INVALID, "%s: text is stored as a row of bytes a record", config->path);
     if (info->classes > INT32_MAX)
         return ta_fail(TA_INVALID, "%s: %u classes are more than an int32 can number", config->path, info->classes);
     if (!config->force && access(config->path, F_OK) == 0)
@@ -95,8 +97,8 @@ static ta_status create_x(struct ta_stream_writer *w, const struct ta_stream_wri
         .name = "/x",
         .shape = {.type = stored_type(info->element), .rank = 2, .dims = {0, info->c}},
         .row_bytes = ta_stream_x_bytes(info),
-        .description = "features, one row a record",
-        .units = default_units(info->element),
+        .description = info->text ? "text: whole words in UTF-8, padded by NUL" : "features, one row a record",
+        .units = default_units(info),
     };
     if (info->h != 1 || info->w != 1) {
         plan.shape = (struct ta_h5_shape){
@@ -281,6 +283,7 @@ static ta_status write_attributes(struct ta_stream_writer *w) {
     if (status == TA_OK) status = ta_h5_attr_set_f64(f, "/", "offset", (double)info->offset);
     if (status == TA_OK && info->label_kind == TA_LABEL_CLASS)
         status = ta_h5_attr_set_i64(f, "/", "classes", info->classes);
+    if (status == TA_OK && info->text) status = ta_h5_attr_set_text(f, "/", "content", "text");
     return status;
 }
 

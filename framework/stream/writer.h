@@ -30,7 +30,7 @@ struct ta_stream_writer_config {
     const char *const *class_names;    /* info->classes of them, or NULL; copied into the file at open */
     uint64_t expected_records;         /* 0: unknown; keeps chunks from being larger than the stream */
     const char *x_description;         /* NULL: a general one */
-    const char *x_units;               /* NULL: "intensity" for u8, "word number" for i32, else "1" */
+    const char *x_units;               /* NULL: "intensity" for u8, "byte" for text, "word number" for i32, else "1" */
     int gzip;                          /* 0: none (fastest to read), 1..9 */
     bool no_chunk_checksum;
 };

@@ -309,7 +309,8 @@ static void failing_allocations_leave_nothing(void **state) {
                     status = ta_names_add(&again, "a word of some bytes", 20, 1);
             ta_mem_fail_nth(0);
             if (status != TA_OK) assert_int_equal(status, TA_NO_MEMORY);
-            for (size_t i = 0; phase == 2 && i < again.count; i++) assert_int_equal(strlen(ta_names_get(&again, i)), 20);
+            for (size_t i = 0; phase == 2 && i < again.count; i++)
+                assert_int_equal(strlen(ta_names_get(&again, i)), 20);
             ta_names_free(&again);
             assert_int_equal(ta_mem_held_bytes(), held);
         }
