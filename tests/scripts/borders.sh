@@ -45,6 +45,10 @@ check framework/online/score.c model.h no
 check framework/exchange/exchange.c transport.h yes
 check framework/exchange/exchange.c kernels.h yes
 check framework/exchange/exchange.c stream.h no
+check framework/words/vocabulary.c status.h yes
+check framework/words/vocabulary.c model.h no
+check framework/words/vocabulary.c kernels.h no
+check framework/words/vocabulary.c stream.h no
 check framework/run/replica.c exchange.h yes
 [ "$bad" = 0 ] && echo "borders: as drawn"
 exit "$bad"
