@@ -134,7 +134,7 @@ static void compare_attributes(struct diff *d) {
     static const char *const whole[] = {
         "rank",       "n_ranks",        "total_steps",       "total_records", "steps",           "records",
         "batch",      "optimizer_step", "optimizer_skipped", "seed",          "dropped_records", "score_records",
-        "score_hits", "tensair_steps",  "tensair_records"};
+        "score_hits", "tensair_steps",  "tensair_records",   "table_seed"};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         int64_t a = 0, b = 0;
         bool in_a =

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "keras_config.h"
+#include "keras_words.h"
 #include "mem.h"
 
 enum { PATH_BYTES = 2048 };
@@ -98,11 +99,13 @@ static ta_status write_note(struct ta_h5 *file, const struct ta_model *model, co
 static ta_status write_all(struct ta_h5 *file, const struct ta_model *model, const float *w,
                            const struct ta_keras_note *note) {
     char *json;
-    TRY(ta_keras_config(model, &json));
+    bool words = model->words.rows > 0;
+    TRY(words ? ta_keras_words_config(model, &json) : ta_keras_config(model, &json));
     ta_status status = ta_h5_attr_set_text(file, "/", "model_config", json);
     ta_mem_free(json);
     if (status == TA_OK) status = write_versions(file, "/");
-    if (status == TA_OK) status = write_layers(file, model, w);
+    if (status == TA_OK && words) status = ta_keras_words_write(file, model, w, note != NULL ? note->names : NULL);
+    else if (status == TA_OK) status = write_layers(file, model, w);
     if (status == TA_OK) status = write_versions(file, "/model_weights");
     /* Weights of the model itself, outside any layer: none, but Keras 2.9 and later write the group. */
     if (status == TA_OK) status = ta_h5_group_create(file, "/model_weights/top_level_model_weights");

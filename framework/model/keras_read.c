@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "keras.h"
+#include "keras_words.h"
 #include "mem.h"
 
 enum { PATH_BYTES = 2048 };
@@ -26,9 +27,11 @@ struct reader {
     uint32_t n_wanted; /* layers of the model that have weights */
 };
 
+static const char *const word_layers[2] = {"in", "out"};
+
 static uint32_t count_wanted(const struct ta_model *model) {
     struct ta_tensor tensors[4];
-    uint32_t n = 0;
+    uint32_t n = model->words.rows > 0 ? 2 : 0;
     for (uint32_t i = 0; i < model->n_layers; i++) n += ta_layer_tensors(&model->layers[i], tensors) > 0;
     return n;
 }
@@ -99,6 +102,8 @@ static bool all_by_name(const struct reader *r, const char **missing) {
     for (uint32_t i = 0; i < r->model->n_layers && *missing == NULL; i++)
         if (ta_layer_tensors(&r->model->layers[i], tensors) > 0 && find(r, r->model->layers[i].name) == NULL)
             *missing = r->model->layers[i].name;
+    for (unsigned i = 0; r->model->words.rows > 0 && i < 2 && *missing == NULL; i++)
+        if (find(r, word_layers[i]) == NULL) *missing = word_layers[i];
     return *missing == NULL;
 }
 
@@ -111,23 +116,24 @@ static void say_dims(char *text, size_t bytes, unsigned rank, const uint64_t *di
         at += (size_t)snprintf(text + at, bytes - at, "%s%llu", i == 0 ? "" : " x ", (unsigned long long)dims[i]);
 }
 
+ta_status ta_keras_check_dims(const char *path, const char *object, const struct ta_h5_shape *found, unsigned rank,
+                              const uint64_t *dims) {
+    bool same = found->rank == rank;
+    for (unsigned i = 0; i < rank && same; i++) same = found->dims[i] == dims[i];
+    if (same) return TA_OK;
+    char has[160], wanted[160];
+    say_dims(has, sizeof has, found->rank, found->dims);
+    say_dims(wanted, sizeof wanted, rank, dims);
+    return ta_fail(TA_FORMAT, "%s: %s has shape %s, the model needs %s; use the configuration it was trained with", path,
+                   object, has, wanted);
+}
+
 static ta_status read_tensor(const struct reader *r, const char *object, const struct ta_tensor *t, float *w) {
     struct ta_h5_set *set;
     ta_status status = ta_h5_set_open(r->file, object, &set);
     if (status != TA_OK) return status;
-    const struct ta_h5_shape *shape = ta_h5_set_shape(set);
-    bool same = shape->rank == t->rank;
-    for (unsigned i = 0; i < t->rank && same; i++) same = shape->dims[i] == t->dims[i];
-    if (same) {
-        status = ta_h5_set_read(set, TA_H5_F32, 0, t->dims[0], w + t->param.offset);
-    } else {
-        char found[160], wanted[160];
-        say_dims(found, sizeof found, shape->rank, shape->dims);
-        say_dims(wanted, sizeof wanted, t->rank, t->dims);
-        status =
-            ta_fail(TA_FORMAT, "%s: %s has shape %s, the model needs %s; use the configuration it was trained with",
-                    r->path, object, found, wanted);
-    }
+    status = ta_keras_check_dims(r->path, object, ta_h5_set_shape(set), t->rank, t->dims);
+    if (status == TA_OK) status = ta_h5_set_read(set, TA_H5_F32, 0, t->dims[0], w + t->param.offset);
     ta_h5_set_close(set);
     for (size_t i = 0; i < t->param.count && status == TA_OK; i++)
         if (!isfinite(w[t->param.offset + i]))
@@ -137,21 +143,43 @@ static ta_status read_tensor(const struct reader *r, const char *object, const s
     return status;
 }
 
+static ta_status name_of_tensor(const struct reader *r, const struct stored *s, size_t i, char object[PATH_BYTES]) {
+    int bytes = snprintf(object, PATH_BYTES, "%s/%s/%s", r->root, s->name, s->weights[i]);
+    if (bytes >= 0 && bytes < PATH_BYTES) return TA_OK;
+    return ta_fail(TA_FORMAT, "%s: the name of a tensor of layer '%s' is too long", r->path, s->name);
+}
+
+static ta_status check_count(const struct reader *r, const struct stored *s, const char *layer, unsigned n) {
+    if (s->n_weights == n) return TA_OK;
+    return ta_fail(TA_FORMAT, "%s: layer '%s' has %zu tensors, the model's '%s' needs %u", r->path, s->name,
+                   s->n_weights, layer, n);
+}
+
 static ta_status read_layer(const struct reader *r, const struct ta_layer *l, const struct stored *s, float *w) {
     struct ta_tensor tensors[4];
+    char object[PATH_BYTES];
     unsigned n = ta_layer_tensors(l, tensors);
-    if (s->n_weights != n)
-        return ta_fail(TA_FORMAT, "%s: layer '%s' has %zu tensors, the model's '%s' needs %u", r->path, s->name,
-                       s->n_weights, l->name, n);
-    for (unsigned i = 0; i < n; i++) {
-        char object[PATH_BYTES];
-        int bytes = snprintf(object, sizeof object, "%s/%s/%s", r->root, s->name, s->weights[i]);
-        if (bytes < 0 || (size_t)bytes >= sizeof object)
-            return ta_fail(TA_FORMAT, "%s: the name of a tensor of layer '%s' is too long", r->path, s->name);
-        ta_status status = read_tensor(r, object, &tensors[i], w);
-        if (status != TA_OK) return status;
+    ta_status status = check_count(r, s, l->name, n);
+    for (unsigned i = 0; i < n && status == TA_OK; i++) {
+        status = name_of_tensor(r, s, i, object);
+        if (status == TA_OK) status = read_tensor(r, object, &tensors[i], w);
     }
-    return TA_OK;
+    return status;
+}
+
+static ta_status read_words(const struct reader *r, bool by_name, float *w) {
+    const struct ta_word_model *words = &r->model->words;
+    const unsigned segments[2] = {words->in, words->out};
+    char object[PATH_BYTES];
+    ta_status status = TA_OK;
+    for (unsigned i = 0; i < 2 && status == TA_OK; i++) {
+        const struct stored *s = by_name ? find(r, word_layers[i]) : &r->stored[i];
+        status = check_count(r, s, word_layers[i], 1);
+        if (status == TA_OK) status = name_of_tensor(r, s, 0, object);
+        if (status == TA_OK)
+            status = ta_keras_table_read(r->file, r->path, object, &r->model->segments[segments[i]].table, w);
+    }
+    return status == TA_OK ? ta_keras_vocabulary_read(r->file, r->path, r->model, w) : status;
 }
 
 static ta_status read_layers(const struct reader *r, float *w) {
@@ -163,6 +191,7 @@ static ta_status read_layers(const struct reader *r, float *w) {
                        "the configuration it was trained with",
                        r->path, missing, r->n_stored, r->n_wanted);
     memset(w, 0, r->model->n_params * sizeof *w);
+    if (r->model->words.rows > 0) return read_words(r, by_name, w);
     size_t next = 0;
     for (uint32_t i = 0; i < r->model->n_layers; i++) {
         const struct ta_layer *l = &r->model->layers[i];

@@ -117,7 +117,21 @@ ta_status ta_checkpoint_close(struct ta_checkpoint_writer *w) {
     return status;
 }
 
-static ta_status check_submission(const struct ta_snapshot *s, const unsigned *writers, unsigned n_writers) {
+/* Tables may start from a seed, and one replica alone has no register apart from its weights. */
+static ta_status check_arrays(const struct ta_model *model, const struct ta_snapshot *s, bool lead) {
+    bool words = model->words.rows > 0, alone = words && s->n_ranks == 1;
+    if ((s->delta == NULL && !alone) || s->peer_steps == NULL || (lead && (s->w == NULL || (s->w0 == NULL && !words))))
+        return ta_fail(TA_INVALID, "checkpoint: the snapshot of rank %u lacks delta, peer_steps, w or w0", s->rank);
+    if (words && (s->m != NULL || s->v != NULL))
+        return ta_fail(TA_INVALID, "checkpoint: the snapshot of rank %u has moments, but word models are trained without",
+                       s->rank);
+    if (s->names.count == 0 || (words && s->names.count == model->words.rows)) return TA_OK;
+    return ta_fail(TA_INVALID, "checkpoint: the snapshot of rank %u has %zu names for %u rows", s->rank, s->names.count,
+                   model->words.rows);
+}
+
+static ta_status check_submission(const struct ta_model *model, const struct ta_snapshot *s, const unsigned *writers,
+                                  unsigned n_writers) {
     bool listed = false, rising = n_writers >= 1 && n_writers <= TA_CKPT_WRITERS;
     for (unsigned i = 0; i < n_writers && rising; i++) {
         listed |= writers[i] == s->rank;
@@ -126,15 +140,12 @@ static ta_status check_submission(const struct ta_snapshot *s, const unsigned *w
     if (!rising || !listed || s->n_ranks > TA_CKPT_WRITERS)
         return ta_fail(TA_INVALID, "checkpoint: writers must be rising ranks below %u, at most %d, rank %u among them",
                        s->n_ranks, TA_CKPT_WRITERS, s->rank);
-    bool lead = writers[0] == s->rank;
-    if (s->delta == NULL || s->peer_steps == NULL || (lead && (s->w == NULL || s->w0 == NULL)))
-        return ta_fail(TA_INVALID, "checkpoint: the snapshot of rank %u lacks delta, peer_steps, w or w0", s->rank);
-    return TA_OK;
+    return check_arrays(model, s, writers[0] == s->rank);
 }
 
 ta_status ta_checkpoint_submit(struct ta_checkpoint_writer *w, struct ta_snapshot *s, const unsigned *writers,
                                unsigned n_writers) {
-    ta_status status = check_submission(s, writers, n_writers);
+    ta_status status = check_submission(w->config.model, s, writers, n_writers);
     if (status != TA_OK) return status;
     pthread_mutex_lock(&w->mutex);
     if (w->busy) {

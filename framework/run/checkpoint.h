@@ -14,10 +14,12 @@
  * A writer holds a shared flock(2) on the directory while it is open; the first to open it, having it alone, removes
  * what a run that died left there.
  *
- * replica-NNNNN.h5, every object with attributes `description` and `units`: /delta, /w0 (rank of model.h5 only),
- * /optimizer/{m,v} where the kind has them, /stream/{base,bits} (frontier of done batches), /peer_steps, and root
+ * replica-NNNNN.h5, every object with attributes `description` and `units`: /delta, /w0 (rank of model.h5 only; neither
+ * where a word model needs none), /names/{delta,w0} (the same of an online vocabulary's names), /optimizer/{m,v} where
+ * the kind has them, /stream/{base,bits} (frontier of done batches), /peer_steps, and root
  * attributes format, rank, n_ranks, epoch, total_steps, total_records, steps, records, optimizer_step,
- * optimizer_skipped, dropped_records, batch, seed, fingerprint, records_seen_ns (clock of the stream), score fields.
+ * optimizer_skipped, dropped_records, batch, seed, fingerprint, records_seen_ns (clock of the stream), score fields; of
+ * word models table_seed, vocabulary_checksum.
  */
 #ifndef TA_CHECKPOINT_H
 #define TA_CHECKPOINT_H
@@ -100,8 +102,9 @@ struct ta_checkpoint_info {
 ta_status ta_checkpoint_latest(const char *directory, struct ta_log *log, struct ta_checkpoint_info *out);
 /* That directory, with sizes and checksums of all files verified. Errors: FORMAT, IO. */
 ta_status ta_checkpoint_check(const char *path, struct ta_checkpoint_info *out);
-/* The state of one rank of it. Checks model fingerprint (CONFIG, both named) and every shape. Arrays are allocated;
- * ta_snapshot_free. w, w0 only when asked for (`with_weights`), taken from model.h5 and the file that holds w0. */
+/* The state of one rank of it. Checks model fingerprint (CONFIG, both named; where only the vocabulary differs, that) and
+ * every shape. Arrays are allocated; ta_snapshot_free. w, w0, names only when asked for (`with_weights`), taken from
+ * model.h5 and the file that holds w0. */
 ta_status ta_checkpoint_load(const struct ta_checkpoint_info *info, const struct ta_model *model, unsigned rank,
                              bool with_weights, struct ta_snapshot *out);
 

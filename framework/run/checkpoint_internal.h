@@ -39,11 +39,12 @@ bool ta_ckpt_is_tmp(const char *name);    /* one that is being written, or was w
 /* --- checkpoint_file.c --- */
 
 /* Writes `path` whole; the caller syncs and renames. */
-ta_status ta_ckpt_file_write(const char *path, const struct ta_snapshot *s, uint64_t fingerprint, size_t n_params);
-/* Everything but w and w0. Checks every shape. Errors: IO, FORMAT, CONFIG (another model), NO_MEMORY. */
+ta_status ta_ckpt_file_write(const char *path, const struct ta_snapshot *s, const struct ta_model *model);
+/* Everything but w, w0 and names. Checks every shape. Errors: IO, FORMAT, CONFIG (another model, another vocabulary),
+ * NO_MEMORY. */
 ta_status ta_ckpt_file_read(const char *path, const struct ta_model *model, struct ta_snapshot *out);
-/* w0 alone; *w0 [n_params] is freed by ta_mem_free. */
-ta_status ta_ckpt_file_read_w0(const char *path, const struct ta_model *model, float **w0);
+/* out->w0 alone; for tables that start from a seed it stays NULL, and out->table_seed is read. */
+ta_status ta_ckpt_file_read_w0(const char *path, const struct ta_model *model, struct ta_snapshot *out);
 
 /* --- checkpoint_done.c --- */
 

@@ -59,15 +59,26 @@ ta_status ta_checkpoint_latest(const char *directory, struct ta_log *log, struct
     return status != TA_OK || good ? status : TA_AGAIN;
 }
 
+/* Which words rows are; Keras' own files have no list of them. */
+static ta_status load_names(const char *path, struct ta_names *names) {
+    struct ta_h5 *file;
+    ta_status status = ta_h5_open(path, TA_H5_READ, &file);
+    if (status != TA_OK) return status;
+    if (ta_h5_exists(file, "/vocabulary")) status = ta_names_read(names, file, path);
+    (void)ta_h5_close(file); /* nothing was written */
+    return status;
+}
+
 static ta_status load_weights(const struct ta_checkpoint_info *info, const struct ta_model *model,
                               struct ta_snapshot *out) {
     char path[TA_CKPT_PATH];
     struct ta_keras_note note;
     ta_status status = ta_ckpt_path(path, "%s/replica-%05u.h5", info->path, info->writers[0]);
-    if (status == TA_OK) status = ta_ckpt_file_read_w0(path, model, &out->w0);
+    if (status == TA_OK) status = ta_ckpt_file_read_w0(path, model, out);
     if (status == TA_OK) status = ta_ckpt_path(path, "%s/model.h5", info->path);
     if (status == TA_OK) status = TA_NEW(&out->w, model->n_params, "the weights");
     if (status == TA_OK) status = ta_keras_read(path, model, out->w, &note);
+    if (status == TA_OK && model->words.rows > 0) status = load_names(path, &out->names);
     if (status != TA_OK) return status;
     out->input_scale = note.input_scale;
     out->input_offset = note.input_offset;

@@ -33,8 +33,9 @@ static bool leads(const struct ta_ckpt_job *job) { return job->writers[0] == job
 static ta_status check_room(const struct work *w) {
     const struct ta_snapshot *s = &w->job->snapshot;
     const char *directory = w->job->config->directory;
-    unsigned arrays = 1u + (s->w != NULL) + (s->w0 != NULL) + (s->m != NULL) + (s->v != NULL);
-    double need = (double)arrays * (double)w->job->config->model->n_params * 4 + (double)s->done.words * 8 + 65536;
+    unsigned arrays = 0u + (s->delta != NULL) + (s->w != NULL) + (s->w0 != NULL) + (s->m != NULL) + (s->v != NULL);
+    double need = (double)arrays * (double)w->job->config->model->n_params * 4 + (double)s->done.words * 8 +
+                  (double)s->names.text_bytes + (double)s->names.count * 8 + 65536;
     struct statvfs disk;
     if (statvfs(directory, &disk) != 0) return TA_OK; /* a file system that does not say: writing will tell */
     double room = (double)disk.f_bavail * (double)disk.f_frsize;
@@ -60,13 +61,12 @@ static ta_status put_in_place(const struct work *w, const char *part, const char
 
 static ta_status write_own(const struct work *w) {
     const struct ta_ckpt_job *job = w->job;
-    const struct ta_model *model = job->config->model;
     char part[TA_CKPT_PATH], name[32];
     snprintf(name, sizeof name, "replica-%05u.h5", job->snapshot.rank);
     ta_status status = ta_ckpt_path(part, "%s/%s.part", w->tmp, name);
     if (status != TA_OK) return status;
     step(w, "write the replica's file");
-    status = ta_ckpt_file_write(part, &job->snapshot, model->fingerprint, model->n_params);
+    status = ta_ckpt_file_write(part, &job->snapshot, job->config->model);
     return status == TA_OK ? put_in_place(w, part, name) : status;
 }
 
@@ -76,7 +76,8 @@ static ta_status write_model(const struct work *w) {
                                        .steps = s->total_steps,
                                        .records = s->total_records,
                                        .input_scale = s->input_scale,
-                                       .input_offset = s->input_offset};
+                                       .input_offset = s->input_offset,
+                                       .names = &s->names};
     char part[TA_CKPT_PATH];
     ta_status status = ta_ckpt_path(part, "%s/model.h5.part", w->tmp);
     if (status != TA_OK) return status;

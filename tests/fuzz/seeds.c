@@ -78,7 +78,7 @@ static ta_status write_checkpoints(void) {
         ta_model_init(&model, 1, w);
         status = ta_keras_write(path_of("checkpoint/model.h5"), &model, w, &(struct ta_keras_note){.run = "seed"});
         if (status == TA_OK)
-            status = ta_ckpt_file_write(path_of("checkpoint/replica.h5"), &s, model.fingerprint, model.n_params);
+            status = ta_ckpt_file_write(path_of("checkpoint/replica.h5"), &s, &model);
     }
     ta_mem_free(w);
     ta_model_free(&model);
