@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Throws damaged configurations, streams and checkpoints at their readers.
+# Throws damaged configurations, streams and checkpoints at their readers, and any text at a vocabulary.
 #
-#   tests/fuzz/run.sh SECONDS [NAME...]    each fuzzer (config, stream, checkpoint) for so long, two at a time
+#   tests/fuzz/run.sh SECONDS [NAME...]    each fuzzer (config, stream, checkpoint, vocabulary) for so long, two at a time
 #
 # Builds with clang in build/fuzz. Seeds are made anew from the program's own writers; what was found to be interesting
 # is kept in build/fuzz/corpus, an input that crashes in build/fuzz/crashes. To see one again:
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 seconds=${1:?how many seconds each?}
 shift
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=(config stream checkpoint)
+[ ${#names[@]} -gt 0 ] || names=(config stream checkpoint vocabulary)
 case $seconds in *[!0-9]* | 0) echo "tests/fuzz/run.sh: '$seconds' is not a number of seconds" >&2 && exit 2 ;; esac
 
 build=build/fuzz
@@ -39,7 +39,7 @@ export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=pri
 
 fuzz() {
     local name=$1 log=$build/fuzz-$1.log
-    mkdir -p "$build/corpus/$name"
+    mkdir -p "$build/corpus/$name" "$build/seeds/$name"
     if "$build/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3000 -max_len=65536 \
         -print_final_stats=1 -artifact_prefix="$build/crashes/$name-" "$build/corpus/$name" "$build/seeds/$name" \
         >"$log" 2>&1; then
