@@ -11,7 +11,7 @@ static const char help[] =
     "usage: tensair ckpt show PATH [--json]\n"
     "       tensair ckpt verify PATH\n"
     "       tensair ckpt diff A B [--tolerance T]\n"
-    "       tensair ckpt export PATH -o OUT\n"
+    "       tensair ckpt export PATH [--words text|binary] -o OUT\n"
     "\n"
     "PATH is a run directory (then its newest checkpoint), a checkpoint (RUN_DIR/checkpoint/000012000), or a "
     "model.h5.\n"
@@ -23,7 +23,9 @@ static const char help[] =
     "            of two floating-point numbers that counts as none (0). Exit status 1 when they differ\n"
     "  export    the weights alone. OUT ending in .h5: a Keras file; otherwise a new folder with one NumPy file a "
     "tensor\n"
-    "            (dense.kernel.npy, ...) and model_config.json\n"
+    "            (dense.kernel.npy, ...) and model_config.json. --words: the word vectors of a skipgram or cbow model, "
+    "as\n"
+    "            word2vec writes them, commonest word first; PATH may also be such a file\n"
     "  --json    one JSON object instead of a table\n";
 
 static bool is_directory(const char *path) {

@@ -118,11 +118,15 @@ static ta_status export_folder(const char *model, const char *out) {
 }
 
 ta_status ta_ckpt_export(int argc, char **argv) {
-    const char *path = NULL, *out = NULL;
+    const char *path = NULL, *out = NULL, *words = NULL;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-o") == 0 && i + 1 < argc && out == NULL) out = argv[++i];
+        else if (strcmp(argv[i], "--words") == 0 && i + 1 < argc && words == NULL) words = argv[++i];
         else if (argv[i][0] != '-' && path == NULL) path = argv[i];
-        else return ta_fail(TA_USAGE, "export takes PATH -o OUT, not '%s'; see tensair ckpt --help", argv[i]);
+        else
+            return ta_fail(TA_USAGE, "export takes PATH [--words text|binary] -o OUT, not '%s'; see tensair ckpt "
+                                     "--help",
+                           argv[i]);
     }
     if (path == NULL || out == NULL || out[0] == '\0' || strlen(out) > 4000)
         return ta_fail(TA_USAGE, "export needs PATH -o OUT; see tensair ckpt --help");
@@ -132,7 +136,8 @@ ta_status ta_ckpt_export(int argc, char **argv) {
     size_t length = strlen(out);
     bool keras = length > 3 && strcmp(out + length - 3, ".h5") == 0;
     status = ta_ckpt_find_target(path, target);
-    if (status == TA_OK) status = keras ? export_file(target->model, out) : export_folder(target->model, out);
+    if (status == TA_OK && words != NULL) status = ta_ckpt_export_words(target->model, words, out);
+    else if (status == TA_OK) status = keras ? export_file(target->model, out) : export_folder(target->model, out);
     if (status == TA_OK) printf("exported %s to %s\n", target->model, out);
     ta_mem_free(target);
     return status;

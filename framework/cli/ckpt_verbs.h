@@ -11,6 +11,9 @@ ta_status ta_ckpt_verify(int argc, char **argv);
 ta_status ta_ckpt_diff(int argc, char **argv);
 ta_status ta_ckpt_export(int argc, char **argv);
 
+/* The word vectors of a model into the file `out`, in word2vec's format "text" or "binary"; USAGE: neither. */
+ta_status ta_ckpt_export_words(const char *model, const char *format, const char *out);
+
 enum { TA_CKPT_TARGET_PATH = 4096 + 64 };
 
 /* What PATH names: a checkpoint, a run directory (then its newest one), or an HDF5 file. */

@@ -19,6 +19,7 @@ extern const struct ta_verb ta_verb_data;    /* data.c */
 extern const struct ta_verb ta_verb_replay;  /* replay.c */
 extern const struct ta_verb ta_verb_bench;   /* bench.c: window | kernels */
 extern const struct ta_verb ta_verb_ckpt;    /* ckpt.c */
+extern const struct ta_verb ta_verb_eval;    /* eval.c: words */
 extern const struct ta_verb ta_verb_plot;    /* plot.c */
 extern const struct ta_verb ta_verb_version; /* version.c */
 

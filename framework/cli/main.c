@@ -20,6 +20,9 @@ static const struct ta_verb *const verbs[] = {
 #ifdef TA_CLI_CKPT
     &ta_verb_ckpt,
 #endif
+#ifdef TA_CLI_EVAL
+    &ta_verb_eval,
+#endif
 #ifdef TA_CLI_PLOT
     &ta_verb_plot,
 #endif
