@@ -17,8 +17,9 @@
 
 enum {
     AT_ONCE = 4,        /* registers that one loop over the columns adds */
-    AHEAD_BYTES = 2048, /* how far before its use a listed row is fetched */
-    LINE = 64,
+    AHEAD_BYTES = 1024, /* how far before its use a listed row is fetched */
+    PICKS_AHEAD = 4,    /* the same for choices, in rows: they are short */
+    LINE = 16,          /* floats of a cache line */
 };
 
 enum origin { FROM_BASE, FROM_LOW_SEED, FROM_SEED, FROM_ZERO, ORIGINS };
@@ -38,29 +39,25 @@ INLINE uint32_t row_at(const struct pass *p, size_t i) { return p->rows == NULL 
 
 INLINE size_t place_of(const struct ta_table *t, uint32_t row) { return t->offset + (size_t)row * t->stride; }
 
-/* Rows in order are fetched by the hardware; of listed ones it knows nothing. */
-INLINE void fetch_row(const struct pass *p, size_t i, const bool with_base, const unsigned n) {
-    if (p->rows == NULL || i >= p->n_rows) return;
-    size_t at = place_of(p->table, p->rows[i]), floats = p->table->width;
-    for (size_t c = 0; c < floats; c += LINE / sizeof(float)) {
-        for (unsigned r = 0; r < n; r++) __builtin_prefetch(p->registers[r] + at + c, 0);
-        if (with_base) __builtin_prefetch(p->base + at + c, 0);
-        __builtin_prefetch(p->w + at + c, 1);
-    }
-}
-
-/* One row at `at`. Its computed origin has a loop for places below 2^32, which the compiler computes in vectors of
- * 32-bit numbers, and one for tables of more than 16 GiB, where vectors hold half as many. */
-INLINE void sum_columns(const struct pass *p, size_t at, const enum origin origin, const unsigned n) {
-    const uint32_t width = p->table->width, low = (uint32_t)at;
+/* `count` columns from `at` on, of one cache line; the line at `next` is fetched meanwhile. A computed origin has a loop
+ * for places below 2^32, which the compiler computes in vectors of 32-bit numbers, and one for arenas of more than
+ * 16 GiB, where vectors hold half as many. */
+INLINE void sum_columns(const struct pass *p, size_t at, size_t next, const uint32_t count, const enum origin origin,
+                        const unsigned n) {
+    const uint32_t low = (uint32_t)at;
     const float range = p->table->range;
     const uint64_t seed = p->seed;
     const float *base = origin == FROM_BASE ? p->base + at : NULL;
     const float *a = n > 0 ? p->registers[0] + at : NULL, *b = n > 1 ? p->registers[1] + at : NULL;
     const float *c = n > 2 ? p->registers[2] + at : NULL, *d = n > 3 ? p->registers[3] + at : NULL;
     float *w = p->w + at;
+    for (unsigned r = 0; r < n; r++) __builtin_prefetch(p->registers[r] + next, 0);
+    if (origin == FROM_BASE) __builtin_prefetch(p->base + next, 0);
+    __builtin_prefetch(p->w + next, 1);
+    /* Not unrolled before it became vectors. */
+#pragma GCC unroll 1
 #pragma GCC ivdep
-    for (uint32_t i = 0; i < width; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         float sum = 0;
         if (origin == FROM_BASE) sum = base[i];
         if (origin == FROM_LOW_SEED) sum = range * ta_rng_cell(seed, (uint32_t)(low + i));
@@ -80,12 +77,14 @@ INLINE void add_columns(float *w, const float *from, uint32_t width) {
 
 INLINE void sum_rows(const struct pass *p, const enum origin origin, const unsigned n) {
     const size_t ahead = 1 + AHEAD_BYTES / (sizeof(float) * p->table->stride);
+    const uint32_t width = p->table->width, lines = width / LINE * LINE;
     for (size_t i = 0; i < p->n_rows; i++) {
-        fetch_row(p, i + ahead, origin == FROM_BASE, n);
         size_t at = place_of(p->table, row_at(p, i));
-        sum_columns(p, at, origin, n);
+        size_t next = place_of(p->table, row_at(p, i + ahead < p->n_rows ? i + ahead : p->n_rows - 1));
+        for (uint32_t c = 0; c < lines; c += LINE) sum_columns(p, at + c, next + c, LINE, origin, n);
+        if (lines < width) sum_columns(p, at + lines, next + lines, width - lines, origin, n);
         for (unsigned r = AT_ONCE; n == AT_ONCE && r < p->n_registers; r++)
-            add_columns(p->w + at, p->registers[r] + at, p->table->width);
+            add_columns(p->w + at, p->registers[r] + at, width);
     }
 }
 
@@ -113,6 +112,7 @@ ta_status ta_rows_sum(struct ta_kernels *k, const struct ta_table *table, uint64
                       unsigned n_registers) {
     (void)k;
     if (rows == NULL) n_rows = table->rows;
+    if (n_rows == 0 || table->width == 0) return TA_OK;
     struct pass p = {table, seed, rows, n_rows, w, base, registers, n_registers};
     sums[origin_of(table, base)][n_registers < AT_ONCE ? n_registers : AT_ONCE](&p);
     return TA_OK;
@@ -139,7 +139,10 @@ ta_status ta_rows_pick(struct ta_kernels *k, const struct ta_table *table, const
     if (table->width == 0) return TA_OK;
     for (size_t i = 0; i < n_rows; i++) {
         uint32_t row = rows == NULL ? (uint32_t)i : rows[i];
+        uint32_t soon = rows == NULL || i + PICKS_AHEAD >= n_rows ? row : rows[i + PICKS_AHEAD];
         size_t at = place_of(table, row);
+        if (n_registers > 0) __builtin_prefetch(registers[soon % n_registers] + place_of(table, soon), 0);
+        __builtin_prefetch(w + place_of(table, soon), 1);
         uint32_t *to = (uint32_t *)(void *)(w + at);
         const uint32_t *from = n_registers == 0 ? NULL : (const void *)(registers[row % n_registers] + at);
         uint32_t head = from == NULL ? 0 : load_word(from);
