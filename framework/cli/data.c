@@ -12,7 +12,7 @@
 
 static const char help[] =
     "usage: tensair data make GENERATOR --records N -o OUT.h5     a synthetic stream\n"
-    "       tensair data import KIND FILE... -o OUT.h5            idx, cifar10, csv, images, text\n"
+    "       tensair data import KIND FILE... -o OUT.h5            idx, cifar10, csv, images, text, pairs\n"
     "       tensair data info FILE.h5                             what a stream file holds\n"
     "\n"
     "A stream file is HDF5: /x, /y and perhaps /t, the first dimension counts records. Each verb has its own --help.\n";
@@ -48,4 +48,4 @@ static ta_status run(int argc, char **argv) {
 }
 
 const struct ta_verb ta_verb_data = {
-    "data", "make a synthetic stream; import CIFAR-10, IDX, CSV, images, text; look at a stream", run};
+    "data", "make a synthetic stream; import CIFAR-10, IDX, CSV, images, text, pairs; look at a stream", run};

@@ -12,7 +12,8 @@ static const char help[] =
     "       tensair data import cifar10 BATCH... -o OUT.h5            CIFAR-10, binary version\n"
     "       tensair data import csv FILE --schema SCHEMA.yaml [--labels FILE] -o OUT.h5\n"
     "       tensair data import images FOLDER -o OUT.h5               JPEG and PNG, one folder a class\n"
-    "       tensair data import text FILE -o OUT.h5                   words between white space\n"
+    "       tensair data import text FILE -o OUT.h5                   words between white space, UTF-8\n"
+    "       tensair data import pairs FILE -o OUT.h5                  rows of word numbers: target, contexts, labels\n"
     "\n"
     "Files may be gzip-compressed. OUT.h5 appears when all of it is written, or not at all.\n"
     "\n"
@@ -33,9 +34,12 @@ static const char help[] =
     "text:\n"
     "  --min-count N          words that occur less often are dropped (default 5)\n"
     "  --vocabulary-size N    keep the N most frequent words (default: all)\n"
-    "  --sentence N           cut after so many words (default 1000)\n";
+    "  --sentence N           cut after so many words (default 1000)\n"
+    "  --online               keep the text itself, for a vocabulary that is found while it is read\n"
+    "pairs:\n"
+    "  --vocabulary N         how many words there are (default: the largest number + 1)\n";
 
-enum kind { IDX = 1, CIFAR10 = 2, CSV = 4, IMAGES = 8, TEXT = 16, ANY = 31 };
+enum kind { IDX = 1, CIFAR10 = 2, CSV = 4, IMAGES = 8, TEXT = 16, PAIRS = 32, ANY = 63 };
 
 static const struct {
     const char *name;
@@ -45,7 +49,8 @@ static const struct {
              {"cifar10", CIFAR10, 1, 1 << 20},
              {"csv", CSV, 1, 1},
              {"images", IMAGES, 1, 1},
-             {"text", TEXT, 1, 1}};
+             {"text", TEXT, 1, 1},
+             {"pairs", PAIRS, 1, 1}};
 
 struct options {
     enum kind kind;
@@ -53,6 +58,7 @@ struct options {
     struct ta_import_csv csv;
     struct ta_import_images images;
     struct ta_import_text text;
+    struct ta_import_pairs pairs;
     char **files;
     size_t count;
 };
@@ -73,12 +79,15 @@ static const struct option known[] = {{"output", required_argument, NULL, 'o'},
                                       {"min-count", required_argument, NULL, 'm'},
                                       {"vocabulary-size", required_argument, NULL, 'v'},
                                       {"sentence", required_argument, NULL, 'w'},
+                                      {"online", no_argument, NULL, 'O'},
+                                      {"vocabulary", required_argument, NULL, 'V'},
                                       {NULL, 0, NULL, 0}};
 
 static enum kind kinds_of(int letter) {
     if (strchr("SL", letter) != NULL) return CSV;
     if (strchr("prgsau", letter) != NULL) return IMAGES;
-    if (strchr("mvw", letter) != NULL) return TEXT;
+    if (strchr("mvwO", letter) != NULL) return TEXT;
+    if (letter == 'V') return PAIRS;
     return ANY;
 }
 
@@ -95,7 +104,9 @@ static ta_status parse_resize(const char *text, struct ta_import_images *images)
 
 static ta_status parse_count(const char *option, uint32_t *out) {
     uint64_t value = 0;
-    uint64_t most = strcmp(option, "sentence") == 0 ? 1 << 20 : UINT32_MAX;
+    uint64_t most = strcmp(option, "sentence") == 0     ? 1 << 20
+                    : strcmp(option, "vocabulary") == 0 ? (uint64_t)INT32_MAX + 1
+                                                        : UINT32_MAX;
     ta_status status = ta_data_number(option, optarg, 1, most, &value);
     *out = (uint32_t)value;
     return status;
@@ -121,6 +132,8 @@ static ta_status take(int letter, struct options *o) {
     case 'u': o->images.skip_unreadable = true; break;
     case 'm': return parse_count("min-count", &o->text.min_count);
     case 'v': return parse_count("vocabulary-size", &o->text.vocabulary_size);
+    case 'O': o->text.online = true; break;
+    case 'V': return parse_count("vocabulary", &o->pairs.vocabulary);
     default: return parse_count("sentence", &o->text.sentence);
     }
     return status;
@@ -133,7 +146,7 @@ static ta_status find_kind(const char *name, size_t *index) {
             return TA_OK;
         }
     }
-    return ta_fail(TA_USAGE, "cannot import '%s'; there are idx, cifar10, csv, images and text", name);
+    return ta_fail(TA_USAGE, "cannot import '%s'; there are idx, cifar10, csv, images, text and pairs", name);
 }
 
 static ta_status parse(int argc, char **argv, struct options *o, int *helped) {
@@ -141,7 +154,7 @@ static ta_status parse(int argc, char **argv, struct options *o, int *helped) {
     ta_status status = TA_OK;
     *helped = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
     if (*helped) return TA_OK;
-    if (argc < 2) return ta_fail(TA_USAGE, "say what to import: idx, cifar10, csv, images or text (see --help)");
+    if (argc < 2) return ta_fail(TA_USAGE, "say what to import: idx, cifar10, csv, images, text or pairs (see --help)");
     status = find_kind(argv[1], &index);
     if (status != TA_OK) return status;
     o->kind = kinds[index].kind;
@@ -178,6 +191,7 @@ static ta_status import(struct options *o, struct ta_import_report *report) {
     case CIFAR10: return ta_import_cifar10((const char *const *)o->files, o->count, &o->to, report);
     case CSV: o->csv.data = o->files[0]; return ta_import_csv(&o->csv, &o->to, report);
     case IMAGES: o->images.folder = o->files[0]; return ta_import_images(&o->images, &o->to, report);
+    case PAIRS: o->pairs.file = o->files[0]; return ta_import_pairs(&o->pairs, &o->to, report);
     default: o->text.file = o->files[0]; return ta_import_text(&o->text, &o->to, report);
     }
 }

@@ -23,6 +23,8 @@ enum {
     TA_IMPORT_LINE_BYTES_MOST = 1 << 20,    /* of one row of a CSV */
     TA_IMPORT_CATEGORIES_MOST = 65536,      /* of one column of a CSV, when they are learned */
     TA_IMPORT_WORD_BYTES_MOST = 99,         /* of a word of a text; longer ones are cut, as word2vec does */
+    TA_IMPORT_TEXT_BYTES = 4096,            /* of a record of text */
+    TA_IMPORT_CONTEXTS_MOST = 4096,         /* of a target word */
 };
 
 struct ta_import_options {
@@ -73,19 +75,39 @@ struct ta_import_images {
 ta_status ta_import_images(const struct ta_import_images *images, const struct ta_import_options *options,
                            struct ta_import_report *report);
 
-/* Words separated by white space -> sentences of word numbers. The vocabulary is the words that occur `min_count`
- * times or more, most frequent first, ties by first occurrence, at most `vocabulary_size`; other words are dropped,
- * as word2vec does. A sentence ends with a line, or after `sentence` words; sentences without a word left are dropped.
- * /x int32 [n][sentence], padded by -1; no /y; /vocabulary uint8 [words][longest], padded by NUL (in h5py:
- * f['vocabulary'][:].view('S%d' % width)), /vocabulary_count int64 [words]; attribute `vocabulary` (how many words) of
- * the root. The file is read twice; memory holds the words and their counts. */
+/* Words separated by white space (ASCII), in UTF-8 -> sentences of word numbers. The vocabulary is the words that
+ * occur `min_count` times or more, most frequent first, ties by first occurrence, at most `vocabulary_size`; other
+ * words are dropped, as word2vec does. A sentence ends with a line, or after `sentence` words; sentences without a word
+ * left are dropped. /x int32 [n][sentence], padded by -1; no /y; /vocabulary and /vocabulary_count as in names.h (in
+ * h5py: f['vocabulary'][:].view('S%d' % width)). The file is read twice; memory holds the words and their counts.
+ *
+ * `online` keeps the text instead, for a vocabulary that is found while it is read: /x uint8
+ * [n][TA_IMPORT_TEXT_BYTES], attribute content "text", no vocabulary. A record holds whole words with one byte
+ * between them, a line's end where a line ended there, else a space; the rest is NUL. It ends when the next word has no
+ * room, or with a line when it is more than half full. Nothing is dropped; the file is read once.
+ *
+ * Words of more than TA_IMPORT_WORD_BYTES_MOST bytes are cut at the end of a character; the note says how many. What is
+ * not UTF-8, or holds a NUL, is FORMAT, and so is a text without words. */
 struct ta_import_text {
     const char *file;
+    bool online;              /* then the three below must be 0 */
     uint32_t min_count;       /* 0: 5 */
     uint32_t vocabulary_size; /* 0: no limit */
     uint32_t sentence;        /* words; 0: 1000 */
 };
 ta_status ta_import_text(const struct ta_import_text *text, const struct ta_import_options *options,
                          struct ta_import_report *report);
+
+/* Rows of whole numbers between white space, as TensAIR's generator for word2vec writes them: a target word, `contexts`
+ * context words (the first was seen beside it, the others were drawn), and a label of 0 or 1 for each. How many
+ * contexts there are is found from the first row; blank lines are skipped. /x int32 [n][1 + contexts], /y float32
+ * [n][contexts], attribute vocabulary. Errors, too: FORMAT (a row of another length, what is no number, a word beyond
+ * the vocabulary, another label: file and line). */
+struct ta_import_pairs {
+    const char *file;
+    uint32_t vocabulary; /* words; 0: the largest number found + 1; at most 2^31 */
+};
+ta_status ta_import_pairs(const struct ta_import_pairs *pairs, const struct ta_import_options *options,
+                          struct ta_import_report *report);
 
 #endif
