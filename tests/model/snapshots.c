@@ -13,6 +13,31 @@ void small_model(struct ta_model *model) {
                        (struct ta_shape){0, 0, 0}, 3, model));
 }
 
+void small_word_model(struct ta_model *model) {
+    assert_ok(words_of("model: {type: cbow, dim: 20, vocabulary: 9}", NULL, model));
+}
+
+/* Numbers for the vectors; for the names any bytes, those of numbers that are none among them. */
+static void fill_tables(const struct ta_model *model, unsigned what, uint64_t steps, float *out) {
+    for (unsigned i = 0; i < model->n_segments; i++) {
+        const struct ta_table *t = &model->segments[i].table;
+        for (size_t r = 0; r < t->rows; r++) {
+            float *row = out + t->offset + r * t->stride;
+            if (model->segments[i].kind == TA_SEGMENT_NAMES) memset(row, (int)(255 - what - r), t->width * sizeof *row);
+            for (size_t c = 0; model->segments[i].kind == TA_SEGMENT_ROWS && c < t->width; c++)
+                row[c] = (float)(what + 1) * .001f + (float)steps + (float)(c * 7 + r * 3 + i) * .01f;
+        }
+    }
+}
+
+static void fill_names(const struct ta_model *model, const struct ta_names *names, float *out) {
+    const struct ta_table *t = &model->segments[model->words.names].table;
+    for (size_t r = 0; r < t->rows; r++) {
+        memset(out + t->offset + r * t->stride, 0, TA_NAME_BYTES);
+        memcpy(out + t->offset + r * t->stride, ta_names_get(names, r), strlen(ta_names_get(names, r)));
+    }
+}
+
 static float *array(const struct ta_model *model, unsigned what, uint64_t steps) {
     float *out;
     assert_ok(TA_NEW(&out, model->n_params, "array"));
@@ -23,7 +48,23 @@ static float *array(const struct ta_model *model, unsigned what, uint64_t steps)
             for (size_t k = 0; k < t[j].param.count; k++)
                 out[t[j].param.offset + k] = (float)(what + 1) * .001f + (float)steps + (float)(k * 7 + i) * .01f;
     }
+    if (model->words.rows > 0) fill_tables(model, what, steps, out);
     return out;
+}
+
+static void make_words(const struct ta_model *model, struct ta_snapshot *s) {
+    ta_mem_free(s->m);
+    ta_mem_free(s->v);
+    s->m = s->v = NULL;
+    s->table_seed = UINT64_MAX - 99 - s->total_steps;
+    bool alone = s->n_ranks == 1;
+    if (alone) ta_mem_free(s->delta);
+    if (alone) s->delta = NULL;
+    if (s->rank != 0) return;
+    if (alone || s->total_steps % 2 == 0) ta_mem_free(s->w0);
+    if (alone || s->total_steps % 2 == 0) s->w0 = NULL;
+    some_names(&s->names, model->words.rows);
+    fill_names(model, &s->names, s->w);
 }
 
 void made_up(const struct ta_model *model, unsigned rank, unsigned n_ranks, uint64_t steps, struct ta_snapshot *s) {
@@ -58,9 +99,15 @@ void made_up(const struct ta_model *model, unsigned rank, unsigned n_ranks, uint
     for (unsigned i = 0; i < n_ranks; i++) s->peer_steps[i] = steps / n_ranks + i;
     assert_ok(TA_NEW(&s->done.bits, WORDS, "bits"));
     for (unsigned i = 0; i < WORDS; i++) s->done.bits[i] = UINT64_C(0x8000000000000006) + rank * 8 + i * 16;
-    if (rank != 0) return;
-    s->w = array(model, 500, steps);
-    s->w0 = array(model, 600, steps);
+    if (rank == 0) s->w = array(model, 500, steps);
+    if (rank == 0) s->w0 = array(model, 600, steps);
+    if (model->words.rows > 0) make_words(model, s);
+}
+
+static void assert_names(const struct ta_names *a, const struct ta_names *b) {
+    assert_int_equal(a->count, b->count);
+    assert_true(ta_names_checksum(a) == ta_names_checksum(b));
+    assert_memory_equal(a->counts, b->counts, a->count * sizeof *a->counts);
 }
 
 static void assert_array(const struct ta_model *model, const float *a, const float *b) {
@@ -78,6 +125,9 @@ void assert_made_up(const struct ta_model *model, unsigned rank, unsigned n_rank
     assert_array(model, s->v, x.v);
     assert_array(model, s->w, weights ? lead.w : NULL);
     assert_array(model, s->w0, weights ? lead.w0 : NULL);
+    assert_true(s->table_seed == x.table_seed);
+    if (weights && lead.names.count > 0) assert_names(&s->names, &lead.names);
+    else assert_int_equal(s->names.count, 0);
     assert_memory_equal(s->peer_steps, x.peer_steps, n_ranks * sizeof *x.peer_steps);
     assert_true(s->done.base == x.done.base && s->done.words == x.done.words);
     assert_memory_equal(s->done.bits, x.done.bits, x.done.words * sizeof *x.done.bits);

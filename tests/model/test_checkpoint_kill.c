@@ -67,23 +67,33 @@ static bool survives(const char *directory, const struct ta_model *model, uint64
     return WIFEXITED(how);
 }
 
-static void killed_before_each_step(void **state) {
-    const char *directory = *state;
-    struct ta_model model;
+static void kill_before_each_step(const char *directory, const struct ta_model *model) {
     unsigned kills = 0, old = 0;
-    small_model(&model);
     for (int left = 0;; left++) {
         scratch_empty(directory);
-        write_one(directory, &model, OLD, NULL);
-        if (survives(directory, &model, NEW, left, -1)) break;
+        write_one(directory, model, OLD, NULL);
+        if (survives(directory, model, NEW, left, -1)) break;
         kills++;
-        old += look(directory, &model) == OLD;
-        write_one(directory, &model, NEW, NULL); /* the next life takes the same steps */
-        assert_true(look(directory, &model) == NEW);
+        old += look(directory, model) == OLD;
+        write_one(directory, model, NEW, NULL); /* the next life takes the same steps */
+        assert_true(look(directory, model) == NEW);
     }
-    assert_true(look(directory, &model) == NEW);
+    assert_true(look(directory, model) == NEW);
     print_message("killed before %u steps; %u times the old one stood\n", kills, old);
     assert_true(kills >= 10 && old >= 5 && old < kills);
+}
+
+static void killed_before_each_step(void **state) {
+    struct ta_model model;
+    small_model(&model);
+    kill_before_each_step(*state, &model);
+    ta_model_free(&model);
+}
+
+static void killed_with_a_word_model(void **state) {
+    struct ta_model model;
+    small_word_model(&model);
+    kill_before_each_step(*state, &model);
     ta_model_free(&model);
 }
 
@@ -153,6 +163,7 @@ static void a_peer_is_killed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(killed_before_each_step),
+        WITH_SCRATCH(killed_with_a_word_model),
         WITH_SCRATCH(killed_while_replacing),
         WITH_SCRATCH(killed_at_random),
         WITH_SCRATCH(a_peer_is_killed),
