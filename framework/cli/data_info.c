@@ -10,15 +10,17 @@
 #include "digest.h"
 #include "h5.h"
 #include "mem.h"
+#include "names.h"
 #include "stream.h"
 
-enum { BLOCK_BYTES = 1 << 20 };
+enum { BLOCK_BYTES = 1 << 20, COMMONEST = 10 };
 
 static const char help[] =
     "usage: tensair data info FILE.h5 [--verify] [--json]\n"
     "\n"
-    "Shape, types, classes with their counts, least, mean and largest x as stored, time span, chunks. Every record is\n"
-    "read once, so damaged chunks, labels out of range and numbers that are not finite are found.\n"
+    "Shape, types, classes with their counts, least, mean and largest x as stored, time span, chunks; of words how many\n"
+    "there are, and the commonest ten of the vocabulary. Every record is read once, so damaged chunks, labels and words\n"
+    "out of range and numbers that are not finite are found.\n"
     "\n"
     "  --verify    compute the checksum of all records and compare it with the one in the file\n"
     "  --json      one JSON object\n";
@@ -34,6 +36,10 @@ struct facts {
     uint64_t computed, chunk_rows;
     char **names; /* of classes */
     size_t names_count;
+    uint64_t words;                /* of a text, or numbers of them, in all records */
+    struct ta_names vocabulary;    /* empty: not told */
+    size_t commonest[COMMONEST];   /* words of it, by count */
+    size_t commonest_count;
     bool verify;
 };
 
@@ -47,6 +53,21 @@ static double element(const struct ta_stream_info *info, const void *x, size_t i
     }
 }
 
+/* Words of a block: numbers but padding, or what stands between white space in each record of a text. */
+static uint64_t count_words(const struct ta_stream_info *info, const void *x, size_t rows) {
+    size_t elements = rows * info->h * info->w * info->c;
+    uint64_t words = 0;
+    if (!info->text)
+        for (size_t i = 0; i < elements; i++) words += ((const int32_t *)x)[i] >= 0;
+    for (size_t i = 0; info->text && i < elements; i++) {
+        static const char gaps[] = " \n\t\r\v\f"; /* and the NUL behind them */
+        bool in = memchr(gaps, ((const char *)x)[i], sizeof gaps) == NULL;
+        bool before = i % info->c > 0 && memchr(gaps, ((const char *)x)[i - 1], sizeof gaps) == NULL;
+        words += in && !before;
+    }
+    return words;
+}
+
 static void count_block(struct facts *f, const struct ta_stream_block *block, uint64_t first, size_t rows) {
     const struct ta_stream_info *info = &f->stream->info;
     size_t elements = rows * info->h * info->w * info->c;
@@ -58,6 +79,7 @@ static void count_block(struct facts *f, const struct ta_stream_block *block, ui
         f->most = v > f->most ? v : f->most;
     }
     f->sum += sum;
+    if (ta_stream_is_raw(info)) f->words += count_words(info, block->x, rows);
     for (size_t i = 0; i < rows && block->class != NULL; i++) {
         if (block->class[i] >= 0 && (uint32_t)block->class[i] < info -> classes)
             f->count[block->class[i]]++;
@@ -100,7 +122,20 @@ static ta_status read_all(struct facts *f) {
     return status;
 }
 
-/* What the stream does not tell: chunks and the names of classes. */
+/* The first places go to the largest counts, ties to the smaller number; words that were never counted get none. */
+static void find_commonest(struct facts *f) {
+    const struct ta_names *v = &f->vocabulary;
+    for (size_t i = 0; i < v->count; i++) {
+        size_t at = f->commonest_count;
+        while (at > 0 && v->counts[f->commonest[at - 1]] < v->counts[i]) at--;
+        if (at == COMMONEST || v->counts[i] == 0) continue;
+        if (f->commonest_count < COMMONEST) f->commonest_count++;
+        memmove(f->commonest + at + 1, f->commonest + at, (f->commonest_count - at - 1) * sizeof *f->commonest);
+        f->commonest[at] = i;
+    }
+}
+
+/* What the stream does not tell: chunks, and the names of classes and words. */
 static ta_status read_layout(struct facts *f) {
     struct ta_h5 *file;
     struct ta_h5_set *x = NULL;
@@ -112,6 +147,9 @@ static ta_status read_layout(struct facts *f) {
         ta_h5_set_close(x);
         if (ta_h5_attr_exists(file, "/", "class_names"))
             status = ta_h5_attr_get_texts(file, "/", "class_names", &f->names, &f->names_count);
+        if (status == TA_OK && f->stream->info.element == TA_ELEMENT_I32 && ta_h5_exists(file, "/vocabulary"))
+            status = ta_names_read(&f->vocabulary, file, f->path);
+        find_commonest(f);
     }
     ta_h5_close(file);
     return status;
@@ -149,18 +187,50 @@ static double mean(const struct facts *f) {
     return elements > 0 ? f->sum / elements : 0;
 }
 
-static void print_text(const struct facts *f) {
+static void print_x(const struct facts *f) {
     const struct ta_stream_info *info = &f->stream->info;
-    printf("%s\n  origin    %s\n", f->path, info->origin[0] == '\0' ? "not told" : info->origin);
-    printf("  records   %" PRIu64 "\n", info->records);
-    if (info->h == 1 && info->w == 1)
-        printf("  x         %s, vector of %u", element_name(info->element), info->c);
+    if (info->text)
+        printf("  x         text");
+    else if (info->element == TA_ELEMENT_I32 && info->label_kind == TA_LABEL_NONE)
+        printf("  x         int32, sentences of up to %zu words", ta_stream_x_bytes(info) / sizeof(int32_t));
+    else if (info->h == 1 && info->w == 1)
+        printf("  x         %s, vector of %u%s", element_name(info->element), info->c,
+               info->element == TA_ELEMENT_I32 ? " words" : "");
     else
         printf("  x         %s, %u x %u x %u (height, width, channels)", element_name(info->element), info->h, info->w,
                info->c);
     printf(", %zu bytes a record\n", ta_stream_x_bytes(info));
-    printf("            least %g, mean %g, largest %g; a model sees x * %g + %g\n", f->least, mean(f), f->most,
-           (double)info->scale, (double)info->offset);
+    if (!ta_stream_is_raw(info))
+        printf("            least %g, mean %g, largest %g; a model sees x * %g + %g\n", f->least, mean(f), f->most,
+               (double)info->scale, (double)info->offset);
+}
+
+/* What a file calls a word must not talk to the terminal. */
+static void print_word(const char *word) {
+    for (; *word != '\0'; word++) putchar((unsigned char)*word < ' ' || *word == 0x7f ? '?' : *word);
+}
+
+static void print_words(const struct facts *f) {
+    const struct ta_stream_info *info = &f->stream->info;
+    printf("  words     %" PRIu64 ", %.1f a record", f->words,
+           info->records > 0 ? (double)f->words / (double)info->records : 0);
+    if (info->element == TA_ELEMENT_I32) printf("; numbers up to %.0f", f->most);
+    putchar('\n');
+    if (info->vocabulary > 0)
+        printf("  vocabulary %u words%s\n", info->vocabulary, f->vocabulary.count == 0 ? ", without names" : "");
+    for (size_t i = 0; i < f->commonest_count; i++) {
+        printf("            %12" PRIu64 "  ", f->vocabulary.counts[f->commonest[i]]);
+        print_word(ta_names_get(&f->vocabulary, f->commonest[i]));
+        putchar('\n');
+    }
+}
+
+static void print_text(const struct facts *f) {
+    const struct ta_stream_info *info = &f->stream->info;
+    printf("%s\n  origin    %s\n", f->path, info->origin[0] == '\0' ? "not told" : info->origin);
+    printf("  records   %" PRIu64 "\n", info->records);
+    print_x(f);
+    if (ta_stream_is_raw(info)) print_words(f);
     if (f->chunk_rows == 0)
         printf("  chunks    none: one piece\n");
     else
@@ -183,6 +253,20 @@ static void print_text(const struct facts *f) {
         printf("  checksum  %016" PRIx64 "%s\n", info->checksum, f->verify ? ", verified" : "");
 }
 
+static int add_words(const struct facts *f, json_t *o) {
+    const struct ta_stream_info *info = &f->stream->info;
+    json_t *commonest = json_array();
+    for (size_t i = 0; i < f->commonest_count; i++)
+        json_array_append_new(commonest,
+                              json_pack("[s,I]", ta_names_get(&f->vocabulary, f->commonest[i]),
+                                        (json_int_t)f->vocabulary.counts[f->commonest[i]]));
+    int failed = json_array_size(commonest) != f->commonest_count;
+    failed |= json_object_set_new(o, "text", json_boolean(info->text));
+    failed |= json_object_set_new(o, "words", json_integer((json_int_t)f->words));
+    failed |= json_object_set_new(o, "vocabulary", json_integer(info->vocabulary));
+    return failed | json_object_set_new(o, "commonest", commonest);
+}
+
 static ta_status print_json(const struct facts *f) {
     const struct ta_stream_info *info = &f->stream->info;
     static const char *const kinds[] = {"class", "value", "none"};
@@ -195,7 +279,7 @@ static ta_status print_json(const struct facts *f) {
                   (double)info->offset, "min", f->least, "mean", mean(f), "max", f->most, "chunk_records",
                   (json_int_t)f->chunk_rows, "labels", kinds[info->label_kind]);
     if (o == NULL) return ta_fail(TA_NO_MEMORY, "%s: cannot be described as JSON (is a name not UTF-8?)", f->path);
-    int failed = 0;
+    int failed = ta_stream_is_raw(info) ? add_words(f, o) : 0;
     if (info->label_kind == TA_LABEL_VALUE) failed |= json_object_set_new(o, "targets", json_integer(info->targets));
     if (info->label_kind == TA_LABEL_CLASS) {
         json_t *counts = json_array(), *names = json_array();
@@ -239,6 +323,7 @@ ta_status ta_data_info(int argc, char **argv) {
     if (status == TA_OK && json) status = print_json(&f);
     if (status == TA_OK && !json) print_text(&f);
     ta_h5_texts_free(f.names, f.names_count);
+    ta_names_free(&f.vocabulary);
     ta_digest_destroy(f.digest);
     ta_mem_free(f.count);
     ta_stream_close(f.stream);
