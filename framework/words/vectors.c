@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "mem.h"
 #include "vectors_internal.h"
@@ -15,6 +16,10 @@ void ta_vectors_free(struct ta_vectors *vectors) {
 static ta_status is_hdf5(const char *path, bool *yes) {
     static const char signature[] = "\x89HDF\r\n\x1a\n";
     char start[sizeof signature - 1];
+    struct stat info;
+    if (stat(path, &info) != 0) return ta_fail_errno(TA_IO, "%s: cannot read it", path);
+    if (!S_ISREG(info.st_mode)) /* opening a pipe would wait for its other end */
+        return ta_fail(TA_FORMAT, "%s: is not a file; save what it gives in one and name that", path);
     FILE *file = fopen(path, "rb");
     if (file == NULL) return ta_fail_errno(TA_IO, "%s: cannot read it", path);
     size_t got = fread(start, 1, sizeof start, file);

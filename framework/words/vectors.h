@@ -4,7 +4,7 @@
  *
  *     model.h5     /vocabulary, /vocabulary_count (names.h) and /model_weights/in/in/embeddings:0 float32 [rows][dim];
  *                  rows without a word are left out; commonest word first, equal counts in the order of the rows
- *     text         word2vec.c -binary 0: "rows dim\n", then "word number number ...\n"
+ *     text         word2vec.c -binary 0: "rows dim\n", then "word number number ...\n", each line with its end
  *     binary       word2vec.c -binary 1: "rows dim\n", then "word " and dim float32 (little endian), then "\n" or
  * nothing
  *

@@ -86,7 +86,7 @@ static ta_status tell_format(struct source *s) {
         return ta_fail_errno(TA_IO, "%s: cannot read it", s->path);
     uint64_t row = 2 + (s->text ? 2 : 4) * (uint64_t)s->dim;
     uint64_t left = s->bytes - ((uint64_t)start < s->bytes ? (uint64_t)start : s->bytes);
-    if (s->rows * row > left + 1) /* the last line of text may lack its end */
+    if (s->rows * row > left)
         return ta_fail(TA_FORMAT,
                        "%s: says %" PRIu64 " words of %" PRIu32 " numbers, at least %" PRIu64 " bytes as %s, but "
                        "only %" PRIu64 " follow; it was cut short: write or fetch it again",
@@ -165,7 +165,8 @@ static ta_status read_text(struct source *s, float *v) {
         if (status != TA_OK) return status;
     }
     while (end == ' ' || end == '\t' || end == '\r') end = getc(s->file);
-    if (end == '\n' || end == EOF) return TA_OK;
+    if (end == '\n') return TA_OK;
+    if (end == EOF) return ends(s); /* every line ends: the last number may have lost its tail */
     return ta_fail(TA_FORMAT,
                    "%s: word %" PRIu64 " (%.40s) has more than the %" PRIu32 " numbers that the first line says",
                    s->path, s->row, s->word, s->dim);
@@ -187,8 +188,6 @@ static ta_status read_row(struct source *s, struct ta_vectors *out) {
 static ta_status read_all(struct source *s, struct ta_vectors *out) {
     struct stat info;
     if (fstat(fileno(s->file), &info) != 0) return ta_fail_errno(TA_IO, "%s: cannot read it", s->path);
-    if (!S_ISREG(info.st_mode))
-        return ta_fail(TA_FORMAT, "%s: is not a file; save what it gives in one and name that", s->path);
     s->bytes = (uint64_t)info.st_size;
     ta_status status = read_header(s);
     if (status == TA_OK) status = tell_format(s);
