@@ -22,7 +22,14 @@
 #define RACY
 #endif
 
-enum { WORD = 4, LONG = 8, SMALL_SEGMENT = 64, BLOCK = 64 };
+enum {
+    WORD = 4,
+    LONG = 8,
+    VECTOR = 16,
+    SMALL_SEGMENT = 64,
+    BLOCK = 64,         /* a cache line */
+    AHEAD_BYTES = 4096, /* how far before its turn a row is fetched */
+};
 
 static bool aligned(const void *a, const void *b, size_t to) { return (((uintptr_t)a | (uintptr_t)b) & (to - 1)) == 0; }
 
@@ -49,7 +56,7 @@ static void copy_small(unsigned char *to, const unsigned char *from, size_t byte
 /* Keeps the compiler from seeing memmove in a loop: that promises no whole words. */
 #define NO_IDIOM __asm__ volatile("" : : : "memory")
 
-/* Whole 64-byte blocks; `to` is aligned to 16. Returns the bytes copied. */
+/* Whole 16-byte vectors, by blocks while there are; `to` is aligned to 16. Returns the bytes copied. */
 RACY static size_t copy_blocks(unsigned char *to, const unsigned char *from, size_t bytes) {
     size_t i = 0;
     for (; i + BLOCK <= bytes; i += BLOCK) {
@@ -63,10 +70,14 @@ RACY static size_t copy_blocks(unsigned char *to, const unsigned char *from, siz
         _mm_store_si128(d + 3, e);
         NO_IDIOM;
     }
+    for (; i + VECTOR <= bytes; i += VECTOR) {
+        _mm_store_si128((__m128i *)(void *)(to + i), _mm_loadu_si128((const __m128i *)(const void *)(from + i)));
+        NO_IDIOM;
+    }
     return i;
 }
 
-/* The same past the cache. The fence at the end makes these stores as ordered as any other. */
+/* The same past the cache, whole blocks only. stream_end makes these stores as ordered as any other. */
 RACY static size_t stream_blocks(unsigned char *to, const unsigned char *from, size_t bytes) {
     size_t i = 0;
     for (; i + BLOCK <= bytes; i += BLOCK) {
@@ -80,9 +91,10 @@ RACY static size_t stream_blocks(unsigned char *to, const unsigned char *from, s
         _mm_stream_si128(d + 3, e);
         NO_IDIOM;
     }
-    _mm_sfence();
     return i;
 }
+
+static void stream_end(void) { _mm_sfence(); }
 #else
 static size_t copy_blocks(unsigned char *to, const unsigned char *from, size_t bytes) {
     size_t i = 0;
@@ -94,14 +106,21 @@ static size_t copy_blocks(unsigned char *to, const unsigned char *from, size_t b
 static size_t stream_blocks(unsigned char *to, const unsigned char *from, size_t bytes) {
     return copy_blocks(to, from, bytes);
 }
+
+static void stream_end(void) {}
 #endif
 
 /* Both ends aligned to a word. */
 static void copy_words(unsigned char *to, const unsigned char *from, size_t bytes) {
     size_t i = 0;
-    for (; i + WORD <= bytes && !aligned(to + i, to + i, 16); i += WORD) copy_word(to + i, from + i);
+    for (; i + WORD <= bytes && !aligned(to + i, to + i, VECTOR); i += WORD) copy_word(to + i, from + i);
     size_t rest = bytes - i;
-    i += rest >= TA_COPY_STREAM_BYTES ? stream_blocks(to + i, from + i, rest) : copy_blocks(to + i, from + i, rest);
+    if (rest >= TA_COPY_STREAM_BYTES) {
+        i += stream_blocks(to + i, from + i, rest);
+        stream_end();
+    } else {
+        i += copy_blocks(to + i, from + i, rest);
+    }
     for (; i + WORD <= bytes; i += WORD) copy_word(to + i, from + i);
     for (; i < bytes; i++) to[i] = from[i];
 }
@@ -118,9 +137,61 @@ void ta_copy_segment(void *target, const void *source, size_t bytes) {
     atomic_thread_fence(memory_order_release);
 }
 
+/* Rows of a table, each read and written in place; the one whose turn comes AHEAD later is fetched meanwhile. Many long
+ * rows go past the cache, where their lines would only be fetched to be overwritten: only rows of whole lines, because
+ * half a line costs more that way. */
+static void copy_rows(unsigned char *to, const unsigned char *from, const struct ta_put_segment *s) {
+    const size_t bytes = s->bytes, last = s->n_rows - 1, ahead = 1 + AHEAD_BYTES / bytes;
+    const bool words = aligned(to, from, WORD) && bytes % WORD == 0;
+    const bool past = words && bytes % BLOCK == 0 && aligned(to, to, BLOCK) &&
+                      ta_put_segment_bytes(s) >= TA_COPY_STREAM_ROWS_BYTES;
+    for (size_t i = 0; i < s->n_rows; i++) {
+        size_t at = s->rows[i] * bytes, next = s->rows[i + ahead < last ? i + ahead : last] * bytes;
+        for (size_t c = 0; c < bytes; c += BLOCK) {
+            __builtin_prefetch(from + next + c, 0);
+            if (!past) __builtin_prefetch(to + next + c, 1);
+        }
+        if (past)
+            stream_blocks(to + at, from + at, bytes);
+        else if (words)
+            copy_words(to + at, from + at, bytes);
+        else
+            memcpy(to + at, from + at, bytes);
+    }
+    if (past) stream_end();
+}
+
 void ta_copy_put(void *base, const struct ta_put_segment *segments, unsigned n_segments) {
-    for (unsigned i = 0; i < n_segments; i++)
-        ta_copy_segment((unsigned char *)base + segments[i].target_offset, segments[i].source, segments[i].bytes);
+    for (unsigned i = 0; i < n_segments; i++) {
+        const struct ta_put_segment *s = &segments[i];
+        unsigned char *target = (unsigned char *)base + s->target_offset;
+        if (s->rows == NULL) {
+            ta_copy_segment(target, s->source, s->bytes);
+        } else if (ta_put_segment_bytes(s) > 0) {
+            atomic_thread_fence(memory_order_release);
+            copy_rows(target, s->source, s);
+            atomic_thread_fence(memory_order_release);
+        }
+    }
+}
+
+/* The list is looked over for its greatest number, without a branch a row; which row is too great is asked only then.
+ */
+static ta_status check_rows(unsigned peer, unsigned segment, size_t window_bytes, const struct ta_put_segment *s) {
+    size_t room = (window_bytes - s->target_offset) / s->bytes, at = 0, all;
+    uint32_t greatest = 0;
+    for (size_t i = 0; i < s->n_rows; i++) greatest = s->rows[i] > greatest ? s->rows[i] : greatest;
+    if (greatest >= room) {
+        while (s->rows[at] < room) at++;
+        return ta_fail(TA_INVALID,
+                       "segment %u of a put to peer %u: row %u, the %zu-th of %zu, of %zu bytes from offset %zu on ends "
+                       "beyond its window of %zu bytes, which has room for %zu rows",
+                       segment, peer, s->rows[at], at + 1, s->n_rows, s->bytes, s->target_offset, window_bytes, room);
+    }
+    if (__builtin_mul_overflow(s->n_rows, s->bytes, &all))
+        return ta_fail(TA_INVALID, "segment %u of a put to peer %u: %zu rows of %zu bytes are more than can be counted",
+                       segment, peer, s->n_rows, s->bytes);
+    return TA_OK;
 }
 
 ta_status ta_put_check(unsigned peer, size_t window_bytes, const struct ta_put_segment *segments, unsigned n_segments) {
@@ -134,8 +205,11 @@ ta_status ta_put_check(unsigned peer, size_t window_bytes, const struct ta_put_s
                            "segment %u of a put to peer %u: %zu bytes at offset %zu end beyond its window of "
                            "%zu bytes",
                            i, peer, s->bytes, s->target_offset, window_bytes);
-        if (s->bytes > 0 && s->source == NULL)
+        if (s->bytes == 0 || (s->rows != NULL && s->n_rows == 0)) continue;
+        if (s->source == NULL)
             return ta_fail(TA_INVALID, "segment %u of a put to peer %u has no source", i, peer);
+        ta_status status = s->rows != NULL ? check_rows(peer, i, window_bytes, s) : TA_OK;
+        if (status != TA_OK) return status;
     }
     return TA_OK;
 }

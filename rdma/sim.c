@@ -131,7 +131,7 @@ static void travel_times(struct ta_transport *t, const struct ta_sim_path *path,
     const struct ta_sim_config *c = &f->config;
     struct ta_sim_rank *r = &f->ranks[t->config.rank];
     size_t bytes = 0;
-    for (unsigned i = 0; i < put->n_segments; i++) bytes += put->segments[i].bytes;
+    for (unsigned i = 0; i < put->n_segments; i++) bytes += ta_put_segment_bytes(&put->segments[i]);
     int64_t on_wire_ns = c->bytes_per_ns > 0 ? (int64_t)((double)bytes / c->bytes_per_ns) : 0;
     put->start_ns = f->now_ns > r->nic_free_ns ? f->now_ns : r->nic_free_ns;
     r->nic_free_ns = put->start_ns + on_wire_ns;

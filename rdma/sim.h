@@ -2,8 +2,9 @@
  *
  * The same (seed, calls) gives the same deliveries, bit for bit. Every put is cut into pieces of a few words (at most
  * 64 pieces a segment) that reach the target at random times between its start and its delivery, in random order within
- * a segment, reading the source *at the time each piece travels*: what a torn, live put looks like. Segments and puts
- * to one peer keep their order; small segments keep their last word last (transport.h).
+ * a segment, reading the source *at the time each piece travels*: what a torn, live put looks like. Rows of a segment
+ * are cut as if they lay one behind the other: a piece is words of one row, or, of many rows, of several. Segments and
+ * puts to one peer keep their order; small segments keep their last word last (transport.h).
  *
  * Time: the fabric is as late as the latest now_ns that anyone's progress was given, and a put starts then. progress of
  * any replica delivers what is due everywhere. A transport that is closed is, to its peers, a replica that died one

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "copy.h"
 #include "mem.h"
 #include "rng.h"
 
@@ -48,25 +49,25 @@ void ta_sim_path_clear(struct ta_sim_path *path) { path->count = 0; }
 
 /* Header-sized segments go word by word, the last word last, as transport.h promises. */
 static bool last_word_last(const struct ta_put_segment *s) {
-    return s->bytes <= SMALL_SEGMENT && s->bytes % LONG == 0 && s->target_offset % LONG == 0 &&
+    return s->rows == NULL && s->bytes <= SMALL_SEGMENT && s->bytes % LONG == 0 && s->target_offset % LONG == 0 &&
            (uintptr_t)s->source % LONG == 0;
 }
 
 static size_t piece_bytes_of(const struct ta_put_segment *s, struct ta_sim_dice *dice) {
     if (last_word_last(s)) return LONG;
     size_t bytes = WORD * (size_t)(1 + ta_sim_roll(dice, MAX_PIECE_WORDS));
-    size_t least = (s->bytes + TA_SIM_MAX_PIECES - 1) / TA_SIM_MAX_PIECES;
+    size_t least = (ta_put_segment_bytes(s) - 1) / TA_SIM_MAX_PIECES + 1;
     return bytes >= least ? bytes : (least + WORD - 1) / WORD * WORD;
 }
 
 /* Cuts the segment at path->segment; none when the put has no more. */
 static void cut_segment(struct ta_sim_path *path, const struct ta_sim_put *put, struct ta_sim_dice *dice) {
     path->piece = path->n_pieces = 0;
-    while (path->segment < put->n_segments && put->segments[path->segment].bytes == 0) path->segment++;
+    while (path->segment < put->n_segments && ta_put_segment_bytes(&put->segments[path->segment]) == 0) path->segment++;
     if (path->segment == put->n_segments) return;
     const struct ta_put_segment *s = &put->segments[path->segment];
     path->piece_bytes = piece_bytes_of(s, dice);
-    path->n_pieces = (unsigned)((s->bytes + path->piece_bytes - 1) / path->piece_bytes);
+    path->n_pieces = (unsigned)((ta_put_segment_bytes(s) - 1) / path->piece_bytes + 1);
     for (unsigned i = 0; i < path->n_pieces; i++) path->order[i] = (unsigned char)i;
     unsigned shuffled = path->n_pieces - (last_word_last(s) ? 1 : 0);
     for (unsigned i = shuffled; i > 1; i--) {
@@ -93,7 +94,7 @@ static void begin(struct ta_sim_path *path, int64_t now_ns, struct ta_sim_dice *
     /* Times only need an estimate of how many pieces are to come: later segments are cut when they are reached. */
     path->pieces_left = path->n_pieces;
     for (unsigned i = path->segment + 1; i < put->n_segments; i++) {
-        size_t guess = (put->segments[i].bytes + LONG - 1) / LONG;
+        size_t guess = (ta_put_segment_bytes(&put->segments[i]) + LONG - 1) / LONG;
         path->pieces_left += guess < TA_SIM_MAX_PIECES / 2 ? (unsigned)guess : TA_SIM_MAX_PIECES / 2;
     }
     schedule(path, put->start_ns > now_ns ? put->start_ns : now_ns, dice);
@@ -107,10 +108,17 @@ bool ta_sim_path_push(struct ta_sim_path *path, const struct ta_sim_put *put, st
     return true;
 }
 
+/* Rows are cut as if they lay one behind the other, in the order listed: a piece is words of a row, or of several. */
 static void move_piece(const struct ta_sim_path *path, const struct ta_put_segment *s, unsigned char *window) {
-    size_t at = path->order[path->piece] * path->piece_bytes;
-    size_t bytes = s->bytes - at < path->piece_bytes ? s->bytes - at : path->piece_bytes;
-    memcpy(window + s->target_offset + at, (const unsigned char *)s->source + at, bytes);
+    size_t all = ta_put_segment_bytes(s), at = path->order[path->piece] * path->piece_bytes;
+    size_t end = all - at < path->piece_bytes ? all : at + path->piece_bytes;
+    while (at < end) {
+        size_t row = at / s->bytes, column = at % s->bytes;
+        size_t bytes = s->bytes - column < end - at ? s->bytes - column : end - at;
+        size_t place = (s->rows == NULL ? 0 : s->rows[row] * s->bytes) + column;
+        memcpy(window + s->target_offset + place, (const unsigned char *)s->source + place, bytes);
+        at += bytes;
+    }
 }
 
 bool ta_sim_path_move(struct ta_sim_path *path, unsigned char *window, int64_t now_ns, struct ta_sim_dice *dice) {
