@@ -140,6 +140,54 @@ static void a_live_source_is_read_when_it_travels(void **state) {
     world_close(&w);
 }
 
+enum { ROW_WORDS = 20, ROWS = 45, LATENCY_NS = 100000000 };
+
+/* The rows of a put are read when they travel, by words, so that old and new ones mix in a row; what is not
+ * listed does not travel. With `repeats` they travel, and are read, a second time. */
+static void rows_travel(uint64_t seed, bool repeats, unsigned *mixed_rows) {
+    struct world w;
+    struct ta_sim_config config = {.n_ranks = 2, .seed = seed, .latency_ns = LATENCY_NS, .duplicate = repeats};
+    uint32_t live[ROWS * ROW_WORDS], list[ROWS / 2];
+    world_open(&w, &config);
+    for (unsigned i = 0; i < ROWS / 2; i++) list[i] = (i * 7 + 3) % (ROWS / 2) * 2; /* even ones, out of order */
+    for (unsigned k = 0; k < ROWS * ROW_WORDS; k++) live[k] = 1;
+    struct ta_put_segment rows = {live, 4 * ROW_WORDS, 0, list, ROWS / 2};
+    assert_int_equal(ops->put(w.t[0], 1, &rows, 1), TA_OK);
+    for (int n = 0; n < 20; n++) step(&w);
+    for (unsigned k = 0; k < ROWS * ROW_WORDS; k++) live[k] = 2;
+    bool travels = true;
+    while (travels && w.now_ns < LATENCY_NS) travels = step(&w);
+    assert_int_equal(w.now_ns, LATENCY_NS);
+    assert_int_equal(ops->in_flight(w.t[0], 1), repeats);
+    const uint32_t *seen = w.window[1].base;
+    unsigned ones = 0, twos = 0;
+    for (unsigned r = 0; r < ROWS; r++) {
+        unsigned before = ones, listed = r % 2 == 0 && r < ROWS / 2 * 2;
+        for (unsigned k = 0; k < ROW_WORDS; k++) {
+            uint32_t word = seen[r * ROW_WORDS + k];
+            ones += word == 1;
+            twos += word == 2;
+            if (!listed) assert_int_equal(word, 0);
+        }
+        *mixed_rows += ones > before && ones < before + ROW_WORDS;
+    }
+    assert_true(ones > 0 && twos > 0 && ones + twos == ROWS / 2 * ROW_WORDS);
+    for (unsigned k = 0; k < ROWS * ROW_WORDS; k++) live[k] = 3;
+    while (step(&w)) continue;
+    assert_int_equal(ops->in_flight(w.t[0], 1), 0);
+    assert_true((w.now_ns > LATENCY_NS) == repeats);
+    for (unsigned i = 0; i < ROWS / 2 * ROW_WORDS && repeats; i++)
+        assert_int_equal(seen[list[i / ROW_WORDS] * ROW_WORDS + i % ROW_WORDS], 3);
+    world_close(&w);
+}
+
+static void rows_are_read_when_they_travel(void **state) {
+    (void)state;
+    unsigned mixed_rows = 0;
+    for (uint64_t seed = 0; seed < 40; seed++) rows_travel(seed, seed % 2, &mixed_rows);
+    assert_true(mixed_rows > 40); /* rows are torn too, not only tables */
+}
+
 static void a_full_queue_is_busy(void **state) {
     (void)state;
     struct world w;
@@ -169,6 +217,12 @@ static void a_nic_sends_one_after_the_other(void **state) {
     for (unsigned i = 0; i < 6; i++) assert_int_equal(ops->put(w.t[0], 1 + i % 2, &s, 1), TA_OK);
     while (step(&w)) continue;
     assert_int_equal(w.now_ns, 6 * 2000 + 100);
+    /* A row counts as often as it is listed; the list itself costs nothing. */
+    struct ta_put_segment rows[2] = {{source, 40, 0, (const uint32_t[]){7, 3, 3, 40, 0}, 5}, s};
+    int64_t begin_ns = w.now_ns;
+    for (unsigned i = 0; i < 4; i++) assert_int_equal(ops->put(w.t[0], 1 + i % 2, rows, 2), TA_OK);
+    while (step(&w)) continue;
+    assert_int_equal(w.now_ns - begin_ns, 4 * (2000 + 5 * 40) + 100);
     world_close(&w);
 }
 
@@ -304,6 +358,7 @@ int main(void) {
         cmocka_unit_test(a_full_queue_is_busy),       cmocka_unit_test(a_nic_sends_one_after_the_other),
         cmocka_unit_test(a_cut_path_waits_and_heals), cmocka_unit_test(a_killed_rank_stops_where_it_is),
         cmocka_unit_test(a_dead_rank_may_live_again), cmocka_unit_test(wrong_fabrics_are_refused),
+        cmocka_unit_test(rows_are_read_when_they_travel),
     };
     return cmocka_run_group_tests_name("sim", tests, NULL, NULL);
 }

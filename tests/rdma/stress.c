@@ -31,6 +31,9 @@ enum {
     BODY = 4096,
     WINDOW = BODY + 4 * WORDS,
     LAST_VERSION = 65535,
+    ROW_WORDS = 128, /* the body is a table too */
+    ROWS = WORDS / ROW_WORDS,
+    LAPS = 5, /* through the table in one put: enough for the way past the cache */
 };
 
 #define STRESS_NS (TA_NS_PER_S * 3 / 2)
@@ -51,6 +54,8 @@ struct live {
     _Atomic uint32_t *words; /* [WORDS] */
     _Atomic uint32_t whole;  /* all words carry at least this version */
     _Atomic int stop;
+    uint32_t rows[ROWS * LAPS]; /* each LAPS times, all of them once among the first ROWS */
+    unsigned puts;
 };
 
 static void *keep_changing(void *argument) {
@@ -62,11 +67,15 @@ static void *keep_changing(void *argument) {
     return NULL;
 }
 
+/* Puts the body in one piece, as all rows of the table in some order, or as rows that come several times. */
 static ta_status put_live(const struct ta_transport_ops *ops, struct ta_transport *t, struct live *live) {
     uint64_t version = atomic_load_explicit(&live->whole, memory_order_acquire), header[8];
     uint64_t cell = version << 32 | version;
     for (int i = 0; i < 8; i++) header[i] = version;
-    struct ta_put_segment put[] = {{(const void *)live->words, 4 * (size_t)WORDS, BODY},
+    struct ta_put_segment whole = {(const void *)live->words, 4 * (size_t)WORDS, BODY};
+    struct ta_put_segment rows = {(const void *)live->words, 4 * (size_t)ROW_WORDS, BODY, live->rows,
+                                  live->puts % 3 == 1 ? ROWS : ROWS * LAPS};
+    struct ta_put_segment put[] = {live->puts++ % 3 == 0 ? whole : rows,
                                    {&cell, sizeof cell, CELL},
                                    {header, sizeof header, HEADER}};
     return ops->put(t, 1, put, 3);
@@ -154,6 +163,7 @@ static int write_life(struct desk *desk, int64_t until_ns) {
     if (ops->open(&config, &t) != TA_OK || ops->connect(t, 1, &desk->key) != TA_OK) return 1;
     if (TA_NEW(&live.words, WORDS, "live words") != TA_OK) return 2;
     for (uint32_t i = 0; i < WORDS; i++) atomic_store(&live.words[i], encode(0, i));
+    for (uint32_t i = 0; i < ROWS * LAPS; i++) live.rows[i] = i * 1237 % ROWS; /* odd: no row twice in a lap */
     if (pthread_create(&changer, NULL, keep_changing, &live) != 0) return 3;
     int failed = 0;
     while (failed == 0 && ta_clock_now_ns() < until_ns) failed = put_live(ops, t, &live) != TA_OK;
