@@ -3,6 +3,8 @@
  * steps. So nothing can be lost or counted twice, whatever is delayed, coalesced or repeated on the way, and a body
  * that is half old and half new (words are whole) is a state on the way to the next: gone with the next apply.
  *
+ * Tables of rows are exchanged by row, for the same reasons (live_tables.c).
+ *
  * Lives here: birth and death, steps, apply. Not here: see live.h.
  */
 #include "live.h"
@@ -31,12 +33,10 @@ static bool in_mean(const struct ta_live *l, unsigned rank) {
     return l->at_rest && ta_live_counts_in_rest(l, rank);
 }
 
-ta_status ta_live_apply(struct ta_live *l) {
-    /* Before the sum reads the bodies: w then holds at least these steps. */
-    for (unsigned r = 0; r < l->self.n_ranks; r++)
-        if (r != l->self.rank) ta_staleness_based_on(&l->staleness, r, steps_of(l, r));
-    for (unsigned s = 0; s < l->base.model->n_segments; s++) {
+static ta_status apply_dense(struct ta_live *l) {
+    for (unsigned s = 0; s < l->base.model->n_segments && l->dense; s++) {
         const struct ta_segment *segment = &l->base.model->segments[s];
+        if (segment->kind != TA_SEGMENT_SUM && segment->kind != TA_SEGMENT_MEAN) continue;
         bool mean = segment->kind == TA_SEGMENT_MEAN;
         unsigned n = 0;
         for (unsigned r = 0; r < l->self.n_ranks; r++)
@@ -47,8 +47,17 @@ ta_status ta_live_apply(struct ta_live *l) {
                  : l->kernel_ops->sum(l->kernels, segment->count, w, l->base.w0 + segment->offset, l->registers, n);
         if (status != TA_OK) return status;
     }
-    l->stale = false;
     return TA_OK;
+}
+
+ta_status ta_live_apply(struct ta_live *l) {
+    /* Before the sum reads the bodies: w then holds at least these steps. */
+    for (unsigned r = 0; r < l->self.n_ranks; r++)
+        if (r != l->self.rank) ta_staleness_based_on(&l->staleness, r, steps_of(l, r));
+    ta_status status = apply_dense(l);
+    if (status == TA_OK) status = ta_live_tables_apply(l);
+    if (status == TA_OK) l->stale = false;
+    return status;
 }
 
 static void live_close(struct ta_exchange *x) {
@@ -58,6 +67,7 @@ static void live_close(struct ta_exchange *x) {
     for (unsigned p = 0; l->members.member != NULL && p < l->self.n_ranks; p++)
         if (p != l->self.rank && l->members.member[p].connected) l->transport_ops->disconnect(l->transport, p);
     ta_estates_close(l);
+    ta_live_tables_close(l);
     ta_mem_free(l->registers);
     ta_staleness_close(&l->staleness);
     ta_membership_close(&l->members);
@@ -87,6 +97,12 @@ static ta_status check(const struct ta_exchange_config *config) {
     if (spec->puts_in_flight > 64)
         return ta_fail(TA_CONFIG, "exchange.puts_in_flight: %u is more than 64; 1 or 2 is enough, since a later put "
                        "carries all of an earlier one", spec->puts_in_flight);
+    if (spec->rows_after > TA_ROWS_MOST_AFTER)
+        return ta_fail(TA_CONFIG, "exchange.rows_after: %u changes of a row before it is put; at most %d are counted",
+                       spec->rows_after, TA_ROWS_MOST_AFTER);
+    if (!(spec->rows_within_s >= 0 && spec->rows_within_s <= LONGEST_S))
+        return ta_fail(TA_CONFIG, "exchange.rows_within: %g is not between 0 and %g seconds", spec->rows_within_s,
+                       LONGEST_S);
     return TA_OK;
 }
 
@@ -100,20 +116,10 @@ static ta_status open_window(struct ta_live *l) {
     return TA_OK;
 }
 
-static ta_status open_arenas(struct ta_live *l) {
-    size_t bytes = l->layout.n_params * sizeof(float);
-    struct ta_exchange *x = &l->base;
-    ta_status status = l->kernel_ops->alloc(l->kernels, bytes, "initial weights", (void **)&x->w0);
-    if (status == TA_OK) status = l->kernel_ops->alloc(l->kernels, bytes, "cumulative delta", (void **)&x->delta);
-    if (status == TA_OK) status = l->kernel_ops->alloc(l->kernels, bytes, "weights", (void **)&x->w);
-    l->held_bytes += 3 * bytes;
-    return status;
-}
-
 static ta_status open_parts(struct ta_live *l, const struct ta_exchange_config *config) {
     const struct ta_exchange_spec *spec = config->spec;
     unsigned n = config->n_ranks, in_flight = spec->puts_in_flight > 0 ? spec->puts_in_flight : 1;
-    ta_status status = ta_outboxes_open(&l->outboxes, n, in_flight);
+    ta_status status = ta_outboxes_open(&l->outboxes, n, in_flight, l->limits.put_rows);
     if (status != TA_OK) return status;
     double heartbeat_s = spec->heartbeat_s > 0 ? spec->heartbeat_s : DEFAULT_HEARTBEAT_S;
     double dead_after_s = spec->dead_after_s > 0 ? spec->dead_after_s : DEFAULT_DEAD_AFTER_S;
@@ -130,7 +136,8 @@ static ta_status open_parts(struct ta_live *l, const struct ta_exchange_config *
     if (status == TA_OK) status = ta_staleness_open(&l->staleness, n);
     if (status == TA_OK) status = ta_estates_open(&l->estates, n);
     if (status == TA_OK) status = TA_NEW(&l->registers, n, "list of registers");
-    size_t each = sizeof(struct ta_outbox) + (in_flight + 1) * sizeof(struct ta_put_copy) +
+    size_t put = sizeof(struct ta_put_copy) + 2 * (size_t)l->limits.put_rows * sizeof(uint32_t);
+    size_t each = sizeof(struct ta_outbox) + (in_flight + 1) * put +
                   sizeof(struct ta_slot_claim) + sizeof(struct ta_member) + sizeof(struct ta_hist) + sizeof(uint64_t) +
                   sizeof(struct ta_estate) + sizeof(float *);
     l->held_bytes += sizeof *l + n * each + TA_ESTATE_CHUNK_FLOATS * sizeof(float);
@@ -144,43 +151,17 @@ static ta_status register_sources(struct ta_live *l) {
     const struct ta_transport_ops *ops = l->transport_ops;
     ta_status status = ops->source_register(l->transport, l->base.delta, l->layout.n_params * sizeof(float));
     if (status == TA_OK) status = ops->source_register(l->transport, o->copies, copies * sizeof *o->copies);
+    if (status == TA_OK && o->most_rows > 0)
+        status = ops->source_register(l->transport, o->lists, copies * 2 * o->most_rows * sizeof *o->lists);
     if (status == TA_OK) status = ops->source_register(l->transport, o->board, l->self.n_ranks * sizeof *o->board);
     return status;
 }
 
-/* Where a register starts: what the checkpoint says, else zero, and w0's own values for moving statistics. */
-static ta_status start_register(struct ta_live *l, const struct ta_exchange_start *start, unsigned rank, float *to) {
-    if (start->deltas != NULL && start->deltas[rank] != NULL)
-        return l->kernel_ops->copy_in(l->kernels, to, start->deltas[rank], l->layout.n_params * sizeof(float));
-    for (unsigned s = 0; s < l->base.model->n_segments && start->w0 != NULL; s++) {
-        const struct ta_segment *segment = &l->base.model->segments[s];
-        if (segment->kind != TA_SEGMENT_MEAN) continue;
-        ta_status status = l->kernel_ops->copy_in(l->kernels, to + segment->offset, start->w0 + segment->offset,
-                                                  segment->count * sizeof(float));
-        if (status != TA_OK) return status;
-    }
-    return TA_OK;
-}
-
-static ta_status start_from(struct ta_live *l, const struct ta_exchange_start *start) {
-    size_t bytes = l->layout.n_params * sizeof(float);
-    ta_status status = TA_OK;
-    if (start->w0 != NULL) status = l->kernel_ops->copy_in(l->kernels, l->base.w0, start->w0, bytes);
-    l->base.steps = start->steps;
-    l->base.records = start->records;
-    for (unsigned r = 0; r < l->self.n_ranks && status == TA_OK; r++) {
-        bool own = r == l->self.rank;
-        float *to = own ? l->base.delta : (float *)(l->window + ta_slot_body(&l->layout, l->self.rank, r));
-        status = start_register(l, start, r, to);
-        if (!own && start->peer_steps != NULL) l->members.member[r].known.steps = start->peer_steps[r];
-    }
-    return status;
-}
-
-static ta_status live_open(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
-                           struct ta_exchange **out) {
+ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
+                       struct ta_live_limits limits, struct ta_exchange **out) {
     *out = NULL;
     static const struct ta_exchange_start nothing;
+    if (start == NULL) start = &nothing;
     ta_status status = check(config);
     struct ta_live *l = NULL;
     if (status == TA_OK) status = TA_NEW(&l, 1, "exchange");
@@ -190,24 +171,31 @@ static ta_status live_open(const struct ta_exchange_config *config, const struct
     l->transport_ops = config->transport_ops;
     l->transport = config->transport;
     l->log = config->log;
+    l->limits = limits;
     l->self = (struct ta_slot_ident){config->rank, config->n_ranks, config->epoch};
     l->base = (struct ta_exchange){
         .ops = &ta_exchange_live, .model = config->model, .rank = config->rank, .n_ranks = config->n_ranks,
         .scale = config->spec->scale_mean ? 1.0F / (float)config->n_ranks : 1.0F,
     };
-    status = ta_slot_layout_make(config->n_ranks, config->model->n_params, &l->layout);
+    status = ta_live_tables_open(l, config->spec, start);
+    if (status == TA_OK)
+        status = ta_slot_layout_make(config->n_ranks, config->model->n_params, l->limits.log_entries, &l->layout);
     if (status == TA_OK) status = open_window(l);
-    if (status == TA_OK) status = open_arenas(l);
+    if (status == TA_OK) status = ta_live_arenas_open(l, start);
     if (status == TA_OK) status = open_parts(l, config);
     if (status == TA_OK) status = register_sources(l);
-    if (status == TA_OK) status = start_from(l, start != NULL ? start : &nothing);
-    if (status == TA_OK) status = ta_live_apply(l);
+    if (status == TA_OK) status = ta_live_start_from(l, start);
     if (status != TA_OK) {
         live_close(&l->base);
         return status;
     }
     *out = &l->base;
     return TA_OK;
+}
+
+static ta_status live_open(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
+                           struct ta_exchange **out) {
+    return ta_live_open(config, start, (struct ta_live_limits){0}, out);
 }
 
 static void live_peer_joined(struct ta_exchange *x, unsigned peer, int64_t now_ns) {
@@ -233,12 +221,13 @@ static ta_status live_stepped(struct ta_exchange *x, uint64_t records, int64_t n
                        l->said.finished ? TA_ROUND_FINAL : l->said.entered);
     x->steps++;
     x->records += records;
-    l->stale = true;
+    l->stale |= l->dense; /* tables have the update in w already */
+    ta_live_tables_tick(l, now_ns);
     for (unsigned p = 0; p < x->n_ranks; p++) {
         const struct ta_member *member = &l->members.member[p];
         if (p == x->rank || ta_member_gone(member)) continue;
         if (member->heard) {
-            uint64_t now = ta_slot_steps(l->window + ta_slot_control(&l->layout, x->rank, p) + TA_SLOT_HEADER);
+            uint64_t now = ta_slot_made(l->window + ta_slot_control(&l->layout, x->rank, p) + TA_SLOT_HEADER);
             ta_staleness_count(&l->staleness, p, now);
         }
         if (member->connected && !l->members.accused && !ta_outbox_push(l, p, now_ns)) l->outboxes.outbox[p].busy++;
@@ -275,7 +264,9 @@ static ta_status live_poll(struct ta_exchange *x, int64_t now_ns) {
         bool changed = false;
         ta_status status = ta_estates_step(l, now_ns, &changed);
         if (status != TA_OK) return status;
-        l->stale |= changed;
+        l->tables.scan_all |= changed;
+        l->stale |= changed || ta_live_tables_news(l);
+        ta_live_tables_tick(l, now_ns);
     }
     if (l->stale && !l->at_rest) {
         ta_status status = ta_live_apply(l);
@@ -292,6 +283,8 @@ static ta_status live_checksum(struct ta_exchange *x, uint64_t *out) {
 static ta_status live_register_copy(struct ta_exchange *x, unsigned rank, float *host) {
     const struct ta_live *l = ta_live_of_const(x);
     if (rank >= x->n_ranks) return ta_fail(TA_INVALID, "exchange: register %u of %u", rank, x->n_ranks);
+    if (x->delta == NULL)
+        return ta_fail(TA_INVALID, "exchange: a replica without peers keeps no register of its tables; save its weights");
     return l->kernel_ops->copy_out(l->kernels, host, ta_live_register(l, rank), l->layout.n_params * sizeof(float));
 }
 
@@ -305,6 +298,7 @@ static void live_peer_stats(const struct ta_exchange *x, unsigned peer, struct t
     out->puts = outbox->puts;
     out->bytes = outbox->bytes;
     out->busy = outbox->busy;
+    out->rows = outbox->rows;
     out->foreign = member->foreign;
     out->steps_applied = l->staleness.basis[peer];
     out->steps_acked = member->acked < x->steps ? member->acked : x->steps;
@@ -322,6 +316,9 @@ const struct ta_exchange_ops ta_exchange_live = {
     .peer_joined = live_peer_joined,
     .peer_lost = live_peer_lost,
     .stepped = live_stepped,
+    .touched = ta_live_touched,
+    .reset_rows = ta_live_reset_rows,
+    .renamed = ta_live_renamed,
     .poll = live_poll,
     .settle = ta_live_settle,
     .resume = ta_live_resume,

@@ -1,9 +1,11 @@
 /* live: what the files of the live exchange share. Private to this folder; the manual is exchange.h.
  *
  *     live.c         open, close, steps, apply          live_rounds.c  settle, resume, request, leave
+ *     live_start.c   what the registers start from      live_tables.c  tables: touched, reset, renamed, their apply
  *     outbox.c       what is put to whom, when          estate.c       what the gone have left
  *     membership.c   who is with us                     staleness.c    what was missing from a gradient's weights
- *     slot.c         what lies where in a window
+ *     slot.c         what lies where in a window        rows.c         which rows are to go to whom
+ *     rowlog.c       which rows have arrived
  */
 #ifndef TA_LIVE_H
 #define TA_LIVE_H
@@ -12,8 +14,36 @@
 #include "exchange.h"
 #include "membership.h"
 #include "outbox.h"
+#include "rowlog.h"
+#include "rows.h"
 #include "slot.h"
 #include "staleness.h"
+
+/* Defaults of ta_exchange_spec. A row that is changed in every step is not worth a put a step; one that nobody touches
+ * any more should not be missing elsewhere for long. */
+enum { TA_LIVE_ROWS_AFTER = 64 };
+#define TA_LIVE_ROWS_WITHIN_S 2.0
+
+/* Sizes that follow from the model; tests make them small, the same on all replicas. 0: what follows. */
+struct ta_live_limits {
+    uint32_t log_entries; /* of a row log */
+    uint32_t put_rows;    /* rows of one put */
+};
+
+/* What the apply of tables needs; nothing of it is there without tables. */
+struct ta_live_tables {
+    uint64_t *todo;     /* a bit an id (rows.h): rows to recompute */
+    uint64_t *renamed;  /* rows of names that peers have changed since the last `renamed` */
+    size_t n_renamed;
+    bool all_renamed;   /* too many to say */
+    bool scan_all;      /* all rows are to be recomputed */
+    bool resumed;       /* our register did not start from zero: it is put whole to who joins */
+    uint64_t *tail;     /* [n_ranks] of each peer's row log: read so far */
+    uint32_t *list;     /* row numbers for one call of the kernels */
+    float *zeros;       /* a row of them */
+    uint64_t seed;      /* rows start from */
+    int64_t swept_ns, within_ns; /* the last sweep; the longest time between two */
+};
 
 struct ta_live {
     struct ta_exchange base; /* first: a live exchange is an exchange */
@@ -29,6 +59,10 @@ struct ta_live {
     struct ta_staleness staleness;
     struct ta_outboxes outboxes;
     struct ta_estates estates;
+    struct ta_rows rows;
+    struct ta_live_tables tables;
+    struct ta_live_limits limits;
+    bool dense;                 /* the model has segments that are no tables */
     const float **registers;    /* [n_ranks] scratch of apply */
     struct ta_slot_said said;   /* what we say of ourselves; steps and records are in base */
     uint32_t said_version;      /* rises with every change of `said` that peers must hear of */
@@ -44,8 +78,33 @@ static inline const struct ta_live *ta_live_of_const(const struct ta_exchange *x
 
 /* Where the register of `rank` lies: our delta, a peer's inbox, or our copy of what a gone peer left. */
 const float *ta_live_register(const struct ta_live *l, unsigned rank);
-/* w = the sum (or mean) of the registers. Errors: of the kernels. */
+/* w = the sum (or mean) of the registers; of tables, in rows that peers have changed, and at rest in those that we have.
+ * Errors: of the kernels. */
 ta_status ta_live_apply(struct ta_live *l);
+
+/* ta_exchange_live.open with other limits. */
+ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
+                       struct ta_live_limits limits, struct ta_exchange **out);
+
+/* Memory for what is exchanged: w, and what else this model and this many replicas need. Errors: of the kernels. */
+ta_status ta_live_arenas_open(struct ta_live *l, const struct ta_exchange_start *start);
+/* Fills them and w. Errors: of the kernels. */
+ta_status ta_live_start_from(struct ta_live *l, const struct ta_exchange_start *start);
+
+/* The members of ta_exchange_live that live_tables.c makes, */
+void ta_live_touched(struct ta_exchange *x, unsigned segment, const uint32_t *rows, size_t n);
+ta_status ta_live_reset_rows(struct ta_exchange *x, unsigned segment, const uint32_t *rows, size_t n);
+size_t ta_live_renamed(struct ta_exchange *x, uint32_t *rows, size_t most);
+/* and what the others need of tables. Nothing to do without. Errors: NO_MEMORY, CONFIG; of the kernels. */
+ta_status ta_live_tables_open(struct ta_live *l, const struct ta_exchange_spec *spec,
+                              const struct ta_exchange_start *start);
+void ta_live_tables_close(struct ta_live *l);
+ta_status ta_live_tables_apply(struct ta_live *l);
+/* Peers have changed rows since the last apply. */
+bool ta_live_tables_news(const struct ta_live *l);
+/* Makes rows due that have waited for long enough, or all. */
+void ta_live_tables_tick(struct ta_live *l, int64_t now_ns);
+void ta_live_tables_sweep(struct ta_live *l);
 
 /* The members of ta_exchange_live that live_rounds.c makes. */
 ta_status ta_live_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns);

@@ -1,8 +1,9 @@
 /* live_rounds: how replicas come to rest together and go on together, without anybody being in charge.
  *
  * Everybody says in its header which round it has entered and which it is done with. A header is never newer than the
- * body before it, and a replica that has entered a round does not step, so who reads "entered" has that replica's last
- * body. Once all have entered, everybody holds the same registers; nobody steps before all have said they are done.
+ * body before it (nor does it say "entered" while rows of tables are still to come), and a replica that has entered a
+ * round does not step, so who reads "entered" has that replica's last body. Once all have entered, everybody holds the
+ * same registers; nobody steps before all have said they are done.
  */
 #include "live.h"
 
@@ -70,6 +71,7 @@ static bool all_here(const struct ta_live *l, uint32_t round) {
         if (p == l->self.rank || ta_member_gone(member)) continue;
         if (!member->connected || !member->heard || !is_in(&member->known, round)) return false;
         if (member->acked < l->base.steps || l->outboxes.outbox[p].put_steps != l->base.steps) return false;
+        if (!ta_rows_all_out(&l->rows, p)) return false;
     }
     return true;
 }
@@ -82,6 +84,7 @@ ta_status ta_live_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns) 
         return ta_fail(TA_INVALID, "exchange: round %u asked for after round %u; rounds rise from 1 to %u", round,
                        l->said.entered, TA_SLOT_MAX_ROUND);
     enter(l, round);
+    if (l->rows.n_changed > 0) ta_live_tables_sweep(l);
     if (l->at_rest && l->rest_round == round) return TA_OK;
     l->at_rest = false;
     if (!all_here(l, round) || !ta_estates_agreed(l)) {
@@ -121,5 +124,6 @@ void ta_live_leave(struct ta_exchange *x, int64_t now_ns) {
     struct ta_live *l = ta_live_of(x);
     if (!l->said.left) l->said_version++;
     l->said.left = true;
+    ta_live_tables_sweep(l);
     ta_outboxes_flush(l, now_ns);
 }

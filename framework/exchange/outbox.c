@@ -6,12 +6,14 @@
 #include "live.h"
 #include "mem.h"
 
-ta_status ta_outboxes_open(struct ta_outboxes *o, unsigned n_ranks, unsigned in_flight) {
+ta_status ta_outboxes_open(struct ta_outboxes *o, unsigned n_ranks, unsigned in_flight, uint32_t most_rows) {
     memset(o, 0, sizeof *o);
     o->in_flight = in_flight;
+    o->most_rows = most_rows;
     size_t each = (size_t)in_flight + 1;
     ta_status status = TA_NEW(&o->outbox, n_ranks, "outboxes");
     if (status == TA_OK) status = TA_NEW(&o->copies, each * n_ranks, "headers in flight");
+    if (status == TA_OK) status = TA_NEW(&o->lists, each * n_ranks * 2 * most_rows, "lists of rows in flight");
     if (status == TA_OK) status = TA_NEW(&o->board, n_ranks, "board of the exchange");
     if (status != TA_OK) {
         ta_outboxes_close(o);
@@ -26,6 +28,7 @@ ta_status ta_outboxes_open(struct ta_outboxes *o, unsigned n_ranks, unsigned in_
 
 void ta_outboxes_close(struct ta_outboxes *o) {
     ta_mem_free(o->board);
+    ta_mem_free(o->lists);
     ta_mem_free(o->copies);
     ta_mem_free(o->outbox);
     memset(o, 0, sizeof *o);
@@ -35,64 +38,144 @@ static bool room(const struct ta_live *l, unsigned peer) {
     return l->transport_ops->in_flight(l->transport, peer) < l->outboxes.in_flight;
 }
 
+/* What one put takes along. */
+struct parcel {
+    struct ta_put_copy *copy;
+    struct ta_rows_plan rows;
+    bool doubted; /* its receiver gets the board, and a header that claims nothing: it must not come to rest with us */
+    bool body;    /* what is no table */
+    bool all;     /* the whole register, tables too */
+    bool board;
+};
+
 static struct ta_put_copy *next_copy(const struct ta_live *l, struct ta_outbox *out) {
     return &out->copies[out->turn % (l->outboxes.in_flight + 1)];
 }
 
-static void add(struct ta_put_segment *segments, unsigned *n, const void *source, size_t bytes, size_t offset) {
-    segments[(*n)++] = (struct ta_put_segment){source, bytes, offset};
+static void pack(const struct ta_live *l, unsigned peer, struct parcel *parcel) {
+    struct ta_outbox *out = &l->outboxes.outbox[peer];
+    const struct ta_outboxes *o = &l->outboxes;
+    struct ta_put_copy *copy = next_copy(l, out);
+    uint32_t *lists = o->lists + (size_t)(copy - o->copies) * 2 * o->most_rows;
+    bool doubted = ta_member_gone(&l->members.member[peer]);
+    *parcel = (struct parcel){
+        .copy = copy,
+        .rows = {.rows = lists, .ids = lists + o->most_rows},
+        .doubted = doubted,
+        .all = !doubted && !out->joined && l->tables.resumed,
+        .board = doubted || out->board_version != l->members.board_version,
+    };
+    parcel->body = !doubted && !parcel->all && l->dense && (!out->joined || out->body_steps != l->base.steps);
+    struct ta_rows_mark now = {l->base.steps, l->base.records};
+    ta_rows_plan_make(&l->rows, peer, doubted || parcel->all ? 0 : o->most_rows, now, &parcel->rows);
+    copy->log_head = out->log_head + (parcel->all ? (uint64_t)l->layout.log_entries + 1 : parcel->rows.n);
 }
 
-/* A peer that is doubted gets the board, and a header that claims nothing: it must not come to rest with us. */
-static void fill_header(const struct ta_live *l, unsigned peer, int64_t now_ns, struct ta_put_copy *copy) {
+static void fill_header(const struct ta_live *l, unsigned peer, int64_t now_ns, const struct parcel *parcel) {
     const struct ta_outbox *out = &l->outboxes.outbox[peer];
-    bool doubted = ta_member_gone(&l->members.member[peer]);
     struct ta_slot_said said = {0};
-    if (!doubted) {
+    if (!parcel->doubted) {
         said = l->said;
-        said.steps = l->base.steps;
-        said.records = l->base.records;
+        if (!parcel->rows.whole) ta_slot_unpack_state(out->told, &said);
+        uint64_t more = l->base.steps - parcel->rows.mark.steps;
+        said.steps = parcel->rows.mark.steps;
+        said.more = more < UINT32_MAX ? (uint32_t)more : UINT32_MAX;
+        said.records = parcel->rows.mark.records;
     }
     said.sent_ns = now_ns > 0 ? (uint64_t)now_ns : 0;
     said.pulse = out->pulse + 1;
     said.board = l->members.board_version;
-    ta_slot_encode(&l->self, &said, copy->header);
-    copy->ack = doubted ? out->acked : l->staleness.basis[peer];
+    ta_slot_encode(&l->self, &said, parcel->copy->header);
+    parcel->copy->ack = parcel->doubted ? out->acked : l->staleness.basis[peer];
 }
 
-static unsigned fill_segments(const struct ta_live *l, unsigned peer, const struct ta_put_copy *copy, bool body,
-                              bool board, struct ta_put_segment segments[TA_PUT_MAX_SEGMENTS]) {
+static struct ta_put_segment piece(const void *source, size_t bytes, size_t offset) {
+    return (struct ta_put_segment){.source = source, .bytes = bytes, .target_offset = offset};
+}
+
+/* The register: all of it, or what is no table, and the rows. */
+static unsigned add_body(const struct ta_live *l, unsigned peer, const struct parcel *parcel,
+                         struct ta_put_segment *segments) {
+    const struct ta_model *model = l->base.model;
+    size_t body = ta_slot_body(&l->layout, peer, l->self.rank), first = 0;
     unsigned n = 0;
+    if (parcel->all || (parcel->body && l->rows.n_tables == 0)) {
+        segments[n++] = piece(l->base.delta, l->layout.n_params * sizeof(float), body);
+        return n;
+    }
+    for (unsigned s = 0; s < model->n_segments && parcel->body; s++) {
+        const struct ta_segment *segment = &model->segments[s];
+        if (segment->kind != TA_SEGMENT_SUM && segment->kind != TA_SEGMENT_MEAN) continue;
+        segments[n++] = piece(l->base.delta + segment->offset, segment->count * sizeof(float),
+                              body + segment->offset * sizeof(float));
+    }
+    for (unsigned t = 0; t < l->rows.n_tables; t++) {
+        const struct ta_table *table = &l->rows.table[t].shape;
+        struct ta_put_segment rows = piece(l->base.delta + table->offset, table->stride * sizeof(float),
+                                           body + table->offset * sizeof(float));
+        rows.rows = parcel->rows.rows + first;
+        rows.n_rows = parcel->rows.n_of[t];
+        first += rows.n_rows;
+        if (rows.n_rows > 0) segments[n++] = rows;
+    }
+    return n;
+}
+
+static unsigned fill_segments(const struct ta_live *l, unsigned peer, const struct parcel *parcel,
+                              struct ta_put_segment segments[TA_PUT_MAX_SEGMENTS]) {
     size_t control = ta_slot_control(&l->layout, peer, l->self.rank), header = control + TA_SLOT_HEADER;
-    if (body)
-        add(segments, &n, l->base.delta, l->layout.n_params * sizeof(float),
-            ta_slot_body(&l->layout, peer, l->self.rank));
-    add(segments, &n, &copy->ack, sizeof copy->ack, control + TA_SLOT_ACK);
-    if (board)
-        add(segments, &n, l->outboxes.board, l->self.n_ranks * sizeof(struct ta_slot_claim), control + TA_SLOT_BOARD);
-    add(segments, &n, copy->header, TA_SLOT_FIRST_BYTES, header);
+    const struct ta_put_copy *copy = parcel->copy;
+    const struct ta_rowlog_place log = {control + l->layout.log, l->layout.log_entries};
+    uint64_t log_head = l->outboxes.outbox[peer].log_head;
+    bool logged = log.entries > 0 && copy->log_head != log_head;
+    unsigned n = add_body(l, peer, parcel, segments);
+    if (logged)
+        n += ta_rowlog_append(&log, log_head, parcel->rows.ids, parcel->rows.n, &copy->log_head, segments + n);
+    segments[n++] = piece(&copy->ack, sizeof copy->ack, control + TA_SLOT_ACK);
+    if (parcel->board)
+        segments[n++] = piece(l->outboxes.board, l->self.n_ranks * sizeof(struct ta_slot_claim),
+                              control + TA_SLOT_BOARD);
+    if (logged) segments[n++] = ta_rowlog_commit(&log, &copy->log_head);
+    segments[n++] = piece(copy->header, TA_SLOT_FIRST_BYTES, header);
     for (unsigned word = TA_WORD_REQUEST; word < TA_SLOT_WORDS; word++)
-        add(segments, &n, &copy->header[word], sizeof copy->header[word], header + word * sizeof copy->header[word]);
+        segments[n++] = piece(&copy->header[word], sizeof copy->header[word],
+                              header + word * sizeof copy->header[word]);
     return n;
 }
 
 static size_t bytes_of(const struct ta_put_segment *segments, unsigned n) {
     size_t bytes = 0;
-    for (unsigned i = 0; i < n; i++) bytes += segments[i].bytes;
+    for (unsigned i = 0; i < n; i++)
+        bytes += segments[i].rows == NULL ? segments[i].bytes : segments[i].bytes * segments[i].n_rows;
     return bytes;
+}
+
+/* The transport took it: what it says is said. */
+static void sent(struct ta_live *l, unsigned peer, const struct parcel *parcel) {
+    struct ta_outbox *out = &l->outboxes.outbox[peer];
+    if (parcel->doubted) {
+        l->members.member[peer].doubted = false;
+        return;
+    }
+    out->joined = true;
+    out->said_version = l->said_version;
+    out->put_steps = parcel->rows.mark.steps;
+    if (parcel->body || parcel->all) out->body_steps = l->base.steps;
+    if (parcel->rows.whole) out->told = ta_slot_pack_state(&l->said);
+    out->rows += parcel->rows.n;
+    out->log_head = parcel->copy->log_head;
+    ta_rows_sent(&l->rows, peer, &parcel->rows);
 }
 
 bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns) {
     struct ta_outbox *out = &l->outboxes.outbox[peer];
     struct ta_member *member = &l->members.member[peer];
     if (!member->connected || !room(l, peer)) return false;
-    bool doubted = ta_member_gone(member);
-    bool body = !doubted && (!out->joined || out->put_steps != l->base.steps);
-    uint32_t board_version = l->members.board_version;
-    struct ta_put_copy *copy = next_copy(l, out);
     struct ta_put_segment segments[TA_PUT_MAX_SEGMENTS];
-    fill_header(l, peer, now_ns, copy);
-    unsigned n = fill_segments(l, peer, copy, body, doubted || out->board_version != board_version, segments);
+    struct parcel parcel;
+    pack(l, peer, &parcel);
+    fill_header(l, peer, now_ns, &parcel);
+    unsigned n = fill_segments(l, peer, &parcel, segments);
     ta_status status = l->transport_ops->put(l->transport, peer, segments, n);
     if (status == TA_BUSY) return false;
     if (status != TA_OK) { /* PEER: the path is broken; poll finds it DOWN. Anything else ends the run */
@@ -105,22 +188,24 @@ bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns) {
     out->puts++;
     out->bytes += bytes_of(segments, n);
     out->put_ns = now_ns;
-    out->board_version = board_version;
-    out->acked = copy->ack;
-    if (doubted) {
-        member->doubted = false;
-        return true;
-    }
-    out->joined = true;
-    out->put_steps = l->base.steps;
-    out->said_version = l->said_version;
+    out->board_version = l->members.board_version;
+    out->acked = parcel.copy->ack;
+    sent(l, peer, &parcel);
     return true;
+}
+
+/* Something of our register is to go there, or could now be claimed. */
+static bool behind(const struct ta_live *l, unsigned peer) {
+    const struct ta_outbox *out = &l->outboxes.outbox[peer];
+    if (!out->joined || (l->dense && out->body_steps != l->base.steps)) return true;
+    if (l->rows.n_tables > 0 && l->rows.peer[peer].n_due > 0) return true;
+    return out->put_steps != l->base.steps && ta_rows_all_out(&l->rows, peer);
 }
 
 /* An acknowledgement alone waits for an idle path, so that it never holds up a body. */
 static bool has_news(const struct ta_live *l, unsigned peer, int64_t now_ns) {
     const struct ta_outbox *out = &l->outboxes.outbox[peer];
-    if (!out->joined || out->put_steps != l->base.steps) return true;
+    if (behind(l, peer)) return true;
     if (out->said_version != l->said_version || out->board_version != l->members.board_version) return true;
     if (now_ns - out->put_ns >= l->outboxes.heartbeat_ns) return true;
     return out->acked != l->staleness.basis[peer] && l->transport_ops->in_flight(l->transport, peer) == 0;
@@ -141,9 +226,9 @@ bool ta_outbox_relay(struct ta_live *l, unsigned peer, unsigned gone, int64_t no
     ta_estate_relay_line(l, gone, out->relay_serial + 1, copy->relay);
     size_t relay = ta_slot_control(&l->layout, peer, gone) + TA_SLOT_RELAY;
     const struct ta_put_segment segments[] = {
-        {ta_live_register(l, gone), l->layout.n_params * sizeof(float), ta_slot_body(&l->layout, peer, gone)},
-        {copy->relay, 7 * sizeof(uint64_t), relay},
-        {&copy->relay[7], sizeof(uint64_t), relay + 7 * sizeof(uint64_t)},
+        piece(ta_live_register(l, gone), l->layout.n_params * sizeof(float), ta_slot_body(&l->layout, peer, gone)),
+        piece(copy->relay, 7 * sizeof(uint64_t), relay),
+        piece(&copy->relay[7], sizeof(uint64_t), relay + 7 * sizeof(uint64_t)),
     };
     if (l->transport_ops->put(l->transport, peer, segments, 3) != TA_OK) return false;
     out->turn++;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "rowlog.h"
 #include "window.h"
 
 #define MAGIC UINT64_C(0x54410001) /* "TA", format 1 */
@@ -17,13 +18,15 @@ enum { ROUND_SHIFT = 37 };
 
 static size_t lines(size_t bytes) { return (bytes + LINE - 1) / LINE * LINE; }
 
-ta_status ta_slot_layout_make(unsigned n_ranks, size_t n_params, struct ta_slot_layout *out) {
+ta_status ta_slot_layout_make(unsigned n_ranks, size_t n_params, uint32_t log_entries, struct ta_slot_layout *out) {
     memset(out, 0, sizeof *out);
     out->n_ranks = n_ranks;
     out->n_params = n_params;
     size_t slot, window;
     if (n_params > (PTRDIFF_MAX - LINE) / sizeof(float)) goto absurd;
-    out->control_bytes = lines(TA_SLOT_BOARD + n_ranks * sizeof(struct ta_slot_claim));
+    out->log_entries = log_entries;
+    out->log = lines(TA_SLOT_BOARD + n_ranks * sizeof(struct ta_slot_claim));
+    out->control_bytes = out->log + lines(ta_rowlog_bytes(log_entries));
     out->body_bytes = lines(n_params * sizeof(float));
     slot = out->control_bytes + out->body_bytes;
     if (__builtin_mul_overflow(slot, (size_t)n_ranks - 1, &window) || window > PTRDIFF_MAX) goto absurd;
@@ -64,7 +67,7 @@ void ta_slot_encode(const struct ta_slot_ident *writer, const struct ta_slot_sai
                     uint64_t words[TA_SLOT_WORDS]) {
     words[TA_WORD_ID] = pair(MAGIC, writer->rank + 1);
     words[TA_WORD_RUN] = pair(writer->epoch, writer->n_ranks);
-    words[TA_WORD_DONE] = said->done;
+    words[TA_WORD_DONE] = pair(said->more, said->done);
     words[TA_WORD_PULSE] = pair(said->pulse, said->board);
     words[TA_WORD_SENT] = said->sent_ns;
     words[TA_WORD_REQUEST] = said->request;
@@ -83,12 +86,13 @@ enum ta_slot_heard ta_slot_decode(const struct ta_slot_ident *writer, const void
     if ((uint32_t)id == 0 || id >> 32 == 0 || (uint32_t)run == 0) return TA_SLOT_EMPTY;
     if (run >> 32 == 0 && writer->epoch != 0) return TA_SLOT_EMPTY;
     if (id != pair(MAGIC, writer->rank + 1) || run != pair(writer->epoch, writer->n_ranks)) return TA_SLOT_FOREIGN;
-    uint64_t pulse = word_of(line, TA_WORD_PULSE);
+    uint64_t pulse = word_of(line, TA_WORD_PULSE), done = word_of(line, TA_WORD_DONE);
     *said = (struct ta_slot_said){
         .records = word_of(line, TA_WORD_RECORDS),
         .request = word_of(line, TA_WORD_REQUEST),
         .sent_ns = word_of(line, TA_WORD_SENT),
-        .done = (uint32_t)word_of(line, TA_WORD_DONE),
+        .more = (uint32_t)(done >> 32),
+        .done = (uint32_t)done,
         .pulse = (uint32_t)(pulse >> 32),
         .board = (uint32_t)pulse,
     };
@@ -97,6 +101,11 @@ enum ta_slot_heard ta_slot_decode(const struct ta_slot_ident *writer, const void
 }
 
 uint64_t ta_slot_steps(const void *line) { return word_of(line, TA_WORD_STATE) & TA_SLOT_MAX_STEPS; }
+
+uint64_t ta_slot_made(const void *line) {
+    uint64_t steps = ta_slot_steps(line); /* first: `more` is then as new or newer, and the sum never too high */
+    return steps + (word_of(line, TA_WORD_DONE) >> 32);
+}
 
 void ta_slot_learn(struct ta_slot_said *known, const struct ta_slot_said *said) {
     if (said->steps > known->steps) known->steps = said->steps;

@@ -4,21 +4,22 @@
  *
  *     control of peer 0 | control of peer 1 | ... | body of peer 0 | body of peer 1 | ...
  *
- *     control:  header 64 B | ack 64 B | relay 64 B | board n_ranks * 24 B          body: n_params floats
+ *     control:  header 64 B | ack 64 B | relay 64 B | board n_ranks * 24 B | row log          body: n_params floats
  *
  *   header  what the writer says of itself, as of the body that was put before it
  *   ack     how many steps of the window's owner the writer has in its weights (the first 8 bytes)
  *   relay   written by a survivor: the body of this slot is now its copy of what the slot's writer left (estate.h)
  *   board   one claim a rank: who the writer holds for gone, and which copy of what that rank left it has
+ *   log     which rows of the tables in the body have changed (rowlog.h)
  *   body    the writer's register
  *
- * Every part starts at a multiple of 64 bytes. Offsets follow from (n_ranks, n_params, owner, writer) alone, so every
- * replica computes the same ones and none is ever sent.
+ * Every part starts at a multiple of 64 bytes. Offsets follow from (n_ranks, n_params, tables, owner, writer) alone, so
+ * every replica computes the same ones and none is ever sent.
  *
  * A transport promises whole 4-byte words, whole 8-byte words only for segments of 8 bytes, and the order of segments.
  * So the header is put as one segment of five words, each half of which means something by itself, and three segments
  * of one word, the state last. A reader takes the state first: all that the same put said before it is then there.
- * Every word only ever rises (except the pulse), so a reader keeps the highest value it has seen.
+ * Every word only ever rises (except the pulse, and `more`), so a reader keeps the highest value it has seen.
  */
 #ifndef TA_SLOT_H
 #define TA_SLOT_H
@@ -32,12 +33,14 @@
 struct ta_slot_layout {
     unsigned n_ranks;
     size_t n_params;
+    uint32_t log_entries;             /* of the row log; 0: the model has no tables */
+    size_t log;                       /* its offset inside a control */
     size_t control_bytes, body_bytes; /* of one slot, rounded up to 64 */
     size_t window_bytes;              /* of a replica's whole window; 0 for one replica */
 };
 
 /* Errors: CONFIG (more than an address space holds). */
-ta_status ta_slot_layout_make(unsigned n_ranks, size_t n_params, struct ta_slot_layout *out);
+ta_status ta_slot_layout_make(unsigned n_ranks, size_t n_params, uint32_t log_entries, struct ta_slot_layout *out);
 
 /* Offsets in the window of `owner` of what `writer` (another rank) puts there. */
 size_t ta_slot_control(const struct ta_slot_layout *layout, unsigned owner, unsigned writer);
@@ -50,12 +53,12 @@ enum { TA_SLOT_HEADER = 0, TA_SLOT_ACK = 64, TA_SLOT_RELAY = 128, TA_SLOT_BOARD 
 enum ta_slot_word {
     TA_WORD_ID,      /* magic and format : rank of the writer + 1 */
     TA_WORD_RUN,     /* epoch : n_ranks */
-    TA_WORD_DONE,    /* 0 : last round done */
+    TA_WORD_DONE,    /* more : last round done */
     TA_WORD_PULSE,   /* counts headers : counts versions of the board */
     TA_WORD_SENT,    /* clock of the writer, ns */
     TA_WORD_REQUEST, /* round asked for : reason */
     TA_WORD_RECORDS,
-    TA_WORD_STATE,   /* flags, last round entered, steps in the body: what survivors must agree on, in one word */
+    TA_WORD_STATE,   /* flags, last round entered, steps wholly in the body: what survivors must agree on, in one word */
     TA_SLOT_WORDS
 };
 
@@ -66,6 +69,7 @@ struct ta_slot_said {
     uint64_t steps, records;
     uint64_t request;          /* round << 32 | reason; 0: none */
     uint64_t sent_ns;
+    uint32_t more;             /* steps made beyond `steps`, of which rows are still to come; at most UINT32_MAX */
     uint32_t entered, done;    /* rounds; TA_ROUND_FINAL is told by the flags */
     uint32_t pulse, board;
     bool finished, done_final; /* waits in the final round; is done with it */
@@ -89,8 +93,10 @@ void ta_slot_encode(const struct ta_slot_ident *writer, const struct ta_slot_sai
  * or number of replicas. */
 enum ta_slot_heard ta_slot_decode(const struct ta_slot_ident *writer, const void *line, struct ta_slot_said *said);
 
-/* The steps alone, of a header that was OURS before. */
+/* The steps alone, wholly in the body, of a header that was OURS before. */
 uint64_t ta_slot_steps(const void *line);
+/* Those and `more`: the steps it has made. */
+uint64_t ta_slot_made(const void *line);
 
 /* `*known` takes from `*said` whatever is newer. */
 void ta_slot_learn(struct ta_slot_said *known, const struct ta_slot_said *said);

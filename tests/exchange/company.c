@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "mem.h"
+#include "rowlog.h"
 #include "slot.h"
 #include "world.h"
 
@@ -38,13 +39,13 @@ static void both_settle(ta_status expected) {
 
 static unsigned char *slot_of(unsigned owner, unsigned writer) {
     struct ta_slot_layout layout;
-    assert_int_equal(ta_slot_layout_make(world.config.n_ranks, world.config.n_params, &layout), TA_OK);
+    world_layout(&world, &layout);
     return (unsigned char *)world.replica[owner].window.base + ta_slot_control(&layout, owner, writer);
 }
 
 static float *body_of(unsigned owner, unsigned writer) {
     struct ta_slot_layout layout;
-    assert_int_equal(ta_slot_layout_make(world.config.n_ranks, world.config.n_params, &layout), TA_OK);
+    world_layout(&world, &layout);
     return (float *)((unsigned char *)world.replica[owner].window.base + ta_slot_body(&layout, owner, writer));
 }
 
@@ -69,10 +70,10 @@ static void test_header(void **state) {
     memset(words, 0, sizeof words);
     assert_int_equal(ta_slot_decode(&writer, words, &back), TA_SLOT_EMPTY);
     struct ta_slot_layout layout;
-    assert_int_equal(ta_slot_layout_make(1, 100, &layout), TA_OK);
+    assert_int_equal(ta_slot_layout_make(1, 100, 0, &layout), TA_OK);
     assert_int_equal(layout.window_bytes, 0);
-    assert_int_equal(ta_slot_layout_make(3, SIZE_MAX / 8, &layout), TA_CONFIG);
-    assert_int_equal(ta_slot_layout_make(1U << 31, SIZE_MAX >> 20, &layout), TA_CONFIG);
+    assert_int_equal(ta_slot_layout_make(3, SIZE_MAX / 8, 0, &layout), TA_CONFIG);
+    assert_int_equal(ta_slot_layout_make(1U << 31, SIZE_MAX >> 20, 0, &layout), TA_CONFIG);
 }
 
 /* Slots of a window never overlap and never end beyond it. */
@@ -81,7 +82,10 @@ static void test_layout(void **state) {
     for (unsigned n = 2; n <= 5; n++)
         for (size_t d = 1; d < 70; d += 17) {
             struct ta_slot_layout l;
-            assert_int_equal(ta_slot_layout_make(n, d, &l), TA_OK);
+            uint32_t entries = (uint32_t)d - 1;
+            assert_int_equal(ta_slot_layout_make(n, d, entries, &l), TA_OK);
+            assert_true(l.log % 64 == 0 && l.log >= TA_SLOT_BOARD + n * sizeof(struct ta_slot_claim));
+            assert_true(l.control_bytes % 64 == 0 && l.control_bytes >= l.log + ta_rowlog_bytes(entries));
             for (unsigned owner = 0; owner < n; owner++) {
                 size_t control = 0, body = (n - 1) * l.control_bytes;
                 for (unsigned writer = 0; writer < n; writer++) {

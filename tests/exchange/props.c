@@ -1,4 +1,5 @@
-/* props: thousands of short lives of 1 to 6 replicas with everything that can happen on the way, from a seed.
+/* props: thousands of short lives of 1 to 6 replicas with everything that can happen on the way, from a seed; half of
+ * them with tables of rows, small row logs and small puts.
  *
  * Whatever happens, at every rest: each replica's weights are w0 plus its registers, element by element, bit for bit;
  * the registers of all who are not dead are exactly what their owners made (nothing lost, nothing twice); what a dead
@@ -54,6 +55,17 @@ static unsigned n_lives = 1000;
 
 static unsigned below(struct life *l, unsigned n) { return ta_rng_below(&l->rng, n); }
 
+static struct world_tables plan_tables(struct life *l, unsigned n_ranks) {
+    static const uint32_t after[] = {1, 2, 3, 8, 200};
+    if (below(l, 2)) return (struct world_tables){0};
+    return (struct world_tables){
+        .rows = 1 + below(l, 90), .tables = 1 + below(l, 2), .names = below(l, 2) != 0,
+        .alone = n_ranks > 1 && below(l, 3) == 0, .stored = below(l, 2) != 0, .after = after[below(l, 5)],
+        .within_s = 1e-6 * (1 + below(l, 60)),
+        .limits = {.log_entries = below(l, 4) ? 1 + below(l, 40) : 0, .put_rows = below(l, 4) ? 1 + below(l, 12) : 0},
+    };
+}
+
 static void plan(struct life *l, uint64_t seed) {
     memset(l, 0, sizeof *l);
     l->rng = ta_rng_make(seed, 1);
@@ -67,6 +79,9 @@ static void plan(struct life *l, uint64_t seed) {
         .fabric = {.latency_ns = 1 + below(l, 4000), .bytes_per_ns = below(l, 3) ? 0 : 0.05,
                    .jitter = below(l, 3) * 0.5, .duplicate = below(l, 3) * 0.3, .depth = 1 + below(l, 3)},
     };
+    config.tables = plan_tables(l, n);
+    /* A slow link is slow for the model: what a dead one left must get through within the patience of the others. */
+    if (config.tables.rows > 0) config.fabric.bytes_per_ns *= 1 + config.tables.rows / 4;
     world_open(&l->world, &config);
     for (unsigned r = 0; r < n; r++) {
         l->actor[r].target = below(l, 40);
@@ -162,6 +177,7 @@ static void train(struct life *l, unsigned rank) {
         a->finished = true;
         a->phase = FINAL;
     } else if (below(l, 3) == 0) {
+        if (w->config.tables.rows > 0 && below(l, 8) == 0) world_reset(w, rank);
         world_step(w, rank);
         if (x->steps == a->asks_at) ta_exchange_live.request(x, a->done + 1, 1);
     }

@@ -1,4 +1,4 @@
-/* world: opens, drives and checks replicas on a simulated fabric. */
+/* world: opens, drives and checks replicas on a simulated fabric. Tables: world_tables.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,11 +26,13 @@ static ta_status spy_window(struct ta_transport *t, size_t bytes, struct ta_wind
 static struct ta_transport_ops spy;
 
 static void shape_model(struct world *w) {
-    size_t n = w->config.n_params, mean = w->config.no_mean ? 0 : n / 4;
+    size_t n = w->config.tables.alone ? 0 : w->config.n_params, mean = w->config.no_mean ? 0 : n / 4;
     w->model.n_params = n;
-    w->model.segments[0] = (struct ta_segment){TA_SEGMENT_SUM, 0, n - mean};
-    w->model.segments[1] = (struct ta_segment){TA_SEGMENT_MEAN, n - mean, mean};
-    w->model.n_segments = mean > 0 ? 2 : 1;
+    w->model.segments[0] = (struct ta_segment){.kind = TA_SEGMENT_SUM, .count = n - mean};
+    w->model.segments[1] = (struct ta_segment){.kind = TA_SEGMENT_MEAN, .offset = n - mean, .count = mean};
+    w->model.n_segments = mean > 0 ? 2 : n > 0 ? 1 : 0;
+    world_tables_shape(w);
+    w->config.n_params = w->model.n_params;
 }
 
 static void open_replica(struct world *w, unsigned rank) {
@@ -42,12 +44,27 @@ static void open_replica(struct world *w, unsigned rank) {
         .spec = &w->spec, .model = &w->model, .kernel_ops = &ta_kernels_cpu, .kernels = w->kernels,
         .transport_ops = &spy, .transport = r->transport, .rank = rank, .n_ranks = c->n_ranks, .epoch = c->epoch,
     };
-    struct ta_exchange_start fresh = {.w0 = w->w0};
+    bool seeded = c->tables.rows > 0 && !c->tables.stored;
+    struct ta_exchange_start fresh = {.w0 = seeded ? NULL : w->w0, .seed = c->seed};
     last_window = (struct ta_window){0};
-    world_must(w, ta_exchange_live.open(&config, c->start != NULL ? &c->start[rank] : &fresh, &r->x));
+    world_must(w, ta_live_open(&config, c->start != NULL ? &c->start[rank] : &fresh, c->tables.limits, &r->x));
     r->window = last_window;
-    world_must(w, TA_NEW(&r->history, (WORLD_MAX_STEPS + 1) * c->n_params, "history"));
-    memcpy(r->history, r->x->delta, c->n_params * sizeof(float));
+    world_must(w, TA_NEW(&r->names, c->n_params, "names"));
+    memcpy(r->names, r->x->w, c->n_params * sizeof(float));
+    world_must(w, TA_NEW(&r->history, c->max_versions * c->n_params, "history"));
+    if (r->x->delta != NULL) memcpy(r->history, r->x->delta, c->n_params * sizeof(float));
+}
+
+void world_layout(const struct world *w, struct ta_slot_layout *out) {
+    uint32_t entries = ta_live_of(w->replica[0].x)->limits.log_entries;
+    world_must(w, ta_slot_layout_make(w->config.n_ranks, w->config.n_params, entries, out));
+}
+
+void world_note(struct world *w, unsigned rank) {
+    struct world_replica *r = &w->replica[rank];
+    assert_true(++r->version < w->config.max_versions);
+    if (r->x->delta != NULL)
+        memcpy(r->history + r->version * w->config.n_params, r->x->delta, w->config.n_params * sizeof(float));
 }
 
 void world_open(struct world *w, const struct world_config *config) {
@@ -55,11 +72,13 @@ void world_open(struct world *w, const struct world_config *config) {
     spy = ta_transport_sim;
     spy.window_create = spy_window;
     w->config = *config;
+    if (config->max_versions == 0) w->config.max_versions = WORLD_MAX_VERSIONS;
     w->rng = ta_rng_make(config->seed, RNG_STREAM);
     w->now_ns = 1;
     w->spec = (struct ta_exchange_spec){
         .type = NULL, .scale_mean = config->scale_mean, .puts_in_flight = config->in_flight,
         .heartbeat_s = config->heartbeat_s, .dead_after_s = config->dead_after_s,
+        .rows_after = config->tables.after, .rows_within_s = config->tables.within_s,
     };
     shape_model(w);
     world_must(w, ta_kernels_cpu.open(&(struct ta_kernels_config){.threads = 1}, &w->kernels));
@@ -67,8 +86,9 @@ void world_open(struct world *w, const struct world_config *config) {
     fabric.seed = config->seed;
     fabric.n_ranks = config->n_ranks;
     world_must(w, ta_sim_create(&fabric, &w->fabric));
-    world_must(w, TA_NEW(&w->w0, config->n_params, "w0"));
-    for (size_t i = 0; i < config->n_params; i++) w->w0[i] = (float)(i % 13);
+    world_must(w, TA_NEW(&w->w0, w->config.n_params, "w0"));
+    if (config->tables.rows == 0 || config->tables.stored)
+        for (size_t i = 0; i < w->config.n_params; i++) w->w0[i] = (float)(i % 13);
     for (unsigned r = 0; r < config->n_ranks; r++) open_replica(w, r);
 }
 
@@ -84,6 +104,7 @@ void world_close(struct world *w) {
     for (unsigned r = 0; r < w->config.n_ranks; r++) {
         world_shut(w, r);
         ta_mem_free(w->replica[r].history);
+        ta_mem_free(w->replica[r].names);
     }
     ta_sim_destroy(w->fabric);
     ta_kernels_cpu.close(w->kernels);
@@ -107,16 +128,18 @@ void world_step(struct world *w, unsigned rank) {
     struct world_replica *r = &w->replica[rank];
     const struct ta_segment *sum = &w->model.segments[0], *mean = &w->model.segments[1];
     unsigned touched = 1 + ta_rng_below(&w->rng, 4);
-    for (unsigned i = 0; i < touched; i++) {
+    for (unsigned i = 0; i < touched && !w->config.tables.alone; i++) {
         float *at = &r->x->delta[ta_rng_below(&w->rng, (uint32_t)sum->count)];
         *at += (float)(1 + ta_rng_below(&w->rng, 4)) * (w->config.ragged ? 0.1F : 1.0F);
     }
-    if (w->model.n_segments > 1)
+    if (w->model.n_segments > 1 && mean->kind == TA_SEGMENT_MEAN)
         r->x->delta[mean->offset + ta_rng_below(&w->rng, (uint32_t)mean->count)] = (float)ta_rng_normal(&w->rng);
+    if (w->config.tables.rows > 0) world_tables_step(w, rank);
     world_must(w, ta_exchange_live.stepped(r->x, 32, w->now_ns));
     r->steps++;
     assert_true(r->steps <= WORLD_MAX_STEPS);
-    memcpy(r->history + r->steps * w->config.n_params, r->x->delta, w->config.n_params * sizeof(float));
+    world_note(w, rank);
+    r->version_at[r->steps] = r->version;
 }
 
 ta_status world_poll(struct world *w, unsigned rank) { return ta_exchange_live.poll(w->replica[rank].x, w->now_ns); }
@@ -135,8 +158,8 @@ void world_kill(struct world *w, unsigned rank, int64_t detect_ns) {
 /* `value` is one that element e of `rank` had at its step `from` or later. */
 static bool once_was(const struct world *w, unsigned rank, size_t e, float value, uint64_t from) {
     const struct world_replica *r = &w->replica[rank];
-    for (uint64_t s = from; s <= r->steps; s++)
-        if (memcmp(&r->history[s * w->config.n_params + e], &value, sizeof value) == 0) return true;
+    for (unsigned v = r->version_at[from]; v <= r->version; v++)
+        if (memcmp(&r->history[v * w->config.n_params + e], &value, sizeof value) == 0) return true;
     return false;
 }
 
@@ -144,7 +167,7 @@ static const char *check_register(struct world *w, unsigned holder, unsigned own
     static char why[160];
     size_t n = w->config.n_params;
     uint64_t applied = owner == holder ? w->replica[owner].steps : world_stats(w, holder, owner).steps_applied;
-    const float *now = w->replica[owner].history + w->replica[owner].steps * n;
+    const float *now = w->replica[owner].history + w->replica[owner].version * n;
     for (size_t e = 0; e < n; e++) {
         bool good = exact ? memcmp(&copy[e], &now[e], sizeof now[e]) == 0 : once_was(w, owner, e, copy[e], applied);
         if (good) continue;
@@ -159,15 +182,16 @@ static const char *check_register(struct world *w, unsigned holder, unsigned own
 
 const char *world_check(struct world *w, unsigned rank, unsigned peers) {
     static char why[160];
-    size_t n = w->config.n_params, n_sum = w->model.segments[0].count;
+    size_t n = w->config.n_params, n_sum = w->config.tables.alone ? 0 : w->model.segments[0].count;
     struct ta_exchange *x = w->replica[rank].x;
-    float *sum, *copy;
+    float *sum, *copies;
     world_must(w, TA_NEW(&sum, n, "sum"));
-    world_must(w, TA_NEW(&copy, n, "copy"));
+    world_must(w, TA_NEW(&copies, n * w->config.n_ranks, "copies"));
     memcpy(sum, w->w0, n * sizeof *sum);
     const char *wrong = NULL;
     w->suspect = w->config.n_ranks;
     for (unsigned r = 0; r < w->config.n_ranks && wrong == NULL; r++) {
+        float *copy = copies + r * n;
         world_must(w, ta_exchange_live.register_copy(x, r, copy));
         wrong = check_register(w, rank, r, r == rank || (peers >> r & 1) != 0, copy);
         for (size_t e = 0; e < n; e++) sum[e] += copy[e];
@@ -178,7 +202,8 @@ const char *world_check(struct world *w, unsigned rank, unsigned peers) {
                  (double)sum[e]);
         wrong = why;
     }
-    ta_mem_free(copy);
+    if (wrong == NULL && w->config.tables.rows > 0) wrong = world_tables_check(w, rank, copies);
+    ta_mem_free(copies);
     ta_mem_free(sum);
     return wrong;
 }

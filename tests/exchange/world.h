@@ -1,7 +1,8 @@
 /* world: replicas of the live exchange on a simulated fabric, in one thread, and the truth about what each has done.
  *
  * Updates are whole numbers in floats, so sums are exact whatever the order, unless `ragged` asks for real fractions.
- * The last quarter of the parameters is a `mean` segment. Time is virtual.
+ * The last quarter of the parameters is a `mean` segment. Tables, if asked for, come behind (world_tables.c). Time is
+ * virtual.
  */
 #ifndef TA_TEST_WORLD_H
 #define TA_TEST_WORLD_H
@@ -11,16 +12,30 @@
 
 #include "exchange.h"
 #include "kernels.h"
+#include "live.h"
 #include "model.h"
 #include "rng.h"
 #include "sim.h"
 
-enum { WORLD_MAX_RANKS = 6, WORLD_MAX_STEPS = 64 };
+enum { WORLD_MAX_RANKS = 6, WORLD_MAX_STEPS = 64, WORLD_MAX_VERSIONS = 3 * WORLD_MAX_STEPS };
+
+struct world_tables {
+    uint32_t rows;      /* of each table; 0: no tables */
+    unsigned tables;    /* 1 or 2 */
+    bool names;         /* and a segment of names */
+    bool alone;         /* no segments beside tables: n_params is not looked at */
+    bool stored;        /* w0 is given; else rows start from a seed */
+    uint32_t after;
+    double within_s;
+    struct ta_live_limits limits;
+};
 
 struct world_config {
     uint64_t seed;
     unsigned n_ranks;
-    size_t n_params;
+    unsigned max_versions;  /* of each delta that are kept; 0: WORLD_MAX_VERSIONS */
+    size_t n_params;        /* without tables; world_open makes it that of the model */
+    struct world_tables tables;
     unsigned in_flight;
     bool ragged, scale_mean, no_mean;
     uint32_t epoch;
@@ -35,7 +50,9 @@ struct world_replica {
     struct ta_window window; /* as the transport gave it: for tests that scribble */
     bool killed, closed;
     uint64_t steps; /* it has made */
-    float *history; /* [WORLD_MAX_STEPS + 1][n_params]: delta after each step */
+    float *history; /* [max_versions][n_params]: delta after each step (and each reset between steps) */
+    unsigned version, version_at[WORLD_MAX_STEPS + 1]; /* the last one; the one after each step */
+    float *names;   /* [n_params]: the names in w as far as `renamed` has told */
 };
 
 struct world {
@@ -81,6 +98,19 @@ void world_shut(struct world *w, unsigned rank); /* closes exchange and transpor
  * exactly their own deltas, and every other register is a state that its owner went through, element by element. Says
  * what is wrong, or NULL. */
 const char *world_check(struct world *w, unsigned rank, unsigned peers);
+
+/* The part of a step that touches tables: see world_step. */
+void world_tables_shape(struct world *w);
+void world_tables_step(struct world *w, unsigned rank);
+/* Resets a row, or renames one of ours, between steps. */
+void world_reset(struct world *w, unsigned rank);
+/* At rest: rows are exactly the sum of the registers, names are those of their owners, and `renamed` has told all
+ * that have changed. `copies` [n_ranks][n_params]: the registers. Says what is wrong, or NULL. */
+const char *world_tables_check(struct world *w, unsigned rank, const float *copies);
+/* The delta of `rank` is a new version now. */
+void world_note(struct world *w, unsigned rank);
+
+void world_layout(const struct world *w, struct ta_slot_layout *out);
 
 struct ta_peer_stats world_stats(struct world *w, unsigned rank, unsigned peer);
 
