@@ -1,4 +1,4 @@
-/* Writes what the fuzzers begin with: seeds DIRECTORY makes DIRECTORY/{config,stream,checkpoint}/. */
+/* Writes what the fuzzers begin with: seeds DIRECTORY makes DIRECTORY/{config,stream,checkpoint,text}/. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -85,19 +85,35 @@ static ta_status write_checkpoints(void) {
     return status;
 }
 
+static ta_status write_texts(void) {
+    ta_status status = write_text("text/lines.txt",
+                                  "to be or not to be\nthat is the question\n\n caf\xc3\xa9 \t \xe2\x82\xac\n");
+    if (status == TA_OK) status = write_text("text/pairs.txt", "3 1 2 1 0\n0 4 5 1 0\n\n7 7 7 1 1\n");
+    struct ta_names names = {0};
+    struct ta_h5 *file = NULL;
+    if (status == TA_OK) status = ta_names_add(&names, "caf\xc3\xa9", 5, 12);
+    if (status == TA_OK) status = ta_names_add(&names, "", 0, 0);
+    if (status == TA_OK) status = ta_h5_open(path_of("text/vocabulary.h5"), TA_H5_CREATE, &file);
+    if (status == TA_OK) status = ta_names_write(&names, file);
+    ta_status closed = ta_h5_close(file);
+    ta_names_free(&names);
+    return status == TA_OK ? closed : status;
+}
+
 int main(int argc, char **argv) {
-    static const char *const folders[] = {"", "config", "stream", "checkpoint"};
+    static const char *const folders[] = {"", "config", "stream", "checkpoint", "text"};
     if (argc != 2) {
         fputs("usage: seeds DIRECTORY\n", stderr);
         return 2;
     }
     directory = argv[1];
-    for (int i = 0; i < 4; i++) mkdir(path_of(folders[i]), 0755);
+    for (int i = 0; i < 5; i++) mkdir(path_of(folders[i]), 0755);
     ta_status status = write_configs();
     if (status == TA_OK) status = write_stream("stream/u8.h5", TA_ELEMENT_U8, TA_LABEL_CLASS, 0);
     if (status == TA_OK) status = write_stream("stream/f32.h5", TA_ELEMENT_F32, TA_LABEL_VALUE, 0);
     if (status == TA_OK) status = write_stream("stream/gzip.h5", TA_ELEMENT_U8, TA_LABEL_NONE, 6);
     if (status == TA_OK) status = write_checkpoints();
+    if (status == TA_OK) status = write_texts();
     if (status != TA_OK) fprintf(stderr, "seeds: %s\n", ta_why());
     return status == TA_OK ? 0 : 1;
 }

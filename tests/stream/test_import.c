@@ -106,6 +106,27 @@ static void text_survives_failing_allocations(void **state) {
     survives_failing_allocations(import_text, 10);
 }
 
+static ta_status import_online(struct ta_import_report *report) {
+    static const char words[] = "to be or not to be\nthat is the question\n";
+    struct ta_import_options options = {.out = out};
+    struct ta_import_text text = {.file = file_of("words", words, sizeof words - 1), .online = true};
+    return ta_import_text(&text, &options, report);
+}
+
+static ta_status import_pairs(struct ta_import_report *report) {
+    static const char rows[] = "3 1 2 1 0\n0 4 5 1 0\n";
+    struct ta_import_options options = {.out = out};
+    struct ta_import_pairs pairs = {.file = file_of("rows", rows, sizeof rows - 1)};
+    return ta_import_pairs(&pairs, &options, report);
+}
+
+static void words_survive_failing_allocations(void **state) {
+    (void)state;
+    survives_failing_allocations(import_online, 8);
+    unlink(out);
+    survives_failing_allocations(import_pairs, 10);
+}
+
 /* One grey pixel, as a PNG file. */
 static const unsigned char pixel[] = {
     0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48, 0x44, 0x52, 0x00,
@@ -211,6 +232,7 @@ int main(void) {
         TEST(idx_survives_failing_allocations),
         TEST(csv_survives_failing_allocations),
         TEST(text_survives_failing_allocations),
+        TEST(words_survive_failing_allocations),
         TEST(images_survive_failing_allocations),
         cmocka_unit_test(numbers_are_finite_and_whole_texts),
         cmocka_unit_test(times_are_exact_to_the_nanosecond),

@@ -223,5 +223,35 @@ def bad():
     check(info(work("wide.h5"))["vocabulary"] == 2**31, "the largest number of all")
 
 
-{f.__name__: f for f in (numbers, online, corpus, pairs, real_pairs, bad)}[sys.argv[1]]()
+def vocabulary():
+    """What info says of vocabularies made by others: the commonest ten wherever they stand, nothing that is not known,
+    and no control characters."""
+    rng = random.Random(4)
+    for words in (1, 9, 10, 11, 300):
+        names = [f"w{i}".encode() for i in range(words)]
+        names[0] = b"\x1b[31mred"
+        counts = [rng.choice([0, 1, 2, 50, 10**12]) for _ in names]
+        with h5py.File(work("v.h5"), "w") as f:
+            f["x"] = np.array([[0, words - 1, -1], [-1, -1, -1]], np.int32)
+            f["vocabulary"] = np.array(names, "S").view("u1").reshape(words, -1)
+            f["vocabulary_count"] = np.array(counts)
+        order = [i for i in sorted(range(words), key=lambda i: -counts[i]) if counts[i] > 0][:10]
+        said = info(work("v.h5"))
+        check(said["words"] == 2 and said["vocabulary"] == words, f"info: {said}")
+        check(said["commonest"] == [[names[i].decode(), counts[i]] for i in order], f"info: commonest: {said}")
+        check("\x1b" not in run("info", work("v.h5")), "info: an escape reaches the terminal")
+        with h5py.File(work("v.h5"), "r+") as f:
+            del f["vocabulary_count"]
+        check(info(work("v.h5"))["commonest"] == [], "info: counts out of nowhere")
+    run("info", write("v.h5", b""), status=74, says=["v.h5"])
+    wrong = {"x": "holds word number 7", "vocabulary": "is not UTF-8", "vocabulary_count": "-5 times"}
+    for change, says in wrong.items():
+        with h5py.File(work("v.h5"), "w") as f:
+            f["x"] = np.array([[7 if change == "x" else 0]], np.int32)
+            f["vocabulary"] = np.array([[0xe9 if change == "vocabulary" else 0x65]], np.uint8)
+            f["vocabulary_count"] = np.array([-5 if change == "vocabulary_count" else 5])
+        run("info", work("v.h5"), status=74, says=["v.h5", says])
+
+
+{f.__name__: f for f in (numbers, online, corpus, pairs, real_pairs, bad, vocabulary)}[sys.argv[1]]()
 finish(0, f"{sys.argv[1]}: imports agree with the model")
