@@ -67,6 +67,25 @@ static double norm(const struct ta_ckpt_tensor *t) {
     return sqrt(sum);
 }
 
+/* Of a word model: rows of its tables, and how many of them have a word; 0 for any other. */
+struct vocabulary {
+    size_t rows, words;
+};
+
+static ta_status read_vocabulary(const char *path, struct vocabulary *out) {
+    struct ta_h5 *file;
+    struct ta_names names = {0};
+    *out = (struct vocabulary){0};
+    ta_status status = ta_h5_open(path, TA_H5_READ, &file);
+    if (status != TA_OK) return status;
+    if (ta_h5_exists(file, "/vocabulary")) status = ta_names_read(&names, file, path);
+    (void)ta_h5_close(file); /* nothing was written */
+    out->rows = names.count;
+    for (size_t i = 0; i < names.count; i++) out->words += ta_names_get(&names, i)[0] != '\0';
+    ta_names_free(&names);
+    return status;
+}
+
 /* --- for people --- */
 
 static ta_status print_replicas(const struct ta_checkpoint_info *info) {
@@ -92,6 +111,13 @@ static ta_status print_note(const char *path) {
     return ta_h5_close(file);
 }
 
+static ta_status print_vocabulary(const char *path) {
+    struct vocabulary v;
+    ta_status status = read_vocabulary(path, &v);
+    if (status == TA_OK && v.rows > 0) printf("vocabulary   %zu words in %zu rows\n", v.words, v.rows);
+    return status;
+}
+
 static ta_status print_show(const struct ta_ckpt_target *target, const struct ta_ckpt_weights *w) {
     printf("%-12s %s\n", target->is_file ? "file" : "checkpoint", target->is_file ? target->model : target->info.path);
     if (!target->is_file)
@@ -99,6 +125,7 @@ static ta_status print_show(const struct ta_ckpt_target *target, const struct ta
                "run", target->info.total_steps, target->info.total_records, target->info.epoch, target->info.n_writers,
                target->info.n_ranks);
     ta_status status = print_note(target->model);
+    if (status == TA_OK) status = print_vocabulary(target->model);
     if (status != TA_OK) return status;
     printf("%-12s %zu layers, %zu tensors, %" PRIu64 " parameters\n\n", "model", w->layers, w->n, w->parameters);
     printf("%-28s %-16s %-22s %12s %12s\n", "layer", "tensor", "shape", "parameters", "norm");
@@ -143,12 +170,15 @@ static ta_status replicas_json(const struct ta_ckpt_target *target, json_t *list
 static ta_status print_json(const struct ta_ckpt_target *target, const struct ta_ckpt_weights *w) {
     const struct ta_checkpoint_info *info = &target->info;
     json_t *replicas = json_array();
+    struct vocabulary v = {0};
     ta_status status = replicas_json(target, replicas);
+    if (status == TA_OK) status = read_vocabulary(target->model, &v);
     json_t *root = json_pack("{s:s, s:I, s:I, s:I, s:i, s:i, s:i, s:I, s:o, s:o}", "path",
                              target->is_file ? target->model : info->path, "steps", (json_int_t)info->total_steps,
                              "records", (json_int_t)info->total_records, "epoch", (json_int_t)info->epoch, "ranks",
                              (int)info->n_ranks, "writers", (int)info->n_writers, "layers", (int)w->layers,
                              "parameters", (json_int_t)w->parameters, "tensors", tensors_json(w), "replicas", replicas);
+    if (root != NULL && v.rows > 0) json_object_set_new(root, "words", json_integer((json_int_t)v.words));
     char *text = root != NULL ? json_dumps(root, JSON_INDENT(1)) : NULL;
     if (status == TA_OK && text == NULL)
         status = ta_fail(TA_NO_MEMORY, "%s: out of memory, or a name in it is not UTF-8", target->model);

@@ -109,16 +109,46 @@ def check_damage(run, older, newest):
     assert "no complete checkpoint" in ckpt("show", run, code=74)
 
 
+def check_words(folder):
+    run, out = os.path.join(folder, "words"), os.path.join(folder, "vectors")
+    subprocess.run([MAKE, "words", run + "/checkpoint", "100", "101"], check=True)
+    older, newest = run + "/checkpoint/000000100", run + "/checkpoint/000000101"
+    assert ckpt("verify", run).count("good") == 2
+    shown = ckpt("show", run)
+    for part in ("8 words in 9 rows", "7 layers, 2 tensors, 360 parameters", "embeddings", "9 x 20", "verified"):
+        assert part in shown, (part, shown)
+    facts = json.loads(ckpt("show", newest, "--json"))
+    assert facts["words"] == 8 and facts["parameters"] == 360 and [r["steps"] for r in facts["replicas"]] == [50, 51]
+    ckpt("export", newest, "-o", out)
+    with h5py.File(newest + "/model.h5") as f, h5py.File(newest + "/replica-00000.h5") as r:
+        for name in ("in", "out"):
+            data = f["model_weights/%s/%s/embeddings:0" % (name, name)][()]
+            assert np.array_equal(np.load("%s/%s.embeddings.npy" % (out, name)), data)
+        assert bytes(f["vocabulary"][1]).rstrip(b"\0").decode() == "\u00fcbung"
+        for o in (r["names"], r["names/delta"], r["names/w0"], r["w0"], r["delta"]):
+            assert o.attrs["description"] and o.attrs["units"], o.name
+        assert r["names/delta"].shape == (9, 32) and r["names/delta"].dtype == np.uint8
+        assert r["delta"].shape == (2 * 9 * 32,) and "m" not in r["optimizer"]
+        assert r.attrs["table_seed"] == -1 - 99 - 101 and r.attrs["vocabulary_checksum"] == "0" * 16
+    with h5py.File(older + "/replica-00000.h5") as r:
+        assert "w0" not in r and "names/w0" not in r and "names/delta" in r
+    assert "to the bit" in ckpt("diff", run, newest)
+    differs = ckpt("diff", older, newest, code=1)
+    for part in ("embeddings:0", "/names/w0: only in the second", "table_seed", "/delta"):
+        assert part in differs, (part, differs)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         run = os.path.join(folder, "run")
-        subprocess.run([MAKE, run + "/checkpoint", "100", "200"], check=True)
+        subprocess.run([MAKE, "layers", run + "/checkpoint", "100", "200"], check=True)
         older, newest = run + "/checkpoint/000000100", run + "/checkpoint/000000200"
         check_files(newest)
         check_show(run, newest)
         check_export(run, newest, folder)
         check_diff(run, older, newest, folder)
         check_damage(run, older, newest)
+        check_words(folder)
         assert "usage:" in ckpt("--help") and "usage:" in ckpt("show", "--help")
         for words in ((), ("shwo",), ("show",), ("show", "--jsn", run), ("diff", run), ("export", run),
                       ("diff", run, run, "--tolerance", "x"), ("verify",)):

@@ -8,6 +8,13 @@
 #include "h5.h"
 #include "snapshots.h"
 
+/* What writing tables of 8,750 kB may take; sanitizers keep freed memory aside. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { MOST_KB = 8000 };
+#else
+enum { MOST_KB = 1500 };
+#endif
+
 static struct ta_checkpoint_writer *writer_of(const char *directory, const struct ta_model *model) {
     struct ta_checkpoint_writer *w;
     const struct ta_checkpoint_config config = {.directory = directory, .model = model, .patience_s = 5};
@@ -256,7 +263,7 @@ static void tables_are_not_copied(void **state) {
         skip();
     }
     print_message("writing two tables of %d kB took %ld kB\n", 20000 * 112 * 4 / 1024, kb);
-    assert_true(kb < 3000); /* a third of a table */
+    assert_true(kb < MOST_KB);
 }
 
 #define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
