@@ -63,8 +63,8 @@ struct ta_exchange {
     const struct ta_exchange_ops *ops;
     const struct ta_model *model;
     unsigned rank, n_ranks;
-    /* [n_params]. A model made of tables has no w0 while they start from a seed (NULL; kernels.h struct ta_table), and a
-     * replica without peers has no delta either (NULL): it trains w in place. */
+    /* [n_params]. A model made of tables has no w0 while they start from a seed (NULL; kernels.h struct ta_table), and
+     * as a replica without peers neither w0 nor delta (NULL): it trains w in place. */
     float *w0, *delta, *w;
     uint64_t steps, records; /* of this replica, in delta */
     float scale;             /* for ta_optimizer_step */
@@ -100,7 +100,8 @@ struct ta_exchange_ops {
     void (*touched)(struct ta_exchange *x, unsigned segment, const uint32_t *rows, size_t n);
     /* Rows of our register start again from zero (and with them, as soon as all have done so, the row): w is computed
      * anew, the change counts as touched. NAMES: the caller writes delta's row (w's where delta is NULL), then calls
-     * this with its number and the row is taken over into w. Errors: of the kernels. */
+     * this with its number and the row is taken over into w. Such rows are put at once, not after `rows_after`. Errors:
+     * INVALID (no such row, not ours to rename, between settle and resume); of the kernels. */
     ta_status (*reset_rows)(struct ta_exchange *x, unsigned segment, const uint32_t *rows, size_t n);
     /* Rows of the NAMES segment that peers have changed in w since the last call: up to `most` numbers; a return above
      * `most`: too many to list, look at all. */
@@ -131,11 +132,11 @@ struct ta_exchange_ops {
 
     /* XXH3 of w as host bytes: equal on all replicas at rest. */
     ta_status (*checksum)(struct ta_exchange *x, uint64_t *out);
-    /* Host copies of a register for a checkpoint (rank: any, own included). */
+    /* Host copies of a register for a checkpoint (rank: any, own included). Errors: INVALID (no such rank; no delta). */
     ta_status (*register_copy)(struct ta_exchange *x, unsigned rank, float *host);
     void (*peer_stats)(const struct ta_exchange *x, unsigned peer, struct ta_peer_stats *out);
     /* Memory held: with the gradient, which the replica owns, (peers + 4) * d floats and a little; one register more
-     * for each peer that died. */
+     * for each peer that died. A model made of tables: (peers + 2) * d, one more where w0 is given; d without peers. */
     size_t (*bytes)(const struct ta_exchange *x);
 };
 

@@ -92,8 +92,8 @@ static ta_status check(const struct ta_exchange_config *config) {
     double heartbeat_s = spec->heartbeat_s > 0 ? spec->heartbeat_s : DEFAULT_HEARTBEAT_S;
     double dead_after_s = spec->dead_after_s > 0 ? spec->dead_after_s : DEFAULT_DEAD_AFTER_S;
     if (dead_after_s < 2 * heartbeat_s)
-        return ta_fail(TA_CONFIG, "exchange.dead_after is %g but a live replica may be silent for exchange.heartbeat = %g; "
-                       "make it at least twice that", dead_after_s, heartbeat_s);
+        return ta_fail(TA_CONFIG, "exchange.dead_after is %g but a live replica may be silent for exchange.heartbeat = "
+                       "%g; make it at least twice that", dead_after_s, heartbeat_s);
     if (spec->puts_in_flight > 64)
         return ta_fail(TA_CONFIG, "exchange.puts_in_flight: %u is more than 64; 1 or 2 is enough, since a later put "
                        "carries all of an earlier one", spec->puts_in_flight);
@@ -284,7 +284,8 @@ static ta_status live_register_copy(struct ta_exchange *x, unsigned rank, float 
     const struct ta_live *l = ta_live_of_const(x);
     if (rank >= x->n_ranks) return ta_fail(TA_INVALID, "exchange: register %u of %u", rank, x->n_ranks);
     if (x->delta == NULL)
-        return ta_fail(TA_INVALID, "exchange: a replica without peers keeps no register of its tables; save its weights");
+        return ta_fail(TA_INVALID, "exchange: a replica without peers keeps no register of its tables; save its "
+                       "weights");
     return l->kernel_ops->copy_out(l->kernels, host, ta_live_register(l, rank), l->layout.n_params * sizeof(float));
 }
 

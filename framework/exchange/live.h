@@ -78,8 +78,8 @@ static inline const struct ta_live *ta_live_of_const(const struct ta_exchange *x
 
 /* Where the register of `rank` lies: our delta, a peer's inbox, or our copy of what a gone peer left. */
 const float *ta_live_register(const struct ta_live *l, unsigned rank);
-/* w = the sum (or mean) of the registers; of tables, in rows that peers have changed, and at rest in those that we have.
- * Errors: of the kernels. */
+/* w = the sum (or mean) of the registers; of tables, in rows that peers have changed, and at rest in those that we
+ * have. Errors: of the kernels. */
 ta_status ta_live_apply(struct ta_live *l);
 
 /* ta_exchange_live.open with other limits. */

@@ -3,8 +3,8 @@
  *
  * While we train, w has our own updates already, by the same steps that made the register: only rows that peers have
  * changed are recomputed from the registers, and so come out exact. Rows that only we have changed may differ from the
- * sum of the registers by rounding; they are remembered (ta_rows.own) and recomputed when replicas come to rest, so that
- * at rest all have the same bits. What a gone rank left comes as a whole register: then all rows are recomputed.
+ * sum of the registers by rounding; they are remembered (ta_rows.own) and recomputed when replicas come to rest, so
+ * that at rest all have the same bits. What a gone rank left comes as a whole register: then all rows are recomputed.
  */
 #include <string.h>
 
@@ -177,8 +177,8 @@ void ta_live_touched(struct ta_exchange *x, unsigned segment, const uint32_t *ro
     if (x->delta == NULL) return;
     const struct ta_rows_table *table = ta_rows_table_of(&l->rows, segment);
     if (table != NULL && ta_rows_touch(&l->rows, table, rows, n)) return;
-    l->put_status = ta_fail(TA_INVALID, "exchange: replica %u touched a row that segment %u of its model (%u rows) has not",
-                            x->rank, segment, table != NULL ? table->shape.rows : 0);
+    l->put_status = ta_fail(TA_INVALID, "exchange: replica %u touched a row that segment %u of its model has not: it has "
+                            "%u rows", x->rank, segment, table != NULL ? table->shape.rows : 0);
 }
 
 ta_status ta_live_reset_rows(struct ta_exchange *x, unsigned segment, const uint32_t *rows, size_t n) {

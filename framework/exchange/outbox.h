@@ -2,10 +2,10 @@
  *
  * A put carries, in this order: the body when it is behind, rows of tables that are due and their ids for the row log,
  * the acknowledgement, the board when it changed, the head of the row log, the header. A header is only as new as the
- * body before it, so nothing is said that the body does not hold. Since the rows of many steps may still be to come, the
- * header claims the steps that are wholly put, says how many more were made, and speaks of rounds (and of leaving) only
- * when nothing is to come. While as many puts as allowed are in flight nothing is put; the next one then says it all
- * (`busy` counts the steps this happened to).
+ * body before it, so nothing is said that the body does not hold. Since the rows of many steps may still be to come,
+ * the header claims the steps that are wholly put, says how many more were made, and speaks of rounds (and of leaving)
+ * only when nothing is to come. While as many puts as allowed are in flight nothing is put; the next one then says it
+ * all (`busy` counts the steps this happened to).
  *
  * Body, rows and board are put live: a torn body is harmless (live.c), and every row of a board means something
  * by itself. Header, acknowledgement, lists of rows and relay lines are put from copies that stay unchanged until the

@@ -8,9 +8,9 @@
  *
  * in this order. The reader, which has read up to `tail`, takes the head, then the ids between, then the reserve. If
  * reserve - tail is more than the ring holds, some of those ids may have been written over: the reader must look at all
- * rows ("scan all"), as it must when the head alone is too far ahead. A put of a whole table says just that, by a head that
- * jumps by more than a ring. A row whose id is before the head is in the body. What a reader finds there is a peer's word:
- * ids that are none and a head that falls mean "scan all" too, never harm. One thread.
+ * rows ("scan all"), as it must when the head alone is too far ahead. A put of a whole register says just that, by a
+ * head that jumps by more than a ring. A row whose id is before the head is in the body. What a reader finds there is a
+ * peer's word: ids that are none and a head that falls mean "scan all" too, never harm. One thread.
  */
 #ifndef TA_ROWLOG_H
 #define TA_ROWLOG_H
@@ -36,7 +36,8 @@ struct ta_rowlog_place {
 };
 
 /* Segments that append n ids (at most `entries`; 0 with a jump) after `head`: the reserve, then the ids, one or two
- * pieces. `word` holds the new head. All sources stay as they are until the put has left. Returns the segments added. */
+ * pieces. `word` holds the new head. All sources stay as they are until the put has left. Returns how many were added.
+ */
 unsigned ta_rowlog_append(const struct ta_rowlog_place *log, uint64_t head, const uint32_t *ids, size_t n,
                           const uint64_t *word, struct ta_put_segment *segments);
 /* The segment that moves the head, after all of those. */

@@ -15,8 +15,8 @@ static ta_status number_rows(struct ta_rows *r, const struct ta_model *model) {
         };
         rows += segment->table.rows;
         if (rows >= UINT32_MAX)
-            return ta_fail(TA_CONFIG, "exchange: the tables have %llu rows, but only %u can be told apart; use fewer words",
-                           (unsigned long long)rows, UINT32_MAX - 1);
+            return ta_fail(TA_CONFIG, "exchange: the tables have %llu rows, but only %u can be told apart; use fewer "
+                           "words", (unsigned long long)rows, UINT32_MAX - 1);
     }
     r->n_rows = (uint32_t)rows;
     r->n_words = (r->n_rows + 63) / 64;

@@ -5,14 +5,14 @@
  *
  *     unchanged -> changed: count 1 .. after - 1 -> due, for every peer -> put
  *
- * A row becomes due when it was changed `after` times since it was last made due, or by a sweep, which makes all changed
- * rows due (the caller sweeps every so often, and to come to rest). A row that is due and changes is counted anew, since
- * the put may already have left: so the last put of a row always follows its last change.
+ * A row becomes due when it was changed `after` times since it was last made due, or by a sweep, which makes all
+ * changed rows due (the caller sweeps every so often, and to come to rest). A row that is due and changes is counted
+ * anew, since the put may already have left: so the last put of a row always follows its last change.
  *
  * A put to a peer takes due rows in the order of their ids, up to a limit, from where the last one stopped; a put ends
- * where the ids end. What the peer then has *wholly* is what our header may claim: all the rows touched by so many steps
- * are out. That is so for the steps before a sweep when nothing is due any more, or when a cursor has been over all ids
- * since; and for all our steps when, besides, no row is changed. Plain values; one thread.
+ * where the ids end. What the peer then has *wholly* is what our header may claim: all the rows touched by so many
+ * steps are out. That is so for the steps before a sweep when nothing is due any more, or when the cursor has been over
+ * all ids since; and for all our steps when, besides, no row is changed. Plain values; one thread.
  */
 #ifndef TA_ROWS_H
 #define TA_ROWS_H
@@ -67,7 +67,7 @@ struct ta_rows {
 /* What one put takes. */
 struct ta_rows_plan {
     uint32_t *rows;    /* numbers within their tables, */
-    uint32_t *ids;     /* and over all tables; as many, in the same order. Both of the caller, with room for the limit */
+    uint32_t *ids;     /* and over all tables; as many, in the same order. Both are the caller's, as long as the limit */
     size_t n;
     size_t n_of[TA_MAX_SEGMENTS]; /* of each table: they follow each other in `rows` */
     bool whole;                   /* after this put the peer has all that we have done */
@@ -93,7 +93,7 @@ void ta_rows_sweep(struct ta_rows *r, struct ta_rows_mark now);
 
 /* Nothing that we have changed is still to be put to `peer`. */
 bool ta_rows_all_out(const struct ta_rows *r, unsigned peer);
-/* What a put of at most `limit` rows to `peer` would take; changes nothing. plan->rows and ids are set by the caller. */
+/* What a put of at most `limit` rows to `peer` would take; changes nothing. The caller has set plan->rows and ids. */
 void ta_rows_plan_make(const struct ta_rows *r, unsigned peer, size_t limit, struct ta_rows_mark now,
                        struct ta_rows_plan *plan);
 /* That put has been taken by the transport. */

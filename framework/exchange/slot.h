@@ -58,7 +58,7 @@ enum ta_slot_word {
     TA_WORD_SENT,    /* clock of the writer, ns */
     TA_WORD_REQUEST, /* round asked for : reason */
     TA_WORD_RECORDS,
-    TA_WORD_STATE,   /* flags, last round entered, steps wholly in the body: what survivors must agree on, in one word */
+    TA_WORD_STATE,   /* flags, last round entered, steps wholly in the body: what survivors must agree on, one word */
     TA_SLOT_WORDS
 };
 

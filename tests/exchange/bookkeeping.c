@@ -301,8 +301,11 @@ int main(int argc, char **argv) {
     if (argc > 1) first_seed = strtoull(argv[1], NULL, 10);
     if (argc > 2) n_lives = (unsigned)strtoul(argv[2], NULL, 10);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_row_is_lost), cmocka_unit_test(test_claims_under_load), cmocka_unit_test(test_counting),
-        cmocka_unit_test(test_log),            cmocka_unit_test(test_log_garbage),
+        cmocka_unit_test(test_no_row_is_lost),
+        cmocka_unit_test(test_claims_under_load),
+        cmocka_unit_test(test_counting),
+        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_log_garbage),
     };
     return cmocka_run_group_tests_name("exchange: bookkeeping", tests, NULL, NULL);
 }

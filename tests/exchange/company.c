@@ -15,12 +15,16 @@
 
 static struct world world;
 
-static void open_fast(unsigned n_ranks, int64_t latency_ns) {
+static void open_with(unsigned n_ranks, int64_t latency_ns, struct world_tables tables) {
     struct world_config config = {
-        .seed = 11, .n_ranks = n_ranks, .n_params = 64, .epoch = 3, .heartbeat_s = 10e-6, .dead_after_s = 100e-6,
-        .fabric = {.latency_ns = latency_ns},
+        .seed = 11, .n_ranks = n_ranks, .n_params = 64, .tables = tables, .epoch = 3, .heartbeat_s = 10e-6,
+        .dead_after_s = 100e-6, .fabric = {.latency_ns = latency_ns},
     };
     world_open(&world, &config);
+}
+
+static void open_fast(unsigned n_ranks, int64_t latency_ns) {
+    open_with(n_ranks, latency_ns, (struct world_tables){0});
 }
 
 static void poll_some(unsigned ranks, int64_t for_ns) {
@@ -124,18 +128,24 @@ static void test_strangers(void **state) {
     world_close(&world);
 }
 
-/* Whatever words appear in whatever slot: no crash, only OK or PEER. */
+/* Whatever words appear in whatever slot: no crash, only OK or PEER. Every third time with tables, and the row logs
+ * written over, too. */
 static void test_garbage(void **state) {
     (void)state;
     struct ta_rng rng = ta_rng_make(2, 2);
     for (unsigned life_of = 0; life_of < 300; life_of++) {
-        open_fast(3, 100);
+        open_with(3, 100, life_of % 3 == 0 ? (struct world_tables){
+            .rows = 40, .tables = 1, .names = true, .after = 1, .within_s = 1e-6, .limits = {.log_entries = 20},
+        } : (struct world_tables){0});
         world_connect_all(&world);
+        struct ta_slot_layout layout;
+        world_layout(&world, &layout);
+        unsigned words = life_of % 3 == 0 ? (unsigned)(layout.control_bytes / 8) : 33;
         for (int i = 0; i < 60; i++) {
             unsigned owner = ta_rng_below(&rng, 3), writer = (owner + 1 + ta_rng_below(&rng, 2)) % 3;
             uint64_t word = (uint64_t)ta_rng_u32(&rng) << 32 | ta_rng_u32(&rng);
             if (ta_rng_below(&rng, 3) == 0) word = ta_rng_below(&rng, 5);
-            size_t where = ta_rng_below(&rng, 3) ? ta_rng_below(&rng, 33) : 2 + ta_rng_below(&rng, 6);
+            size_t where = ta_rng_below(&rng, 3) ? ta_rng_below(&rng, words) : 2 + ta_rng_below(&rng, 6);
             memcpy(slot_of(owner, writer) + 8 * where, &word, sizeof word);
             for (unsigned r = 0; r < 3; r++) {
                 if (world.replica[r].steps < WORLD_MAX_STEPS && life_of % 2) world_step(&world, r);

@@ -28,27 +28,6 @@ static void open_calm(unsigned n_ranks, size_t n_params) {
 
 static struct ta_exchange *x_of(unsigned rank) { return world.replica[rank].x; }
 
-/* All of `ranks` (a bit each) settle, or none can within the time. */
-static bool settle_all(unsigned ranks, uint32_t round) {
-    unsigned settled = 0;
-    for (int64_t until_ns = world.now_ns + 200000; settled != ranks && world.now_ns < until_ns;) {
-        world_run(&world, world.now_ns + 100, 50);
-        for (unsigned r = 0; r < world.config.n_ranks; r++)
-            if ((ranks >> r & 1) && ta_exchange_live.settle(x_of(r), round, world.now_ns) == TA_OK) settled |= 1U << r;
-    }
-    return settled == ranks;
-}
-
-static bool resume_all(unsigned ranks, uint32_t round) {
-    unsigned resumed = 0;
-    for (int64_t until_ns = world.now_ns + 200000; resumed != ranks && world.now_ns < until_ns;) {
-        world_run(&world, world.now_ns + 100, 50);
-        for (unsigned r = 0; r < world.config.n_ranks; r++)
-            if ((ranks >> r & 1) && ta_exchange_live.resume(x_of(r), round, world.now_ns) == TA_OK) resumed |= 1U << r;
-    }
-    return resumed == ranks;
-}
-
 static void test_find(void **state) {
     (void)state;
     const struct ta_exchange_ops *ops;
@@ -115,13 +94,13 @@ static void test_mean(void **state) {
     (void)state;
     open_calm(3, 40);
     for (unsigned i = 0; i < 30; i++) world_step(&world, i % 3);
-    assert_true(settle_all(7, 1));
+    assert_true(world_settle(&world, 7, 1));
     check_mean(7);
-    assert_true(resume_all(7, 1));
+    assert_true(world_resume(&world, 7, 1));
     world_kill(&world, 1, 50);
     world_run(&world, world.now_ns + 5000, 50);
     world_step(&world, 0);
-    assert_true(settle_all(5, 2));
+    assert_true(world_settle(&world, 5, 2));
     check_mean(5);
     world_close(&world);
 }
@@ -198,7 +177,7 @@ static void test_restart(void **state) {
         assert_int_equal(world_stats(&world, r, 1 - r).steps_applied, steps[1 - r]);
     }
     world_connect_all(&world);
-    assert_true(settle_all(3, 1));
+    assert_true(world_settle(&world, 3, 1));
     assert_int_equal(world_stats(&world, 0, 1).steps_applied, 9);
     world_close(&world);
 }
@@ -271,8 +250,8 @@ static void test_contract(void **state) {
     world_run(&world, world.now_ns + 3000, 50);
     assert_int_equal(ta_exchange_live.requested(x, &reason), 3);
     assert_int_equal(reason, 5);
-    assert_true(settle_all(3, 2));
-    assert_true(resume_all(3, 2));
+    assert_true(world_settle(&world, 3, 2));
+    assert_true(world_resume(&world, 3, 2));
     assert_int_equal(ta_exchange_live.settle(x, 2, world.now_ns), TA_INVALID);
     assert_int_equal(ta_exchange_live.settle(x, 1U << 24, world.now_ns), TA_INVALID);
     float copy[16];
@@ -296,6 +275,8 @@ static void test_configuration(void **state) {
     refused((struct ta_exchange_spec){.dead_after_s = 0.0 / 0.0}, 0, "exchange.dead_after");
     refused((struct ta_exchange_spec){.dead_after_s = 1, .heartbeat_s = 2}, 0, "exchange.dead_after");
     refused((struct ta_exchange_spec){.puts_in_flight = 1000}, 0, "puts_in_flight");
+    refused((struct ta_exchange_spec){.rows_after = 256}, 0, "exchange.rows_after");
+    refused((struct ta_exchange_spec){.rows_within_s = -1}, 0, "exchange.rows_within");
 }
 
 int main(void) {

@@ -49,114 +49,7 @@ static float first_of(unsigned rank, unsigned segment, uint32_t row) {
     return x_of(rank)->w[table_of(segment)->offset + (size_t)row * STRIDE];
 }
 
-static void settle_all(unsigned ranks, uint32_t round) {
-    unsigned settled = 0;
-    for (int64_t until_ns = world.now_ns + 400000; settled != ranks && world.now_ns < until_ns;) {
-        world_run(&world, world.now_ns + 100, 50);
-        for (unsigned r = 0; r < world.config.n_ranks; r++)
-            if ((ranks >> r & 1) && ta_exchange_live.settle(x_of(r), round, world.now_ns) == TA_OK) settled |= 1U << r;
-    }
-    assert_int_equal(settled, ranks);
-}
-
-static void resume_all(unsigned ranks, uint32_t round) {
-    unsigned resumed = 0;
-    for (int64_t until_ns = world.now_ns + 400000; resumed != ranks && world.now_ns < until_ns;) {
-        world_run(&world, world.now_ns + 100, 50);
-        for (unsigned r = 0; r < world.config.n_ranks; r++)
-            if ((ranks >> r & 1) && ta_exchange_live.resume(x_of(r), round, world.now_ns) == TA_OK) resumed |= 1U << r;
-    }
-    assert_int_equal(resumed, ranks);
-}
-
 static const struct world_tables plain = {.rows = ROWS, .tables = 2, .alone = true, .after = 4, .within_s = 1};
-
-/* No peers: w is all there is, and nobody touches it but the caller. */
-static void test_alone(void **state) {
-    (void)state;
-    struct world_tables tables = plain;
-    tables.names = true;
-    for (int stored = 0; stored < 2; stored++) {
-        tables.stored = stored != 0;
-        struct world_config config = calm(1, tables);
-        world_open(&world, &config);
-        struct ta_exchange *x = x_of(0);
-        assert_null(x->delta);
-        assert_null(x->w0);
-        size_t d = world.model.n_params * sizeof(float);
-        assert_in_range(ta_exchange_live.bytes(x), d, d + 150000);
-        for (uint32_t row = 0; row < ROWS; row++) {
-            size_t at = table_of(0)->offset + (size_t)row * STRIDE;
-            float start = stored ? world.w0[at] : 0.01F * ta_rng_cell(5, at);
-            assert_true(x->w[at] == start);
-        }
-        float before = first_of(0, 0, 7);
-        add(0, 0, 7, 0.1F);
-        step(0);
-        assert_int_equal(x->steps, 1);
-        assert_true(first_of(0, 0, 7) == before + 0.1F);
-        assert_int_equal(ta_exchange_live.settle(x, 1, 1), TA_OK);
-        assert_true(first_of(0, 0, 7) == before + 0.1F);
-        assert_int_equal(ta_exchange_live.resume(x, 1, 1), TA_OK);
-        const uint32_t rows[2] = {7, 9};
-        assert_int_equal(ta_exchange_live.reset_rows(x, 0, rows, 2), TA_OK);
-        assert_true(first_of(0, 0, 7) == 0.01F * ta_rng_cell(5, 7 * STRIDE));
-        memset(&x->w[table_of(2)->offset + 9 * STRIDE], 'a', 8);
-        assert_int_equal(ta_exchange_live.reset_rows(x, 2, &rows[1], 1), TA_OK);
-        assert_memory_equal(&x->w[table_of(2)->offset + 9 * STRIDE], "aaaaaaaa", 8);
-        assert_int_equal(ta_exchange_live.renamed(x, NULL, 0), 0);
-        float copy[1];
-        assert_int_equal(ta_exchange_live.register_copy(x, 0, copy), TA_INVALID);
-        world_close(&world);
-    }
-}
-
-/* What a former life left as registers is summed up into the one arena. */
-static void test_alone_after_others(void **state) {
-    (void)state;
-    struct world_config config = calm(1, plain);
-    static float w0[4096], delta[4096];
-    const float *deltas[1] = {delta};
-    for (int i = 0; i < 4096; i++) w0[i] = (float)i, delta[i] = 0.25F;
-    struct ta_exchange_start starts[2] = {{.w0 = w0, .deltas = deltas, .steps = 4}, {.seed = 9, .deltas = deltas}};
-    for (int i = 0; i < 2; i++) {
-        config.start = &starts[i];
-        world_open(&world, &config);
-        struct ta_exchange *x = x_of(0);
-        assert_true(world.model.n_params <= 4096 && x->delta == NULL && x->w0 == NULL);
-        for (uint32_t row = 0; row < ROWS; row++) {
-            size_t at = table_of(0)->offset + (size_t)row * STRIDE + 2;
-            assert_true(x->w[at] == (i == 0 ? w0[at] : 0.01F * ta_rng_cell(9, at)) + 0.25F);
-        }
-        assert_in_range(ta_exchange_live.bytes(x), 1, world.model.n_params * sizeof(float) + 150000);
-        world_close(&world);
-    }
-}
-
-static void test_memory(void **state) {
-    (void)state;
-    struct world_tables tables = plain;
-    tables.rows = 20000;
-    for (unsigned n = 1; n <= 3; n++)
-        for (int stored = 0; stored < 2; stored++) {
-            tables.stored = stored != 0;
-            size_t held = ta_mem_held_bytes();
-            struct world_config config = calm(n, tables);
-            config.max_versions = 1;
-            world_open(&world, &config);
-            size_t d = world.model.n_params * sizeof(float);
-            size_t registers = n == 1 ? 1 : n - 1 + 2 + (size_t)stored;
-            size_t bytes = ta_exchange_live.bytes(x_of(0));
-            size_t books = 300000 + (n - 1) * 600000; /* logs, lists, counters: their size has a bound */
-            assert_in_range(bytes, registers * d, registers * d + books);
-            assert_true((x_of(0)->w0 != NULL) == (stored && n > 1) && (x_of(0)->delta != NULL) == (n > 1));
-            size_t all = ta_mem_held_bytes() - held;
-            size_t ours = 2 * d; /* the world keeps a history, and names */
-            assert_in_range(all, n * (ours + registers * d), n * (ours + bytes + 20000) + d + 100000);
-            world_close(&world);
-            assert_int_equal(ta_mem_held_bytes(), held);
-        }
-}
 
 /* A row is put once it has changed so often, with the step it did so in; a rest puts the others. */
 static void test_rows_after(void **state) {
@@ -173,7 +66,7 @@ static void test_rows_after(void **state) {
     assert_true(first_of(1, 1, 6) == 4);
     assert_true(first_of(1, 1, 5) == 0);
     assert_int_equal(world_stats(&world, 1, 0).steps_applied, 0); /* none is there wholly */
-    settle_all(3, 1);
+    assert_true(world_settle(&world, 3, 1));
     assert_int_equal(world_stats(&world, 0, 1).rows - before, 3);
     assert_true(first_of(1, 1, 6) == 7 && first_of(1, 1, 5) == 3);
     assert_int_equal(world_stats(&world, 1, 0).steps_applied, 7);
@@ -212,8 +105,8 @@ static void test_staleness(void **state) {
     struct ta_peer_stats stats = world_stats(&world, 0, 1);
     assert_int_equal(stats.staleness.count, 1);
     assert_int_equal(stats.staleness.max, 3);
-    settle_all(3, 1);
-    resume_all(3, 1);
+    assert_true(world_settle(&world, 3, 1));
+    assert_true(world_resume(&world, 3, 1));
     add(0, 1, 9, 1);
     step(0);
     stats = world_stats(&world, 0, 1);
@@ -278,8 +171,8 @@ static void test_own_rows_at_rest(void **state) {
     (void)state;
     open_calm(2, plain);
     add(1, 0, 3, 1e6F);
-    settle_all(3, 1);
-    resume_all(3, 1);
+    assert_true(world_settle(&world, 3, 1));
+    assert_true(world_resume(&world, 3, 1));
     for (int i = 0; i < 3; i++) {
         add(0, 0, 3, 0.013F);
         step(0);
@@ -287,7 +180,7 @@ static void test_own_rows_at_rest(void **state) {
     size_t at = table_of(0)->offset + 3 * STRIDE;
     float exact = 0.01F * ta_rng_cell(5, at) + x_of(0)->delta[at] + 1e6F;
     assert_true(x_of(0)->w[at] != exact); /* else this test shows nothing */
-    settle_all(3, 2);
+    assert_true(world_settle(&world, 3, 2));
     assert_true(x_of(0)->w[at] == exact && x_of(1)->w[at] == exact);
     world_close(&world);
 }
@@ -299,19 +192,19 @@ static void test_reset(void **state) {
     const uint32_t rows[2] = {3, 8};
     for (unsigned r = 0; r < 3; r++)
         for (unsigned i = 0; i < 2; i++) add(r, 1, rows[i], 10 + (float)r);
-    settle_all(7, 1);
-    resume_all(7, 1);
+    assert_true(world_settle(&world, 7, 1));
+    assert_true(world_resume(&world, 7, 1));
     assert_true(first_of(0, 1, 3) == 33);
     assert_int_equal(ta_exchange_live.reset_rows(x_of(0), 1, rows, 2), TA_OK);
     assert_true(first_of(0, 1, 3) == 23);
     add(1, 1, 3, 1);
     world_run(&world, world.now_ns + 2000, 50);
     assert_true(first_of(2, 1, 3) == 23); /* the reset did not wait, rank 1's change does */
-    settle_all(7, 2);
+    assert_true(world_settle(&world, 7, 2));
     for (unsigned r = 0; r < 3; r++) assert_true(first_of(r, 1, 3) == 24 && first_of(r, 1, 8) == 23);
-    resume_all(7, 2);
+    assert_true(world_resume(&world, 7, 2));
     for (unsigned r = 0; r < 3; r++) assert_int_equal(ta_exchange_live.reset_rows(x_of(r), 1, rows, 2), TA_OK);
-    settle_all(7, 3);
+    assert_true(world_settle(&world, 7, 3));
     for (unsigned r = 0; r < 3; r++) assert_true(first_of(r, 1, 3) == 0 && first_of(r, 1, 8) == 0);
     world_close(&world);
 }
@@ -349,7 +242,7 @@ static void test_names(void **state) {
     assert_int_equal(ta_exchange_live.renamed(x_of(1), five, 5), 5);
     for (uint32_t i = 0; i < 5; i++) assert_int_equal(five[i], 2 + 3 * i * 13);
     world_kill(&world, 2, 50);
-    settle_all(3, 1);
+    assert_true(world_settle(&world, 3, 1));
     assert_string_equal(name_of(0, 2), "owl"); /* what the dead one named stays */
     assert_string_equal(name_of(1, 2), "owl");
     assert_true(ta_exchange_live.renamed(x_of(0), rows, 4) > 4); /* all was looked at again */
@@ -372,78 +265,16 @@ static void test_contract(void **state) {
     world_close(&world);
     open_calm(2, tables);
     row = 1;
-    settle_all(3, 1);
+    assert_true(world_settle(&world, 3, 1));
     assert_int_equal(ta_exchange_live.reset_rows(x_of(0), 0, &row, 1), TA_INVALID);
-    world_close(&world);
-}
-
-/* On going on from a checkpoint the register is put whole, once. */
-static void test_restart(void **state) {
-    (void)state;
-    static float d0[4096], d1[4096];
-    const float *deltas[2] = {d0, d1};
-    const uint64_t steps[2] = {7, 9};
-    for (int i = 0; i < 4096; i++) d0[i] = (float)(i % 7), d1[i] = (float)(i % 5);
-    struct ta_exchange_start start[2] = {
-        {.seed = 3, .deltas = deltas, .steps = 7, .records = 70, .peer_steps = steps},
-        {.seed = 3, .deltas = deltas, .steps = 9, .records = 90, .peer_steps = steps},
-    };
-    struct world_config config = calm(2, plain);
-    config.start = start;
-    world_open(&world, &config);
-    for (unsigned r = 0; r < 2; r++)
-        for (uint32_t i = 0; i < ROWS; i++) {
-            size_t at = table_of(0)->offset + (size_t)i * STRIDE;
-            assert_true(x_of(r)->w[at] == 0.01F * ta_rng_cell(3, at) + d0[at] + d1[at]);
-        }
-    world_connect_all(&world);
-    settle_all(3, 1);
-    struct ta_peer_stats stats = world_stats(&world, 0, 1);
-    assert_int_equal(stats.steps_applied, 9);
-    assert_int_equal(stats.rows, 0);
-    assert_true(stats.bytes >= world.model.n_params * sizeof(float));
-    assert_memory_equal(x_of(0)->w, x_of(1)->w, world.model.n_params * sizeof(float));
-    world_close(&world);
-}
-
-static void test_out_of_memory(void **state) {
-    (void)state;
-    open_calm(2, plain);
-    struct ta_sim_fabric *fabric;
-    struct ta_sim_config sim = {.n_ranks = 2};
-    assert_int_equal(ta_sim_create(&sim, &fabric), TA_OK);
-    size_t held = ta_mem_held_bytes();
-    unsigned nth = 1;
-    for (ta_status status = TA_NO_MEMORY; status != TA_OK; nth++) {
-        struct ta_transport *transport;
-        struct ta_transport_config t = {0, 2, 1, fabric};
-        assert_int_equal(ta_transport_sim.open(&t, &transport), TA_OK);
-        struct ta_exchange_config config = {
-            .spec = &world.spec, .model = &world.model, .kernel_ops = &ta_kernels_cpu, .kernels = world.kernels,
-            .transport_ops = &ta_transport_sim, .transport = transport, .n_ranks = 2,
-        };
-        struct ta_exchange *x;
-        ta_mem_fail_nth(nth);
-        status = ta_exchange_live.open(&config, NULL, &x);
-        ta_mem_fail_nth(0);
-        if (status == TA_OK) ta_exchange_live.close(x);
-        else assert_null(x);
-        ta_transport_sim.close(transport);
-        assert_int_equal(ta_mem_held_bytes(), held);
-        if (status != TA_OK) assert_int_equal(status, TA_NO_MEMORY);
-    }
-    assert_in_range(nth, 16, 60);
-    ta_sim_destroy(fabric);
     world_close(&world);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alone),       cmocka_unit_test(test_alone_after_others), cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_rows_after),  cmocka_unit_test(test_rows_within),        cmocka_unit_test(test_staleness),
-        cmocka_unit_test(test_bytes),       cmocka_unit_test(test_overflow),           cmocka_unit_test(test_own_rows_at_rest),
-        cmocka_unit_test(test_reset),       cmocka_unit_test(test_names),              cmocka_unit_test(test_contract),
-        cmocka_unit_test(test_restart),     cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_rows_after), cmocka_unit_test(test_rows_within), cmocka_unit_test(test_staleness),
+        cmocka_unit_test(test_bytes),      cmocka_unit_test(test_overflow),    cmocka_unit_test(test_own_rows_at_rest),
+        cmocka_unit_test(test_reset),      cmocka_unit_test(test_names),       cmocka_unit_test(test_contract),
     };
     return cmocka_run_group_tests_name("exchange: tables", tests, NULL, NULL);
 }

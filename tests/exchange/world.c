@@ -155,6 +155,25 @@ void world_kill(struct world *w, unsigned rank, int64_t detect_ns) {
     ta_sim_kill(w->fabric, rank, w->now_ns, detect_ns);
 }
 
+static bool all_do(struct world *w, unsigned ranks, uint32_t round,
+                   ta_status (*call)(struct ta_exchange *, uint32_t, int64_t)) {
+    unsigned done = 0;
+    for (int64_t until_ns = w->now_ns + 400000; done != ranks && w->now_ns < until_ns;) {
+        world_run(w, w->now_ns + 100, 50);
+        for (unsigned r = 0; r < w->config.n_ranks; r++)
+            if ((ranks >> r & 1) && call(w->replica[r].x, round, w->now_ns) == TA_OK) done |= 1U << r;
+    }
+    return done == ranks;
+}
+
+bool world_settle(struct world *w, unsigned ranks, uint32_t round) {
+    return all_do(w, ranks, round, ta_exchange_live.settle);
+}
+
+bool world_resume(struct world *w, unsigned ranks, uint32_t round) {
+    return all_do(w, ranks, round, ta_exchange_live.resume);
+}
+
 /* `value` is one that element e of `rank` had at its step `from` or later. */
 static bool once_was(const struct world *w, unsigned rank, size_t e, float value, uint64_t from) {
     const struct world_replica *r = &w->replica[rank];

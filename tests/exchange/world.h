@@ -94,6 +94,10 @@ void world_run(struct world *w, int64_t until_ns, int64_t tick_ns);
 void world_kill(struct world *w, unsigned rank, int64_t detect_ns);
 void world_shut(struct world *w, unsigned rank); /* closes exchange and transport */
 
+/* All of `ranks` (a bit each) settle or resume; false: they cannot within 0.4 ms. */
+bool world_settle(struct world *w, unsigned ranks, uint32_t round);
+bool world_resume(struct world *w, unsigned ranks, uint32_t round);
+
 /* The weights of `rank` are exactly w0 and all registers as it holds them, the registers of `peers` (a bit each) are
  * exactly their own deltas, and every other register is a state that its owner went through, element by element. Says
  * what is wrong, or NULL. */

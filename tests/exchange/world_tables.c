@@ -135,13 +135,14 @@ const char *world_tables_check(struct world *w, unsigned rank, const float *copi
             size_t at = t->offset + (size_t)row * t->stride;
             expect_row(w, segment, row, copies, expected);
             if (memcmp(expected, r->x->w + at, t->width * sizeof(float)) == 0) continue;
-            snprintf(why, sizeof why, "rank %u has row %u of segment %u = %.9g ..., its registers make it %.9g ...", rank,
-                     row, s, (double)r->x->w[at], (double)expected[0]);
+            snprintf(why, sizeof why, "rank %u has row %u of segment %u = %.9g ..., its registers make it %.9g ...",
+                     rank, row, s, (double)r->x->w[at], (double)expected[0]);
             return why;
         }
         if (segment->kind != TA_SEGMENT_NAMES) continue;
         hear_renamed(w, rank, t);
-        if (memcmp(r->names + t->offset, r->x->w + t->offset, (size_t)t->rows * t->stride * sizeof(float)) == 0) continue;
+        size_t bytes = (size_t)t->rows * t->stride * sizeof(float);
+        if (memcmp(r->names + t->offset, r->x->w + t->offset, bytes) == 0) continue;
         snprintf(why, sizeof why, "rank %u was not told of all names that changed", rank);
         return why;
     }
