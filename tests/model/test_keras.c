@@ -15,6 +15,22 @@ static void small(struct ta_model *model) {
                        (struct ta_shape){0, 0, 0}, 3, model));
 }
 
+static void small_words(struct ta_model *model) {
+    assert_ok(words_of("model: {type: skipgram, dim: 5, vocabulary: 40}", NULL, model));
+}
+
+/* As shaken_weights, and names that are words. */
+static void weights_of(const struct ta_model *model, float *w) {
+    struct ta_names names;
+    shaken_weights(model, 3, w);
+    if (!model->words.online) return;
+    const struct ta_table *t = &model->segments[model->words.names].table;
+    some_names(&names, model->words.rows);
+    for (size_t r = 0; r < t->rows; r++)
+        memcpy(w + t->offset + r * t->stride, ta_names_get(&names, r), strlen(ta_names_get(&names, r)));
+    ta_names_free(&names);
+}
+
 static void round_trip(const char *directory, const struct ta_model *model) {
     char path[512];
     float *w, *back;
@@ -22,7 +38,7 @@ static void round_trip(const char *directory, const struct ta_model *model) {
         note = {.run = "a run", .steps = 9, .records = 1ull << 40, .input_scale = 1 / 255.f, .input_offset = -.5f};
     assert_ok(TA_NEW(&w, model->n_params, "w"));
     assert_ok(TA_NEW(&back, model->n_params, "w"));
-    shaken_weights(model, 3, w);
+    weights_of(model, w);
     memset(back, 7, model->n_params * sizeof *back);
     assert_ok(ta_keras_write(scratch_path(path, directory, "m.h5"), model, w, &note));
     assert_ok(ta_keras_read(path, model, back, &got));
@@ -38,6 +54,30 @@ static void weights_come_back(void **state) {
     struct ta_model model;
     small(&model);
     round_trip(*state, &model);
+    ta_model_free(&model);
+    small_words(&model);
+    round_trip(*state, &model);
+    ta_model_free(&model);
+}
+
+/* What stands in a row of names when it is no word is no word in the file: a peer may have written anything. */
+static void torn_names_count_as_none(void **state) {
+    static const char *const bad[] = {"\xff", "a\xc3", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    struct ta_model model;
+    char path[512];
+    float *w, *back;
+    small_words(&model);
+    const struct ta_table *t = &model.segments[model.words.names].table;
+    assert_ok(TA_NEW(&w, model.n_params, "w"));
+    assert_ok(TA_NEW(&back, model.n_params, "w"));
+    weights_of(&model, w);
+    for (unsigned i = 0; i < 3; i++) strncpy((char *)(w + t->offset + (10 + i) * t->stride), bad[i], TA_NAME_BYTES);
+    assert_ok(ta_keras_write(scratch_path(path, *state, "m.h5"), &model, w, NULL));
+    assert_ok(ta_keras_read(path, &model, back, NULL));
+    for (unsigned i = 0; i < 3; i++) memset(w + t->offset + (10 + i) * t->stride, 0, TA_NAME_BYTES);
+    assert_memory_equal(w, back, model.n_params * sizeof *w);
+    ta_mem_free(w);
+    ta_mem_free(back);
     ta_model_free(&model);
 }
 
@@ -56,21 +96,18 @@ static void a_deep_network_fits(void **state) {
     ta_mem_free(layers);
 }
 
-static void memory_runs_out(void **state) {
-    const char *directory = *state;
-    struct ta_model model;
+static void run_out_of_memory(const char *directory, const struct ta_model *model) {
     char path[512];
     float *w;
-    small(&model);
-    assert_ok(TA_NEW(&w, model.n_params, "w"));
-    shaken_weights(&model, 3, w);
+    assert_ok(TA_NEW(&w, model->n_params, "w"));
+    weights_of(model, w);
     scratch_path(path, directory, "m.h5");
     size_t before = ta_mem_held_bytes();
     for (int reading = 0; reading < 2; reading++) {
         unsigned failures = 0;
         for (unsigned nth = 1;; nth++) {
             ta_mem_fail_nth(nth);
-            ta_status status = reading ? ta_keras_read(path, &model, w, NULL) : ta_keras_write(path, &model, w, NULL);
+            ta_status status = reading ? ta_keras_read(path, model, w, NULL) : ta_keras_write(path, model, w, NULL);
             ta_mem_fail_nth(0);
             if (status == TA_OK) break;
             assert_int_equal(status, TA_NO_MEMORY);
@@ -80,6 +117,15 @@ static void memory_runs_out(void **state) {
         assert_true(failures > 10);
     }
     ta_mem_free(w);
+}
+
+static void memory_runs_out(void **state) {
+    struct ta_model model;
+    small(&model);
+    run_out_of_memory(*state, &model);
+    ta_model_free(&model);
+    small_words(&model);
+    run_out_of_memory(*state, &model);
     ta_model_free(&model);
 }
 
@@ -101,25 +147,22 @@ static int read_in_child(const char *path, const struct ta_model *model) {
     return WIFEXITED(how) ? WEXITSTATUS(how) : -WTERMSIG(how);
 }
 
-static void damage_does_not_trip(void **state) {
-    const char *directory = *state;
-    struct ta_model model;
+static void damage(const char *directory, const struct ta_model *model) {
     char path[512], bad[512];
     unsigned refused = 0, loops = 0, tried = 0;
-    small(&model);
-    round_trip(directory, &model);
+    round_trip(directory, model);
     size_t bytes;
     unsigned char *data = file_read(scratch_path(path, directory, "m.h5"), &bytes);
     scratch_path(bad, directory, "bad.h5");
     for (size_t at = 0; at < bytes; at += bytes / 150 + 1) {
         file_write(bad, data, at);
-        int how = read_in_child(bad, &model);
+        int how = read_in_child(bad, model);
         if (how != 1) fail_msg("cut at %zu of %zu: %d", at, bytes, how);
         unsigned char was = data[at];
         data[at] = (unsigned char)(was + 1 + at % 254);
         file_write(bad, data, bytes);
         data[at] = was;
-        how = read_in_child(bad, &model);
+        how = read_in_child(bad, model);
         if ((how < 0 && how != -SIGALRM) || how > 1) fail_msg("byte %zu changed: %d", at, how);
         refused += how == 1;
         loops += how == -SIGALRM;
@@ -128,6 +171,15 @@ static void damage_does_not_trip(void **state) {
     print_message("%u of %u changed bytes refused; libhdf5 looped on %u\n", refused, tried, loops);
     assert_true(refused > 10 && loops < 5);
     free(data);
+}
+
+static void damage_does_not_trip(void **state) {
+    struct ta_model model;
+    small(&model);
+    damage(*state, &model);
+    ta_model_free(&model);
+    small_words(&model);
+    damage(*state, &model);
     ta_model_free(&model);
 }
 
@@ -151,6 +203,7 @@ static void what_cannot_be_written_is_said(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(weights_come_back),
+        WITH_SCRATCH(torn_names_count_as_none),
         WITH_SCRATCH(a_deep_network_fits),
         WITH_SCRATCH(memory_runs_out),
         WITH_SCRATCH(damage_does_not_trip),

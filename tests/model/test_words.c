@@ -175,6 +175,26 @@ static void fingerprints_tell_word_models_apart(void **state) {
     ta_names_free(&names);
 }
 
+/* The effective configuration of a run is read again by its next life. */
+static void what_is_printed_is_read_again(void **state) {
+    (void)state;
+    struct whole *w, *again;
+    char *text;
+    assert_ok(whole_parse("model: {type: cbow, dim: 30, sample: -1, vocabulary: 12}\n"
+                          "optimizer: {rate: 0.5, schedule: linear, schedule_factor: 0.125}",
+                          &w));
+    assert_ok(ta_config_print(w, &whole_schema, &text));
+    assert_ok(whole_parse(text, &again));
+    assert_true(again->model.type == TA_MODEL_CBOW && again->model.dim == 30 && again->model.sample == -1);
+    assert_true(again->model.vocabulary == 12 && again->model.layers_count == 0 && again->model.window == 0);
+    assert_true(again->optimizer.schedule == TA_SCHEDULE_LINEAR && again->optimizer.schedule_factor == .125f);
+    struct ta_model m;
+    assert_ok(ta_model_build_words(&again->model, NULL, &m));
+    ta_mem_free(text);
+    ta_config_free(w, &whole_schema);
+    ta_config_free(again, &whole_schema);
+}
+
 static ta_status optimizer_of(const char *text, enum ta_model_type type, bool ends, struct ta_optimizer_spec *out) {
     char whole[256];
     struct whole *w;
@@ -234,6 +254,7 @@ int main(void) {
         cmocka_unit_test(the_largest_tables_fit),
         cmocka_unit_test(tables_start_from_the_seed),
         cmocka_unit_test(fingerprints_tell_word_models_apart),
+        cmocka_unit_test(what_is_printed_is_read_again),
         cmocka_unit_test(optimizers_are_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
