@@ -184,8 +184,8 @@ static ta_status check_rows(unsigned peer, unsigned segment, size_t window_bytes
     if (greatest >= room) {
         while (s->rows[at] < room) at++;
         return ta_fail(TA_INVALID,
-                       "segment %u of a put to peer %u: row %u, listed at %zu of %zu, of %zu bytes from offset %zu on, ends "
-                       "beyond its window of %zu bytes: there is room for %zu rows",
+                       "segment %u of a put to peer %u: row %u, listed at %zu of %zu, of %zu bytes from offset %zu on, "
+                       "ends beyond its window of %zu bytes: there is room for %zu rows",
                        segment, peer, s->rows[at], at, s->n_rows, s->bytes, s->target_offset, window_bytes, room);
     }
     if (__builtin_mul_overflow(s->n_rows, s->bytes, &all))

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "clock.h"
+#include "copy.h"
 #include "mem.h"
 
 enum {
@@ -20,11 +21,11 @@ enum {
     SPINS_A_LOOK = 4096,
 };
 
-enum kind { ECHO, VERIFY, STOP };
+enum kind { ECHO, VERIFY, VERIFY_ROWS, STOP };
 
 /* What a header says; its last word is the version that the other side waits for. */
 struct header {
-    uint64_t kind, bytes, seed, wrong, spare[3], sequence;
+    uint64_t kind, bytes, seed, wrong, row_bytes, spare[2], sequence;
 };
 
 _Static_assert(sizeof(struct header) == HEADER_BYTES, "a header is the small segment of transport.h");
@@ -92,9 +93,23 @@ static unsigned char pattern(uint64_t seed, size_t i) {
     return (unsigned char)(x >> (i % 8 * 8));
 }
 
-static uint64_t count_wrong(const unsigned char *body, size_t bytes, uint64_t seed) {
+static void fill(unsigned char *body, size_t bytes, uint64_t seed) {
+    for (size_t i = 0; i < bytes; i++) body[i] = pattern(seed, i);
+}
+
+static uint64_t count_wrong(const unsigned char *body, size_t from, size_t to, uint64_t seed) {
     uint64_t wrong = 0;
-    for (size_t i = 0; i < bytes; i++) wrong += body[i] != pattern(seed, i);
+    for (size_t i = from; i < to; i++) wrong += body[i] != pattern(seed, i);
+    return wrong;
+}
+
+/* `bytes` of a table and its marks: marked rows are of this question, the others of the one before. */
+static uint64_t count_wrong_rows(const unsigned char *body, size_t bytes, size_t row_bytes, uint64_t seed) {
+    uint64_t wrong = 0;
+    size_t rows = bytes / (row_bytes + 1);
+    const unsigned char *marks = body + rows * row_bytes;
+    for (size_t r = 0; r < rows; r++)
+        wrong += count_wrong(body, r * row_bytes, (r + 1) * row_bytes, marks[r] ? seed : seed - 1);
     return wrong;
 }
 
@@ -104,8 +119,10 @@ ta_status ta_perf_answer(struct ta_perf_side *side) {
         if (status != TA_OK) return status;
         memcpy(&question, side->window.base, sizeof question);
         if (question.bytes > side->max_bytes) return ta_fail(TA_PEER, "asked about more bytes than the window has");
-        if (question.kind == VERIFY)
-            answer.wrong = count_wrong((unsigned char *)side->window.base + BODY, question.bytes, question.seed);
+        const unsigned char *body = (unsigned char *)side->window.base + BODY;
+        if (question.kind == VERIFY) answer.wrong = count_wrong(body, 0, question.bytes, question.seed);
+        if (question.kind == VERIFY_ROWS && question.row_bytes < question.bytes)
+            answer.wrong = count_wrong_rows(body, question.bytes, question.row_bytes, question.seed);
         answer.sequence = question.sequence;
         struct ta_put_segment segment = {&answer, sizeof answer, 0};
         status = put(side, &segment, 1);
@@ -115,15 +132,23 @@ ta_status ta_perf_answer(struct ta_perf_side *side) {
     return TA_OK;
 }
 
-/* Body, header, and back. */
-static ta_status ask(struct ta_perf_side *side, enum kind kind, size_t bytes, struct header *answer) {
-    struct header question = {.kind = kind, .bytes = bytes, .seed = side->sequence, .sequence = side->sequence + 1};
-    struct ta_put_segment segments[2] = {{side->source, bytes, BODY}, {&question, sizeof question, 0}};
-    ta_status status = bytes > 0 ? put(side, segments, 2) : put(side, segments + 1, 1);
+/* What stands before it in `segments` (there is room for one more), the header, and back. */
+static ta_status ask_about(struct ta_perf_side *side, struct header question, struct ta_put_segment *segments,
+                           unsigned n, struct header *answer) {
+    question.seed = side->sequence;
+    question.sequence = side->sequence + 1;
+    segments[n] = (struct ta_put_segment){&question, sizeof question, 0};
+    ta_status status = put(side, segments, n + 1);
     if (status == TA_OK) status = await(side, side->sequence++);
     if (status == TA_OK) status = drain(side);
     if (status == TA_OK) memcpy(answer, side->window.base, sizeof *answer);
     return status;
+}
+
+/* Body, header, and back. */
+static ta_status ask(struct ta_perf_side *side, enum kind kind, size_t bytes, struct header *answer) {
+    struct ta_put_segment segments[2] = {{side->source, bytes, BODY}};
+    return ask_about(side, (struct header){.kind = kind, .bytes = bytes}, segments, bytes > 0 ? 1 : 0, answer);
 }
 
 ta_status ta_perf_stop(struct ta_perf_side *side) {
@@ -146,11 +171,11 @@ static bool more(unsigned round, int64_t begin_ns, double seconds) {
     return round < MAX_ROUNDS && (double)(ta_clock_now_ns() - begin_ns) < seconds * 1e9;
 }
 
-static ta_status time_puts(struct ta_perf_side *side, size_t bytes, unsigned batch, double *ns) {
-    struct ta_put_segment segment = {side->source, bytes, BODY};
+static ta_status time_puts(struct ta_perf_side *side, const struct ta_put_segment *segment, unsigned batch,
+                           double *ns) {
     ta_status status = TA_OK;
     int64_t begin_ns = ta_clock_now_ns();
-    for (unsigned i = 0; i < batch && status == TA_OK; i++) status = put(side, &segment, 1);
+    for (unsigned i = 0; i < batch && status == TA_OK; i++) status = put(side, segment, 1);
     if (status == TA_OK) status = drain(side);
     *ns = (double)(ta_clock_now_ns() - begin_ns) / batch;
     return status;
@@ -165,19 +190,21 @@ static double time_memcpys(struct ta_perf_side *side, size_t bytes, unsigned bat
     return (double)(ta_clock_now_ns() - begin_ns) / batch;
 }
 
-ta_status ta_perf_rate(struct ta_perf_side *side, size_t bytes, double seconds, struct ta_perf_rate *out) {
-    *out = (struct ta_perf_rate){0};
+static ta_status rate_of(struct ta_perf_side *side, const struct ta_put_segment *segment, double seconds,
+                         struct ta_perf_rate *out) {
     double *times; /* puts, then memcpys */
+    size_t bytes = ta_put_segment_bytes(segment);
+    *out = (struct ta_perf_rate){0};
     ta_status status = TA_NEW(&times, 2 * MAX_ROUNDS, "times of puts");
     if (status != TA_OK) return status;
     size_t fit = BATCH_BYTES / (bytes > 0 ? bytes : 1);
     unsigned batch = fit < 1 ? 1 : fit > MAX_BATCH ? MAX_BATCH : (unsigned)fit, n = 0;
     for (unsigned i = 0; i < WARM_ROUNDS && status == TA_OK; i++) {
-        status = time_puts(side, bytes, batch, &times[0]);
+        status = time_puts(side, segment, batch, &times[0]);
         time_memcpys(side, bytes, batch);
     }
     for (int64_t begin_ns = ta_clock_now_ns(); status == TA_OK && more(n, begin_ns, seconds); n++) {
-        status = time_puts(side, bytes, batch, &times[n]);
+        status = time_puts(side, segment, batch, &times[n]);
         times[MAX_ROUNDS + n] = time_memcpys(side, bytes, batch);
     }
     if (status == TA_OK) {
@@ -190,6 +217,30 @@ ta_status ta_perf_rate(struct ta_perf_side *side, size_t bytes, double seconds, 
     }
     ta_mem_free(times);
     return status;
+}
+
+ta_status ta_perf_rate(struct ta_perf_side *side, size_t bytes, double seconds, struct ta_perf_rate *out) {
+    struct ta_put_segment segment = {side->source, bytes, BODY};
+    return rate_of(side, &segment, seconds, out);
+}
+
+ta_status ta_perf_rows_bytes(const struct ta_perf_rows *rows, size_t *out) {
+    size_t with_mark;
+    if (__builtin_add_overflow(rows->row_bytes, 1, &with_mark) ||
+        __builtin_mul_overflow(rows->table_rows, with_mark, out))
+        return ta_fail(TA_INVALID, "a table of %zu rows of %zu bytes is more than a process can hold", rows->table_rows,
+                       rows->row_bytes);
+    return TA_OK;
+}
+
+static struct ta_put_segment segment_of(const struct ta_perf_side *side, const struct ta_perf_rows *rows) {
+    return (struct ta_put_segment){side->source, rows->row_bytes, BODY, rows->list, rows->n_rows};
+}
+
+ta_status ta_perf_rows_rate(struct ta_perf_side *side, const struct ta_perf_rows *rows, double seconds,
+                            struct ta_perf_rate *out) {
+    struct ta_put_segment segment = segment_of(side, rows);
+    return rate_of(side, &segment, seconds, out);
 }
 
 ta_status ta_perf_delay(struct ta_perf_side *side, size_t bytes, double seconds, double empty_ns,
@@ -221,8 +272,30 @@ ta_status ta_perf_verify(struct ta_perf_side *side, size_t bytes, unsigned round
     *wrong_bytes = 0;
     for (unsigned round = 0; round < rounds && status == TA_OK; round++) {
         struct header answer;
-        for (size_t i = 0; i < bytes; i++) side->source[i] = pattern(side->sequence, i);
+        fill(side->source, bytes, side->sequence);
         status = ask(side, VERIFY, bytes, &answer);
+        if (status == TA_OK) *wrong_bytes += answer.wrong;
+    }
+    return status;
+}
+
+ta_status ta_perf_rows_verify(struct ta_perf_side *side, const struct ta_perf_rows *rows, unsigned rounds,
+                              uint64_t *wrong_bytes) {
+    size_t table = rows->table_rows * rows->row_bytes;
+    unsigned char *marks = side->source + table;
+    ta_status status = TA_OK;
+    *wrong_bytes = 0;
+    for (unsigned round = 0; round < rounds && status == TA_OK; round++) {
+        struct header answer;
+        struct ta_put_segment segments[3] = {segment_of(side, rows), {marks, rows->table_rows, BODY + table}};
+        struct header question = {
+            .kind = VERIFY_ROWS, .bytes = table + rows->table_rows, .row_bytes = rows->row_bytes};
+        status = ta_perf_verify(side, table, 1, &answer.wrong);
+        *wrong_bytes += answer.wrong;
+        fill(side->source, table, side->sequence);
+        memset(marks, 0, rows->table_rows);
+        for (size_t i = 0; i < rows->n_rows; i++) marks[rows->list[i]] = 1;
+        if (status == TA_OK) status = ask_about(side, question, segments, 2, &answer);
         if (status == TA_OK) *wrong_bytes += answer.wrong;
     }
     return status;

@@ -46,6 +46,20 @@ struct ta_perf_rate {
  * buffers, for about `seconds`. All buffers are warm: what fits the caches is in them. Errors: PEER, NO_MEMORY. */
 ta_status ta_perf_rate(struct ta_perf_side *side, size_t bytes, double seconds, struct ta_perf_rate *out);
 
+/* Scattered rows of a table. */
+struct ta_perf_rows {
+    size_t row_bytes, table_rows;
+    const uint32_t *list; /* [n_rows] below table_rows, none twice */
+    size_t n_rows;
+};
+
+/* max_bytes for such a table: a mark of a byte for each row stands behind it. Errors: INVALID: beyond a size_t. */
+ta_status ta_perf_rows_bytes(const struct ta_perf_rows *rows, size_t *out);
+
+/* Puts those rows again and again, as one segment, in turns with one memcpy of as many bytes in one piece. */
+ta_status ta_perf_rows_rate(struct ta_perf_side *side, const struct ta_perf_rows *rows, double seconds,
+                            struct ta_perf_rate *out);
+
 struct ta_perf_delay {
     double least_ns, median_ns, p99_ns; /* from before the put until the peer has seen all of it */
     unsigned rounds;
@@ -58,5 +72,10 @@ ta_status ta_perf_delay(struct ta_perf_side *side, size_t bytes, double seconds,
 
 /* Puts `bytes` of a pattern that changes every time, `rounds` times; the answerer compares every byte. */
 ta_status ta_perf_verify(struct ta_perf_side *side, size_t bytes, unsigned rounds, uint64_t *wrong_bytes);
+
+/* The same for rows: puts the whole table, then, with another pattern, the rows; the answerer compares every byte of
+ * the table, those of the rows that were not put too. */
+ta_status ta_perf_rows_verify(struct ta_perf_side *side, const struct ta_perf_rows *rows, unsigned rounds,
+                              uint64_t *wrong_bytes);
 
 #endif

@@ -13,17 +13,24 @@
 
 #include <cmocka.h>
 
-enum { MAX_BYTES = 1 << 20 };
+enum { MAX_BYTES = 1 << 20, TABLE_ROWS = 50, LISTED = 7 };
 
 static const struct ta_transport_ops *real_ops(void) { return &ta_transport_shm; }
 
-/* A put that leaves out the last byte of a long segment. */
+/* A put that leaves out the last byte of a long segment, and puts another row than the last one of a list. */
 static ta_status careless_put(struct ta_transport *t, unsigned peer, const struct ta_put_segment *segments,
                               unsigned n_segments) {
     struct ta_put_segment copy[TA_PUT_MAX_SEGMENTS];
+    uint32_t list[LISTED];
     for (unsigned i = 0; i < n_segments; i++) {
         copy[i] = segments[i];
-        if (copy[i].bytes > 64) copy[i].bytes--;
+        if (copy[i].rows == NULL) {
+            copy[i].bytes -= copy[i].bytes > TABLE_ROWS * 40;
+        } else {
+            memcpy(list, copy[i].rows, sizeof list);
+            list[LISTED - 1] = 1; /* no list of the test has it */
+            copy[i].rows = list;
+        }
     }
     return real_ops()->put(t, peer, copy, n_segments);
 }
@@ -104,6 +111,45 @@ static void wrong_bytes_are_counted(void **state) {
     finish(&side, child);
 }
 
+static void rows_are_measured_too(void **state) {
+    (void)state;
+    static const uint32_t list[LISTED] = {49, 0, 12, 13, 40, 2, 30};
+    static const size_t sizes[] = {1, 4, 40, 448, 20000};
+    struct ta_perf_side side;
+    pid_t child = start(&side, real_ops());
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct ta_perf_rows rows = {sizes[i], TABLE_ROWS, list, LISTED};
+        struct ta_perf_rate rate;
+        size_t bytes;
+        uint64_t wrong = 1;
+        assert_int_equal(ta_perf_rows_bytes(&rows, &bytes), TA_OK);
+        assert_true(bytes == TABLE_ROWS * (sizes[i] + 1) && bytes <= MAX_BYTES);
+        assert_int_equal(ta_perf_rows_rate(&side, &rows, 0.01, &rate), TA_OK);
+        assert_true(rate.put_ns > 0 && rate.memcpy_ns > 0 && rate.ratio > 0 && rate.rounds >= 5);
+        assert_int_equal(ta_perf_rows_verify(&side, &rows, 3, &wrong), TA_OK);
+        assert_int_equal(wrong, 0);
+    }
+    struct ta_perf_rows huge[] = {{SIZE_MAX, 1, list, 1}, {SIZE_MAX / 2, 3, list, 1}};
+    size_t bytes;
+    for (size_t i = 0; i < 2; i++) assert_int_equal(ta_perf_rows_bytes(&huge[i], &bytes), TA_INVALID);
+    finish(&side, child);
+}
+
+static void wrong_rows_are_counted(void **state) {
+    (void)state;
+    static const uint32_t list[LISTED] = {49, 0, 12, 13, 40, 2, 30};
+    struct ta_transport_ops careless = *real_ops();
+    struct ta_perf_side side;
+    uint64_t wrong = 0;
+    careless.put = careless_put;
+    pid_t child = start(&side, &careless);
+    struct ta_perf_rows rows = {40, TABLE_ROWS, list, LISTED};
+    assert_int_equal(ta_perf_rows_verify(&side, &rows, 20, &wrong), TA_OK);
+    /* One row is old and one is new that should not be; a byte of them is right by chance once in 256. */
+    assert_true(wrong > 20 * 70 && wrong <= 20 * 80);
+    finish(&side, child);
+}
+
 static void a_dead_answerer_ends_it(void **state) {
     (void)state;
     struct ta_perf_side side;
@@ -120,6 +166,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_sane),
         cmocka_unit_test(wrong_bytes_are_counted),
+        cmocka_unit_test(rows_are_measured_too),
+        cmocka_unit_test(wrong_rows_are_counted),
         cmocka_unit_test(a_dead_answerer_ends_it),
     };
     return cmocka_run_group_tests_name("perf", tests, NULL, NULL);
