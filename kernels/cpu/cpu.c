@@ -5,6 +5,7 @@
 #include "net.h"
 #include "prim.h"
 #include "rows.h"
+#include "skipgram.h"
 
 static void cpu_close(struct ta_kernels *k) {
     if (k == NULL) return;
@@ -69,4 +70,5 @@ const struct ta_kernels_ops ta_kernels_cpu = {
     .mean = ta_arena_mean,
     .rows_sum = ta_rows_sum,
     .rows_pick = ta_rows_pick,
+    .skipgram = &ta_skipgram_cpu,
 };

@@ -1,0 +1,93 @@
+/* skipgram_near: the rows of a table that are at work, copied close together.
+ *
+ * A word is a context of all windows it lies in, and a negative is used by several windows. Its row is copied when it
+ * comes into use and written back when it goes: in between it is in the first-level cache, whatever the table's stride
+ * does to it, and a peer's delta costs one addition a stay instead of one a window. A row that is used twice at a time
+ * has one copy, so that no update is lost.
+ *
+ * One `ta_near` belongs to one thread. Between two calls of `train` no copy is held.
+ */
+#ifndef TA_CPU_SKIPGRAM_NEAR_H
+#define TA_CPU_SKIPGRAM_NEAR_H
+
+#include <stdbool.h>
+
+#include "kernels.h"
+#include "skipgram_loops.h"
+
+enum { TA_NEAR_SLOTS = UINT16_MAX - 1, TA_LINE_FLOATS = 16 };
+
+struct ta_near {
+    const struct ta_skipgram_loops *loops;
+    struct ta_table table;
+    uint32_t slots, stride; /* of the copies, in floats */
+    uint32_t used;          /* floats of a row that are copied */
+    float *copies;          /* [slots][stride] */
+    uint32_t *row, *users;  /* [slots] */
+    uint16_t *free;         /* [n_free] slots */
+    uint32_t n_free;
+    uint16_t *slot_of; /* [rows] the slot that holds a row, plus 1; 0: none */
+    float *w, *delta;  /* the table's rows in this call's arenas; delta may be NULL */
+    uint32_t *changed; /* [room] with delta: the rows written back */
+    size_t n_changed, room;
+};
+
+/* Room for `slots` rows. Errors: NO_MEMORY. Freed by ta_near_free, also after a failure. */
+ta_status ta_near_make(const struct ta_table *table, uint32_t slots, const struct ta_skipgram_loops *loops,
+                       struct ta_near *near);
+void ta_near_free(struct ta_near *near);
+size_t ta_near_bytes(const struct ta_near *near);
+
+/* A call begins: arenas, and with delta a list of at most `stays` rows written back. Errors: NO_MEMORY. */
+ta_status ta_near_begin(struct ta_near *near, float *w, float *delta, size_t stays);
+
+static inline float *ta_near_copy(const struct ta_near *near, uint32_t slot) {
+    return near->copies + (size_t)slot * near->stride;
+}
+
+static inline size_t ta_near_place(const struct ta_near *near, uint32_t row) {
+    return (size_t)row * near->table.stride;
+}
+
+/* One more user of a row; its slot. There must be a free one. */
+static inline uint32_t ta_near_enter(struct ta_near *near, uint32_t row) {
+    uint32_t slot = near->slot_of[row];
+    if (slot != 0) {
+        near->users[slot - 1]++;
+        return slot - 1;
+    }
+    slot = near->free[--near->n_free];
+    near->slot_of[row] = (uint16_t)(slot + 1);
+    near->row[slot] = row;
+    near->users[slot] = 1;
+    near->loops->enter(near->used, near->w + ta_near_place(near, row), ta_near_copy(near, slot));
+    return slot;
+}
+
+/* One user less; the last one writes the row back. */
+static inline void ta_near_leave(struct ta_near *near, uint32_t slot) {
+    if (--near->users[slot] > 0) return;
+    uint32_t row = near->row[slot];
+    size_t place = ta_near_place(near, row);
+    near->loops->leave(near->used, ta_near_copy(near, slot), near->w + place,
+                       near->delta == NULL ? NULL : near->delta + place);
+    if (near->delta != NULL) near->changed[near->n_changed++] = row;
+    near->slot_of[row] = 0;
+    near->free[near->n_free++] = (uint16_t)slot;
+}
+
+static inline void ta_near_prefetch(const float *rows, size_t place, uint32_t floats) {
+    for (uint32_t c = 0; c < floats; c += TA_LINE_FLOATS) __builtin_prefetch(rows + place + c, 1);
+}
+
+/* A row will enter soon. */
+static inline void ta_near_soon(const struct ta_near *near, uint32_t row) {
+    ta_near_prefetch(near->w, ta_near_place(near, row), near->used);
+}
+
+/* A row will leave soon. */
+static inline void ta_near_gone_soon(const struct ta_near *near, uint32_t row) {
+    if (near->delta != NULL) ta_near_prefetch(near->delta, ta_near_place(near, row), near->used);
+}
+
+#endif
