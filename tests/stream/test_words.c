@@ -160,14 +160,15 @@ static void the_ring_is_as_large_as_what_is_stored(void **state) {
         struct ta_replayer *small, *large;
         assert_ok(ta_share_init(&share, 0, 1, NULL));
         struct ta_replayer_config config = {.stream = s, .share = &share, .batch = 100, .epochs = 1, .ring = 1};
-        size_t before = ta_mem_held_bytes();
         assert_ok(ta_replayer_open(&config, &small));
-        size_t held = ta_mem_held_bytes() - before, said = ta_replayer_bytes(small);
-        assert_in_range(held, said, said + 4096);
+        size_t said = ta_replayer_bytes(small);
         ta_replayer_close(small);
-        config.ring = 11;
+        config.ring = 1001;
+        size_t before = ta_mem_held_bytes();
         assert_ok(ta_replayer_open(&config, &large));
-        bytes[kind] = (ta_replayer_bytes(large) - said) / 10;
+        size_t held = ta_mem_held_bytes() - before, all = ta_replayer_bytes(large);
+        assert_in_range(held, all, all + all / 2); /* the reader may hold chunks of the file meanwhile */
+        bytes[kind] = (all - said) / 1000;
         ta_replayer_close(large);
         ta_share_free(&share);
         ta_stream_close(s);
