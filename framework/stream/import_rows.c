@@ -9,34 +9,34 @@
 
 enum { FIELDS_FIRST = 64 };
 
-ta_status ta_rows_open(struct ta_rows *rows, const char *path, char delimiter) {
+ta_status ta_import_rows_open(struct ta_import_rows *rows, const char *path, char delimiter) {
     memset(rows, 0, sizeof *rows);
     rows->delimiter = delimiter;
     rows->capacity = FIELDS_FIRST;
     ta_status status = ta_source_open(&rows->source, path);
     if (status == TA_OK) status = ta_mem_alloc(TA_IMPORT_LINE_BYTES_MOST, 1, "row of a table", (void **)&rows->text);
     if (status == TA_OK) status = TA_NEW(&rows->start, rows->capacity, "fields of a row");
-    if (status != TA_OK) ta_rows_close(rows);
+    if (status != TA_OK) ta_import_rows_close(rows);
     return status;
 }
 
-void ta_rows_close(struct ta_rows *rows) {
+void ta_import_rows_close(struct ta_import_rows *rows) {
     ta_source_close(&rows->source);
     ta_mem_free(rows->text);
     ta_mem_free(rows->start);
     memset(rows, 0, sizeof *rows);
 }
 
-ta_status ta_rows_rewind(struct ta_rows *rows) {
+ta_status ta_import_rows_rewind(struct ta_import_rows *rows) {
     rows->line = rows->lines = 0;
     return ta_source_rewind(&rows->source);
 }
 
-static ta_status wrong(const struct ta_rows *rows, const char *what) {
+static ta_status wrong(const struct ta_import_rows *rows, const char *what) {
     return ta_fail(TA_FORMAT, "%s:%" PRIu64 ": %s", rows->source.path, rows->line, what);
 }
 
-static ta_status begin_field(struct ta_rows *rows) {
+static ta_status begin_field(struct ta_import_rows *rows) {
     if (rows->fields == rows->capacity) {
         uint32_t *larger;
         ta_status status = TA_NEW(&larger, 2 * rows->capacity, "fields of a row");
@@ -50,7 +50,7 @@ static ta_status begin_field(struct ta_rows *rows) {
     return TA_OK;
 }
 
-static ta_status put(struct ta_rows *rows, int byte) {
+static ta_status put(struct ta_import_rows *rows, int byte) {
     if (rows->used == TA_IMPORT_LINE_BYTES_MOST)
         return wrong(rows,
                      "the row is longer than 1048576 bytes: is a quote left open, or is this another kind of file?");
@@ -58,7 +58,7 @@ static ta_status put(struct ta_rows *rows, int byte) {
     return TA_OK;
 }
 
-static ta_status end_field(struct ta_rows *rows, bool trim) {
+static ta_status end_field(struct ta_import_rows *rows, bool trim) {
     uint32_t start = rows->start[rows->fields - 1];
     while (trim && rows->used > start && rows->text[rows->used - 1] == ' ') rows->used--;
     return put(rows, '\0');
@@ -67,7 +67,7 @@ static ta_status end_field(struct ta_rows *rows, bool trim) {
 static bool is_blank(int byte) { return byte == ' ' || byte == '\t'; }
 
 /* CR LF -> LF; a CR alone stays what it is. */
-static int next_byte(struct ta_rows *rows) {
+static int next_byte(struct ta_import_rows *rows) {
     int byte = ta_source_byte(&rows->source);
     if (byte == '\r') {
         int after = ta_source_byte(&rows->source);
@@ -81,7 +81,7 @@ static int next_byte(struct ta_rows *rows) {
 }
 
 /* The text between quotes; the opening one is read. *after is the byte behind the closing one. */
-static ta_status read_quoted(struct ta_rows *rows, int *after) {
+static ta_status read_quoted(struct ta_import_rows *rows, int *after) {
     for (;;) {
         int byte = ta_source_byte(&rows->source);
         if (byte == TA_SOURCE_FAILED) return rows->source.failed;
@@ -98,7 +98,7 @@ static ta_status read_quoted(struct ta_rows *rows, int *after) {
 }
 
 /* One field; `byte` is its first one. *end is the delimiter, '\n' or TA_SOURCE_END behind it. */
-static ta_status read_field(struct ta_rows *rows, int byte, int *end) {
+static ta_status read_field(struct ta_import_rows *rows, int byte, int *end) {
     *end = TA_SOURCE_END;
     while (byte == ' ') byte = next_byte(rows);
     ta_status status = begin_field(rows);
@@ -119,7 +119,7 @@ static ta_status read_field(struct ta_rows *rows, int byte, int *end) {
 }
 
 /* A row of fields between runs of blanks; `byte` is its first byte, not a blank. */
-static ta_status read_blank_row(struct ta_rows *rows, int byte) {
+static ta_status read_blank_row(struct ta_import_rows *rows, int byte) {
     while (byte >= 0 && byte != '\n') {
         ta_status status = begin_field(rows);
         for (; status == TA_OK && byte >= 0 && byte != '\n' && !is_blank(byte); byte = next_byte(rows)) {
@@ -134,7 +134,7 @@ static ta_status read_blank_row(struct ta_rows *rows, int byte) {
     return byte == TA_SOURCE_FAILED ? rows->source.failed : TA_OK;
 }
 
-static ta_status read_row(struct ta_rows *rows, int byte) {
+static ta_status read_row(struct ta_import_rows *rows, int byte) {
     for (;;) {
         int end;
         ta_status status = read_field(rows, byte, &end);
@@ -146,7 +146,7 @@ static ta_status read_row(struct ta_rows *rows, int byte) {
 }
 
 /* The first byte of a row that is not empty, or a negative one. */
-static int skip_empty_lines(struct ta_rows *rows) {
+static int skip_empty_lines(struct ta_import_rows *rows) {
     for (;;) {
         int byte = next_byte(rows);
         while (rows->delimiter == '\0' && is_blank(byte)) byte = next_byte(rows);
@@ -155,7 +155,7 @@ static int skip_empty_lines(struct ta_rows *rows) {
     }
 }
 
-ta_status ta_rows_next(struct ta_rows *rows) {
+ta_status ta_import_rows_next(struct ta_import_rows *rows) {
     rows->used = rows->fields = 0;
     bool first = rows->source.offset == 0;
     int byte = skip_empty_lines(rows);

@@ -13,7 +13,7 @@
 
 #include "import_source.h"
 
-struct ta_rows {
+struct ta_import_rows {
     struct ta_source source;
     char delimiter;
     uint64_t line;     /* where the current row begins, from 1 */
@@ -24,12 +24,12 @@ struct ta_rows {
     size_t fields, capacity;
 };
 
-ta_status ta_rows_open(struct ta_rows *rows, const char *path, char delimiter);
-void ta_rows_close(struct ta_rows *rows); /* a zeroed one is fine */
-ta_status ta_rows_rewind(struct ta_rows *rows);
+ta_status ta_import_rows_open(struct ta_import_rows *rows, const char *path, char delimiter);
+void ta_import_rows_close(struct ta_import_rows *rows); /* a zeroed one is fine */
+ta_status ta_import_rows_rewind(struct ta_import_rows *rows);
 
-ta_status ta_rows_next(struct ta_rows *rows); /* END: no more */
+ta_status ta_import_rows_next(struct ta_import_rows *rows); /* END: no more */
 
-static inline const char *ta_rows_field(const struct ta_rows *rows, size_t i) { return rows->text + rows->start[i]; }
+static inline const char *ta_import_rows_field(const struct ta_import_rows *rows, size_t i) { return rows->text + rows->start[i]; }
 
 #endif

@@ -26,7 +26,7 @@ ta_status ta_table_open(struct ta_table *table, const struct ta_csv_schema *sche
     table->spec = spec;
     table->fields = ta_csv_fields(spec);
     ta_status status = TA_NEW(&table->column, spec->columns_count, "columns of a table");
-    if (status == TA_OK) status = ta_rows_open(&table->rows, path, ta_csv_delimiter(spec));
+    if (status == TA_OK) status = ta_import_rows_open(&table->rows, path, ta_csv_delimiter(spec));
     for (unsigned i = 0; status == TA_OK && i < spec->columns_count; i++) {
         const struct ta_csv_column *column = &spec->columns[i];
         table->column[i].spec = column;
@@ -49,7 +49,7 @@ void ta_table_close(struct ta_table *table) {
     for (unsigned i = 0; table->column != NULL && i < table->spec->columns_count; i++)
         ta_words_free(&table->column[i].words);
     ta_mem_free(table->column);
-    ta_rows_close(&table->rows);
+    ta_import_rows_close(&table->rows);
     memset(table, 0, sizeof *table);
 }
 
@@ -59,7 +59,7 @@ static ta_status check_header(const struct ta_table *table) {
     size_t field = 0;
     for (unsigned i = 0; i < table->spec->columns_count; field += table->spec->columns[i++].repeat) {
         const struct ta_csv_column *column = &table->spec->columns[i];
-        const char *found = ta_rows_field(&table->rows, field);
+        const char *found = ta_import_rows_field(&table->rows, field);
         if (column->repeat == 1 && strcmp(found, column->name) != 0)
             return ta_fail(TA_FORMAT,
                            "%s:%" PRIu64 ": column %zu is called '%.64s', but '%s' in the schema: correct the schema",
@@ -69,7 +69,7 @@ static ta_status check_header(const struct ta_table *table) {
 }
 
 static ta_status next_row(struct ta_table *table) {
-    ta_status status = ta_rows_next(&table->rows);
+    ta_status status = ta_import_rows_next(&table->rows);
     if (status == TA_OK && table->rows.fields != table->fields)
         return ta_fail(TA_FORMAT,
                        "%s:%" PRIu64 ": %zu columns, but the schema describes %" PRIu64
@@ -99,7 +99,7 @@ static ta_status learn_row(struct ta_table *table) {
     for (unsigned i = 0; i < table->spec->columns_count; i++) {
         struct ta_table_column *column = &table->column[i];
         for (uint32_t r = 0; r < column->spec->repeat; r++, field++) {
-            const char *text = ta_rows_field(&table->rows, field);
+            const char *text = ta_import_rows_field(&table->rows, field);
             if (!column->learned || ta_table_is_missing(table->schema, text)) continue;
             ta_status status = ta_words_add(&column->words, text, strlen(text), NULL);
             if (status != TA_OK) return status;
@@ -163,7 +163,7 @@ ta_status ta_table_learn(struct ta_table *table) {
     for (unsigned i = 0; status == TA_OK && i < table->spec->columns_count; i++)
         if (table->column[i].learned) status = sort_words(&table->column[i].words);
     table->header_read = false;
-    return status == TA_OK ? ta_rows_rewind(&table->rows) : status;
+    return status == TA_OK ? ta_import_rows_rewind(&table->rows) : status;
 }
 
 /* ---- what is known once categories are ---- */

@@ -27,7 +27,7 @@ struct ta_table_column {
 struct ta_table {
     const struct ta_csv_schema *schema;
     const struct ta_csv_table *spec;
-    struct ta_rows rows;
+    struct ta_import_rows rows;
     struct ta_table_column *column; /* [spec->columns_count] */
     uint64_t fields;                /* in each row */
     bool header_read;

@@ -16,9 +16,9 @@ struct cursor {
 };
 
 static ta_status bad_cell(const struct cursor *at, const struct ta_table_column *column, const char *what) {
-    const struct ta_rows *rows = &at->table->rows;
+    const struct ta_import_rows *rows = &at->table->rows;
     return ta_fail(TA_FORMAT, "%s:%" PRIu64 ": column %zu '%s': '%.64s' %s", rows->source.path, rows->line,
-                   at->field + 1, column->spec->name, ta_rows_field(rows, at->field), what);
+                   at->field + 1, column->spec->name, ta_import_rows_field(rows, at->field), what);
 }
 
 static void put_x(struct cursor *at, float number) {
@@ -37,14 +37,14 @@ static void put_x_category(struct cursor *at, const struct ta_table_column *colu
 }
 
 static ta_status read_category(const struct cursor *at, const struct ta_table_column *column, int64_t *category) {
-    const char *text = ta_rows_field(&at->table->rows, at->field);
+    const char *text = ta_import_rows_field(&at->table->rows, at->field);
     *category = ta_words_find(&column->words, text, strlen(text));
     if (*category < 0) return bad_cell(at, column, "is not one of the column's categories: add it to the schema");
     return TA_OK;
 }
 
 static ta_status read_number(const struct cursor *at, const struct ta_table_column *column, float *number) {
-    const char *text = ta_rows_field(&at->table->rows, at->field);
+    const char *text = ta_import_rows_field(&at->table->rows, at->field);
     if (!ta_cell_number(text, number))
         return bad_cell(at, column,
                         "is not a finite number (if it means \"not known\", list it in 'missing_values' and "
@@ -77,7 +77,7 @@ static ta_status take_missing(struct cursor *at, const struct ta_table_column *c
 }
 
 static ta_status take_time(struct cursor *at, const struct ta_table_column *column) {
-    const char *text = ta_rows_field(&at->table->rows, at->field);
+    const char *text = ta_import_rows_field(&at->table->rows, at->field);
     if (!ta_cell_time(text, column->spec->format, at->row->time_ns))
         return bad_cell(at, column, "does not fit the time format of the schema");
     return TA_OK;
@@ -85,7 +85,7 @@ static ta_status take_time(struct cursor *at, const struct ta_table_column *colu
 
 static ta_status take_cell(struct cursor *at, const struct ta_table_column *column) {
     const struct ta_csv_column *spec = column->spec;
-    if (ta_table_is_missing(at->table->schema, ta_rows_field(&at->table->rows, at->field)))
+    if (ta_table_is_missing(at->table->schema, ta_import_rows_field(&at->table->rows, at->field)))
         return take_missing(at, column);
     if (spec->role == TA_ROLE_T) return take_time(at, column);
     int64_t category = 0;
