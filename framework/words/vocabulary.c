@@ -16,7 +16,7 @@ static uint64_t share(uint64_t whole, unsigned n_ranks) { return whole / n_ranks
 static ta_status check(const struct ta_vocabulary_config *c) {
     if (c->rows < 1 || c->rows > INT32_MAX)
         return ta_fail(TA_CONFIG, "vocabulary: %u rows; it must be between 1 and %d", c->rows, INT32_MAX);
-    if (c->admit < 1) return ta_fail(TA_CONFIG, "vocabulary: a word is admitted once seen 0 times; it must be 1 or more");
+    if (c->admit < 1) return ta_fail(TA_CONFIG, "vocabulary: admit: 0; a word must be seen 1 time or more");
     if (c->candidates > INT32_MAX)
         return ta_fail(TA_CONFIG, "vocabulary: %u candidates; it must be at most %d", c->candidates, INT32_MAX);
     if (c->rank >= c->n_ranks)
@@ -87,6 +87,15 @@ static bool ripe(struct ta_vocabulary *v, uint32_t *place) {
     return w->used && w->seen >= v->config.admit;
 }
 
+/* A word that lost its row is not forgotten, else one that is seen about as often as others would have to begin anew
+ * each time; but it does not come back at once either, because a row that changes hands forgets what it learned. */
+static void evicted(struct ta_vocabulary *v, const struct ta_word_key *key, uint64_t count) {
+    uint64_t hash = ta_word_hash(key), seen = count - count / 4;
+    v->stats.evicted++;
+    if (ta_word_keeper(v, hash) != v->config.rank || ta_slot_find(v, key, hash) != TA_SLOT_NONE) return;
+    ta_word_watch(v, key, hash, seen < UINT32_MAX ? (uint32_t)seen : UINT32_MAX);
+}
+
 size_t ta_vocabulary_decide(struct ta_vocabulary *v, struct ta_vocabulary_change *changes, size_t most) {
     size_t n = 0;
     uint32_t place;
@@ -96,10 +105,12 @@ size_t ta_vocabulary_decide(struct ta_vocabulary *v, struct ta_vocabulary_change
         uint32_t row = ta_row_least(v);
         /* It comes back into the queue when it is seen again. */
         if (v->count[row] >= w.seen) continue;
-        v->stats.evicted += v->count[row] > 0;
+        struct ta_word_key old = v->name[row];
+        uint64_t old_count = v->count[row];
         v->stats.admitted++;
         ta_row_rename(v, row, &w.key, w.seen);
         ta_row_taken(v, row);
+        if (old_count > 0) evicted(v, &old, old_count);
         changes[n].row = row;
         memcpy(changes[n].name, &w.key, sizeof changes[n].name);
         n++;

@@ -1,9 +1,9 @@
 /* vocabulary_internal: what the files of the vocabulary share, and nobody else.
  *
- * One table of slots finds rows and watched words alike: a word is in one of the two. What a row is called is a register
- * that its keeper writes; that of two rows of one name only one counts is worked out here, from the registers alone, so
- * that replicas agree whatever came first. The other row is called so too, but nobody's: it has its slot behind that of
- * the better one, and takes over when that one is renamed.
+ * One table of slots finds rows and watched words alike: a word is in one of the two. What a row is called is a
+ * register that its keeper writes; that of two rows of one name only one counts is worked out here, from the registers
+ * alone, so that replicas agree whatever came first. The other row is called so too, but nobody's: it has its slot
+ * behind that of the better one, and takes over when that one is renamed.
  */
 #ifndef TA_VOCABULARY_INTERNAL_H
 #define TA_VOCABULARY_INTERNAL_H
@@ -73,9 +73,11 @@ static inline bool ta_row_is_own(const struct ta_vocabulary *v, uint32_t row) {
 void ta_slot_add(struct ta_vocabulary *v, uint64_t hash, uint32_t value);
 void ta_slot_remove(struct ta_vocabulary *v, uint64_t hash, uint32_t value); /* it is there */
 
-/* vocabulary_rows.c. Calls a row anew (an empty key: nobody's), with what its count starts with, or what the word's count
- * was in another row, if that was more. A watched word is no longer watched. */
+/* vocabulary_rows.c. Calls a row anew (an empty key: nobody's), with what its count starts with, or what the word's
+ * count was in another row, if that was more. A watched word is no longer watched. */
 void ta_row_rename(struct ta_vocabulary *v, uint32_t row, const struct ta_word_key *key, uint64_t seen);
+/* Watches a word that has no row and no place, as seen so often; returns its place. */
+uint32_t ta_word_watch(struct ta_vocabulary *v, const struct ta_word_key *key, uint64_t hash, uint32_t seen);
 /* The least useful row of this replica, a free one if there is any; the lowest of equals. */
 uint32_t ta_row_least(struct ta_vocabulary *v);
 /* Its count is above 0 now. Only after ta_row_least gave it. */

@@ -1,8 +1,8 @@
 /* vocabulary_read: words to rows, and the counting that comes with it.
  *
  * Words are taken some at a time, in three passes, so that the memory of one word is on its way while others are worked
- * on: find the words and hash them; find the row with that hash; make sure that it is the word, and count it. Rows do not
- * change in between, so only words without a row, which do change places, are looked for again.
+ * on: find the words and hash them; find the row with that hash; make sure that it is the word, and count it. Rows do
+ * not change in between, so only words without a row, which do change places, are looked for again.
  */
 #include "vocabulary_internal.h"
 
@@ -25,12 +25,7 @@ static void watch(struct ta_vocabulary *v, const struct ta_word_key *key, uint64
         place = found & ~TA_SLOT_WATCHED;
         ta_watch_again(&v->watch, place);
     } else {
-        bool victim;
-        uint64_t old;
-        place = ta_watch_take(&v->watch, &victim, &old);
-        if (victim) ta_slot_remove(v, old, TA_SLOT_WATCHED | place);
-        ta_watch_put(&v->watch, place, key, hash);
-        ta_slot_add(v, hash, TA_SLOT_WATCHED | place);
+        place = ta_word_watch(v, key, hash, 1);
     }
     if (v->watch.place[place].seen >= v->config.admit) queue_add(v, place);
 }

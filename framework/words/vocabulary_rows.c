@@ -39,6 +39,16 @@ void ta_row_rename(struct ta_vocabulary *v, uint32_t row, const struct ta_word_k
     }
 }
 
+uint32_t ta_word_watch(struct ta_vocabulary *v, const struct ta_word_key *key, uint64_t hash, uint32_t seen) {
+    bool victim;
+    uint64_t old;
+    uint32_t place = ta_watch_take(&v->watch, &victim, &old);
+    if (victim) ta_slot_remove(v, old, TA_SLOT_WATCHED | place);
+    ta_watch_put(&v->watch, place, key, hash, seen);
+    ta_slot_add(v, hash, TA_SLOT_WATCHED | place);
+    return place;
+}
+
 /* Counts only rise between two makings of the heap, so that one on top whose count is still true is the lowest. */
 static uint64_t entry(const struct ta_vocabulary *v, uint32_t row) {
     uint64_t count = v->count[row] < UINT32_MAX ? v->count[row] : UINT32_MAX;

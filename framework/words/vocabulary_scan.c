@@ -49,8 +49,8 @@ static bool advance(struct ta_scan *s) {
     return true;
 }
 
-/* From the first byte of a word that begins at bit `first` of this block to the byte behind it; *wide: bytes beyond ASCII
- * are in it. */
+/* From the first byte of a word that begins at bit `first` of this block to the byte behind it; *wide: bytes beyond
+ * ASCII are in it. */
 static size_t word_end(struct ta_scan *s, unsigned first, uint64_t *wide) {
     uint64_t behind = UINT64_MAX << first, end = s->space & behind;
     *wide = 0;

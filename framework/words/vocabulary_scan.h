@@ -1,9 +1,9 @@
 /* vocabulary_scan: the words of a text, one after the other, each as 32 bytes that can be compared and hashed at once.
  *
- * A pass over 64 bytes makes two bit maps, white space and bytes beyond ASCII; words then are runs of bits, so that only
- * words with a byte beyond ASCII are looked at again. White space is that of ASCII: space, \t \n \v \f \r. A word beyond
- * TA_VOCABULARY_WORD_BYTES is cut at a character's end; one that is not UTF-8, all of it, is passed over and counted.
- * Private to the vocabulary.
+ * A pass over 64 bytes makes two bit maps, white space and bytes beyond ASCII; words then are runs of bits, so that
+ * only words with a byte beyond ASCII are looked at again. White space is that of ASCII: space, \t \n \v \f \r. A word
+ * beyond TA_VOCABULARY_WORD_BYTES is cut at a character's end; one that is not UTF-8, all of it, is passed over and
+ * counted. Private to the vocabulary.
  */
 #ifndef TA_VOCABULARY_SCAN_H
 #define TA_VOCABULARY_SCAN_H
@@ -45,8 +45,9 @@ static inline uint64_t ta_word_mix(uint64_t a, uint64_t b) {
 
 /* wyhash's mixing of 32 bytes; the constants are its own. The same on all replicas, since it says who keeps a word. */
 static inline uint64_t ta_word_hash(const struct ta_word_key *key) {
-    uint64_t low = ta_word_mix(key->part[0] ^ UINT64_C(0xa0761d6478bd642f), key->part[1] ^ UINT64_C(0xe7037ed1a0b428db));
-    uint64_t high = ta_word_mix(key->part[2] ^ UINT64_C(0x8ebc6af09c88c6e3), key->part[3] ^ UINT64_C(0x589965cc75374cc3));
+    const uint64_t *part = key->part;
+    uint64_t low = ta_word_mix(part[0] ^ UINT64_C(0xa0761d6478bd642f), part[1] ^ UINT64_C(0xe7037ed1a0b428db));
+    uint64_t high = ta_word_mix(part[2] ^ UINT64_C(0x8ebc6af09c88c6e3), part[3] ^ UINT64_C(0x589965cc75374cc3));
     return ta_word_mix(low ^ UINT64_C(0x1d8e4e27c47d124f), high ^ UINT64_C(0xeb44accab455d165));
 }
 

@@ -54,11 +54,11 @@ uint32_t ta_watch_take(struct ta_watch *watch, bool *victim, uint64_t *hash) {
     return place;
 }
 
-void ta_watch_put(struct ta_watch *watch, uint32_t place, const struct ta_word_key *key, uint64_t hash) {
+void ta_watch_put(struct ta_watch *watch, uint32_t place, const struct ta_word_key *key, uint64_t hash, uint32_t seen) {
     struct ta_watched *w = &watch->place[place];
     w->key = *key;
     w->hash = hash;
-    w->seen = 1;
+    w->seen = seen;
     w->used = true;
     append(watch, place);
 }

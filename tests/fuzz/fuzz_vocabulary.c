@@ -1,5 +1,5 @@
-/* Any bytes as what a replica reads and is told: text in any pieces, rows called anything. What holds of a vocabulary holds
- * after each step; every word that was found has its row; and one that hears the same names in the reverse order agrees. */
+/* Any bytes as what a replica reads and is told: text in any pieces, rows called anything. What holds of a vocabulary
+ * holds after each step, and one that hears the same names in the reverse order agrees. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

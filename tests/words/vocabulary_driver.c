@@ -67,8 +67,8 @@ static int print_state(const struct ta_vocabulary *v) {
     struct ta_names names;
     ta_vocabulary_stats(v, &s);
     if (ta_vocabulary_names(v, &names) != TA_OK) return 1;
-    printf("state %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu32 " :", s.words, s.known, s.admitted,
-           s.evicted, s.garbled, s.used);
+    printf("state %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu32 " :", s.words, s.known,
+           s.admitted, s.evicted, s.garbled, s.used);
     for (size_t i = 0; i < names.count; i++) {
         printf(" %" PRIu64 ":", names.counts[i]);
         print_hex(ta_names_get(&names, i));

@@ -1,5 +1,5 @@
-"""A vocabulary against a plain one of dictionaries and searches: the same rows for every word, the same decisions, the same
-counts, whatever is read (bytes that are no text, words longer than any buffer) and whatever rows are said to be called."""
+"""A vocabulary against a plain one of dictionaries and searches: the same rows for every word, the same decisions, the
+same counts, whatever is read (bytes that are no text, words longer than any buffer), whatever rows are called."""
 import functools
 import random
 import re
@@ -54,7 +54,7 @@ class Model:
         self.clock += 1
         place["came"] = self.clock
 
-    def watch(self, word):
+    def watch(self, word, seen=1):
         if self.keeper(word) != self.rank:
             return
         place = next((p for p in self.place if p["used"] and p["word"] == word), None)
@@ -70,9 +70,13 @@ class Model:
             else:
                 place = min(self.place, key=lambda p: (p["seen"] + p["inherited"], p["came"]))
                 place["inherited"] += place["seen"]
-            place.update(word=word, seen=1, used=True)
+            place.update(word=word, seen=seen, used=True)
         self.stamp(place)
-        if place["seen"] >= self.admit and not place["queued"]:
+        return place
+
+    def watch_again(self, word):
+        place = self.watch(word)
+        if place and place["seen"] >= self.admit and not place["queued"]:
             place["queued"] = True
             self.queue.append(place)
 
@@ -102,7 +106,7 @@ class Model:
             row = self.row_of(word)
             self.words += 1
             if row is None:
-                self.watch(word)
+                self.watch_again(word)
             else:
                 self.count[row] += 1
                 self.known += 1
@@ -143,12 +147,16 @@ class Model:
             self.evicted += count > 0
             self.admitted += 1
             done.append(f" {row}:{place['word'].hex()}")
+            old = self.called[row]
             self.rename(row, place["word"], place["seen"])
+            if count and self.row_of(old) is None:
+                self.watch(old, count - count // 4)
         return "decided" + "".join(done)
 
     def set(self, row, seen, name):
         word = name.split(b"\0")[0]
-        if len(word) > LONGEST or name[len(word):].strip(b"\0") or re.search(rb"[ \t\n\v\f\r]", word) or not is_text(word):
+        torn = len(word) > LONGEST or name[len(word):].strip(b"\0")
+        if torn or re.search(rb"[ \t\n\v\f\r]", word) or not is_text(word):
             word = b""
         if row >= self.rows or self.called[row] == word:
             return "set 0"
@@ -164,10 +172,12 @@ class Model:
 def make_words(rng):
     words = [b"w%d" % i for i in range(rng.choice([3, 12, 60]))]
     words += ["žluťoučký".encode(), b"a\x1cb", b"\x7f", b"\x01"]
-    words += [("é" * k + "x" * j + "語" * 12).encode() for k, j in ((0, 30), (0, 29), (0, 28), (15, 0), (15, 1), (3, 0))]
+    cuts = ((0, 30), (0, 29), (0, 28), (15, 0), (15, 1), (3, 0))
+    words += [("é" * k + "x" * j + "語" * 12).encode() for k, j in cuts]
     words += [b"y" * n for n in (31, 32, 33, 63, 64, 65, 200, 5000)]
     rng.shuffle(words)
-    words += [b"\xff", b"ab\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80", b"z" * 40 + b"\x80", b"\xf0\x9f\x98\x80"]
+    words += [b"\xff", b"ab\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80", b"z" * 40 + b"\x80"]
+    words += [b"\xf0\x9f\x98\x80"]
     return words
 
 
@@ -176,7 +186,7 @@ def make_text(rng, words):
     if kind == 0:
         return rng.randbytes(rng.randrange(200))
     weights = [1 / (i + 1) for i in range(len(words))]
-    chosen = rng.choices(words, weights, k=rng.randrange(1, 150)) if kind > 1 else rng.choices(words, k=rng.randrange(9))
+    chosen = rng.choices(words, weights if kind > 1 else None, k=rng.randrange(150 if kind > 1 else 9))
     text = b"".join(w + rng.choice([b" ", b" ", b"\n", b"\t", b" \r\n", b"\v", b"\f  ", b" " * 70]) for w in chosen)
     if rng.randrange(3) == 0:
         text = text[rng.randrange(len(text) + 1):][:rng.randrange(len(text) + 1)]
@@ -233,4 +243,4 @@ for case in range(int(sys.argv[2]) if len(sys.argv) > 2 else 120):
     result = one(case)
     admitted, evicted, garbled = admitted + result.admitted, evicted + result.evicted, garbled + result.garbled
 print(f"{admitted} words admitted, {evicted} evicted, {garbled} garbled: as the plain one does")
-assert admitted > 500 and evicted > 100 and garbled > 100, "these cases try nothing"
+assert admitted > 400 and evicted > 50 and garbled > 100, "these cases try nothing"
