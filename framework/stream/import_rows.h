@@ -30,6 +30,8 @@ ta_status ta_import_rows_rewind(struct ta_import_rows *rows);
 
 ta_status ta_import_rows_next(struct ta_import_rows *rows); /* END: no more */
 
-static inline const char *ta_import_rows_field(const struct ta_import_rows *rows, size_t i) { return rows->text + rows->start[i]; }
+static inline const char *ta_import_rows_field(const struct ta_import_rows *rows, size_t i) {
+    return rows->text + rows->start[i];
+}
 
 #endif
