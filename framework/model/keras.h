@@ -6,6 +6,10 @@
  * `keras_version`, and a group a layer with attribute `weight_names` naming its datasets:
  * /model_weights/conv2d/conv2d/kernel:0. Extra root attributes of ours say units, run, step, fingerprint.
  *
+ * A word model is two Embedding layers, "in" and "out" (keras_words.h), stored row by row without padding or a copy:
+ * /model_weights/in/in/embeddings:0 float32 [rows][dim]. What the rows stand for is in /vocabulary and
+ * /vocabulary_count (names.h); of an online vocabulary that is where names in the arena come from when it is read.
+ *
  * Errors: IO, FORMAT (which layer or tensor, found and expected shape), NO_MEMORY.
  */
 #ifndef TA_KERAS_H

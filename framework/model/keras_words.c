@@ -148,6 +148,29 @@ static ta_status names_of(const struct ta_model *model, const float *w, struct t
     return status;
 }
 
+/* Nothing is written that would be refused when it is read: both ask this, each with a status of its own. */
+static ta_status check_names(ta_status wrong, const char *path, const struct ta_model *model,
+                             const struct ta_names *names) {
+    const struct ta_word_model *words = &model->words;
+    if (names->count != words->rows)
+        return ta_fail(wrong,
+                       "%s: /vocabulary has %zu words, the model has %u rows; use the configuration and the stream it was "
+                       "trained with",
+                       path, names->count, words->rows);
+    if (!words->online && ta_names_checksum(names) != words->vocabulary)
+        return ta_fail(wrong,
+                       "%s: /vocabulary has other words than the stream, though as many (%u); use the stream it was "
+                       "trained with",
+                       path, words->rows);
+    for (size_t r = 0; words->online && r < names->count; r++)
+        if (strlen(ta_names_get(names, r)) >= TA_NAME_BYTES)
+            return ta_fail(wrong,
+                           "%s: /vocabulary: word %zu has %zu bytes, at most %d fit a vocabulary that is found in the "
+                           "stream",
+                           path, r, strlen(ta_names_get(names, r)), TA_NAME_BYTES - 1);
+    return TA_OK;
+}
+
 static ta_status write_names(struct ta_h5 *file, const struct ta_model *model, const float *w,
                              const struct ta_names *names) {
     struct ta_names found = {0};
@@ -158,34 +181,17 @@ static ta_status write_names(struct ta_h5 *file, const struct ta_model *model, c
         status = names_of(model, w, &found);
         names = &found;
     }
-    if (status == TA_OK && names->count != model->words.rows)
-        status = ta_fail(TA_INVALID, "a vocabulary of %zu words cannot be written beside tables of %u rows", names->count,
-                         model->words.rows);
+    if (status == TA_OK) status = check_names(TA_INVALID, "model.h5", model, names);
     if (status == TA_OK) status = ta_names_write(names, file);
     ta_names_free(&found);
     return status;
-}
-
-static ta_status check_names(const char *path, const struct ta_model *model, const struct ta_names *names) {
-    const struct ta_word_model *words = &model->words;
-    if (names->count != words->rows)
-        return ta_fail(TA_FORMAT, "%s: /vocabulary has %zu words, the model has %u rows; use the configuration and the "
-                                  "stream it was trained with", path, names->count, words->rows);
-    if (!words->online && ta_names_checksum(names) != words->vocabulary)
-        return ta_fail(TA_FORMAT, "%s: /vocabulary has other words than the stream, though as many (%u); use the stream it "
-                                  "was trained with", path, words->rows);
-    for (size_t r = 0; words->online && r < names->count; r++)
-        if (strlen(ta_names_get(names, r)) >= TA_NAME_BYTES)
-            return ta_fail(TA_FORMAT, "%s: /vocabulary: word %zu has %zu bytes, at most %d fit a vocabulary that is found "
-                                      "in the stream", path, r, strlen(ta_names_get(names, r)), TA_NAME_BYTES - 1);
-    return TA_OK;
 }
 
 ta_status ta_keras_vocabulary_read(struct ta_h5 *file, const char *path, const struct ta_model *model, float *w) {
     if (!ta_h5_exists(file, "/vocabulary") && !model->words.online) return TA_OK;
     struct ta_names names = {0};
     ta_status status = ta_names_read(&names, file, path);
-    if (status == TA_OK) status = check_names(path, model, &names);
+    if (status == TA_OK) status = check_names(TA_FORMAT, path, model, &names);
     const struct ta_table *table = &model->segments[model->words.names].table;
     for (size_t r = 0; status == TA_OK && model->words.online && r < table->rows; r++) {
         const char *word = ta_names_get(&names, r);

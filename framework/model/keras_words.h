@@ -16,7 +16,7 @@
 /* Attribute `model_config`; freed by ta_mem_free. Errors: NO_MEMORY. */
 ta_status ta_keras_words_config(const struct ta_model *model, char **json);
 /* /model_weights with all layers, and /vocabulary: `names` (NULL: none, or of an online vocabulary what stands in w).
- * Errors: INVALID (not as many names as rows), IO, NO_MEMORY. */
+ * Errors: INVALID (names that are not the model's, as in ta_keras_vocabulary_read), IO, NO_MEMORY. */
 ta_status ta_keras_words_write(struct ta_h5 *file, const struct ta_model *model, const float *w,
                                const struct ta_names *names);
 /* A dataset [rows][width] into a table of the arena `w`. Errors: FORMAT (its shape, a number that is not finite), IO,

@@ -81,6 +81,30 @@ static void torn_names_count_as_none(void **state) {
     ta_model_free(&model);
 }
 
+/* What would be refused when it is read is not written. */
+static void names_must_be_the_models(void **state) {
+    struct ta_model model;
+    struct ta_names names, others;
+    const struct ta_keras_note note = {.names = &others};
+    char path[512];
+    float *w;
+    some_names(&names, 40);
+    some_names(&others, 39);
+    small_words(&model);
+    assert_ok(TA_NEW(&w, model.n_params, "w"));
+    scratch_path(path, *state, "m.h5");
+    assert_fails(TA_INVALID, "has 39 words, the model has 40 rows", ta_keras_write(path, &model, w, &note));
+    assert_ok(ta_names_add(&others, "a word that is one byte too long", 32, 1));
+    assert_fails(TA_INVALID, "word 39 has 32 bytes", ta_keras_write(path, &model, w, &note));
+    ta_model_free(&model);
+    assert_ok(words_of("model: {type: skipgram, dim: 5}", &names, &model));
+    assert_fails(TA_INVALID, "other words than the stream", ta_keras_write(path, &model, w, &note));
+    ta_mem_free(w);
+    ta_names_free(&names);
+    ta_names_free(&others);
+    ta_model_free(&model);
+}
+
 static void a_deep_network_fits(void **state) {
     enum { DEPTH = 1500 };
     struct ta_layer_spec *layers;
@@ -154,7 +178,7 @@ static void damage(const char *directory, const struct ta_model *model) {
     size_t bytes;
     unsigned char *data = file_read(scratch_path(path, directory, "m.h5"), &bytes);
     scratch_path(bad, directory, "bad.h5");
-    for (size_t at = 0; at < bytes; at += bytes / 150 + 1) {
+    for (size_t at = 0; at < bytes; at += bytes / 100 + 1) {
         file_write(bad, data, at);
         int how = read_in_child(bad, model);
         if (how != 1) fail_msg("cut at %zu of %zu: %d", at, bytes, how);
@@ -204,6 +228,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(weights_come_back),
         WITH_SCRATCH(torn_names_count_as_none),
+        WITH_SCRATCH(names_must_be_the_models),
         WITH_SCRATCH(a_deep_network_fits),
         WITH_SCRATCH(memory_runs_out),
         WITH_SCRATCH(damage_does_not_trip),
