@@ -55,6 +55,8 @@ static void add_row(const struct ta_board_row *row, struct ta_board_sum *out) {
     out->steps += ta_board_get(row->steps);
     out->puts += ta_board_get(row->puts);
     out->put_bytes += ta_board_get(row->put_bytes);
+    out->put_rows += ta_board_get(row->put_rows);
+    out->words += ta_board_get(row->words);
     out->stale_count += ta_board_get(row->stale_count);
     out->stale_sum += ta_board_get(row->stale_sum);
     uint64_t stale_max = ta_board_get(row->stale_max);

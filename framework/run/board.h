@@ -23,7 +23,8 @@ struct ta_board_row {
     _Atomic uint64_t trained;         /* records in delta since this life's start */
     _Atomic uint64_t life_records;    /* seen in this life: the rate is of this life */
     _Atomic uint64_t dropped, starved, skipped_steps, unlabelled;
-    _Atomic uint64_t steps, puts, put_bytes;
+    _Atomic uint64_t steps, puts, put_bytes, put_rows;
+    _Atomic uint64_t words;           /* word models: read in this life, of those that have a row */
     _Atomic uint64_t stale_count, stale_sum, stale_max;
     _Atomic uint64_t rest_round, checksum; /* XXH3 of w when round rest_round was settled */
     _Atomic uint64_t peers_lost;
@@ -48,7 +49,8 @@ void ta_board_close(struct ta_board *board); /* zeroed: fine */
 
 /* All rows together. */
 struct ta_board_sum {
-    uint64_t records, hits, trained, life_records, dropped, starved, skipped_steps, unlabelled, steps, puts, put_bytes;
+    uint64_t records, hits, trained, life_records, dropped, starved, skipped_steps, unlabelled, steps, puts, put_bytes,
+        put_rows, words;
     uint64_t stale_count, stale_sum, stale_max;
     unsigned finished, ended;
     double loss_sum, window_accuracy, window_loss; /* windows: mean over replicas that have seen anything */

@@ -44,6 +44,17 @@ struct job {
     bool stopped, interrupted; /* asked to stop; to leave at once */
 };
 
+static uint64_t goal_of(const struct job *j) {
+    const struct ta_run_section *run = &j->config->run;
+    uint64_t goal = run->max_records;
+    if (j->stream.records != UINT64_MAX && run->epochs > 0) {
+        double whole = floor((double)j->stream.records * run->epochs);
+        if (goal == 0 || whole < (double)goal) goal = (uint64_t)whole;
+    }
+    uint64_t done = j->resumed != NULL ? j->resumed->total_records : 0;
+    return goal > done ? goal - done : 0;
+}
+
 /* Opens stream, model and optimizer once, so that what is wrong with them is said once and before any replica is started. */
 static ta_status look_ahead(struct job *j) {
     struct ta_stream *stream;
@@ -53,6 +64,10 @@ static ta_status look_ahead(struct job *j) {
     ta_stream_close(stream);
     status = ta_replica_model(j->config, &j->stream, &j->model);
     if (status != TA_OK || j->config->run.replicas == 1) return status; /* one replica says the rest itself */
+    if (j->model.words.rows > 0) {
+        struct ta_optimizer_spec spec = j->config->optimizer;
+        return ta_optimizer_check_words(&spec, j->model.words.type, goal_of(j) > 0);
+    }
     const struct ta_kernels_ops *ops;
     struct ta_kernels *kernels = NULL;
     struct ta_optimizer optimizer = {0};
@@ -63,17 +78,6 @@ static ta_status look_ahead(struct job *j) {
     if (status == TA_OK) ta_optimizer_close(&optimizer);
     ops->close(kernels);
     return status;
-}
-
-static uint64_t goal_of(const struct job *j) {
-    const struct ta_run_section *run = &j->config->run;
-    uint64_t goal = run->max_records;
-    if (j->stream.records != UINT64_MAX && run->epochs > 0) {
-        double whole = floor((double)j->stream.records * run->epochs);
-        if (goal == 0 || whole < (double)goal) goal = (uint64_t)whole;
-    }
-    uint64_t done = j->resumed != NULL ? j->resumed->total_records : 0;
-    return goal > done ? goal - done : 0;
 }
 
 /* "auto", "never" or a path -> the checkpoint to go on from, and the number of this life. Going on from an older checkpoint

@@ -19,12 +19,17 @@
  *     peers              [{rank, life, puts, bytes, busy, applied, acked, s_avg, s_p50, s_p99, s_max}]
  *     puts, bytes, busy  sums over peers
  *     stream_s, predict_s, compute_s, apply_s, put_s, rest_s, idle_s      where the time went since the line before
+ *     rows               of tables put to peers; in `bytes` too
+ *     words, words_per_s, centres, pairs     word models: words read that have a row, in this life; those trained on after
+ *                        sub-sampling; products of two vectors
+ *     vocabulary, admitted, evicted, garbled  online vocabulary: rows in use; this keeper's decisions; words not UTF-8
  *     rss_bytes          resident memory of the process; held_bytes, derived_bytes: what exchange, optimizer, net and ring hold,
  *                        and what the design allows for them
  * kind "event": event (start, stop, rest, peer_lost, checkpoint_failed, disagreement), text, and for `rest`: round, steps
  *     (all replicas), checksum (XXH3 of w, hex: equal on all replicas at rest). The last round is 4294967295.
  * kind "summary", once at the end by the launcher or the single replica: records, seconds, records_per_s, accuracy_all,
  *     accuracy, loss_all, s_avg, s_max, steps, skipped_steps, dropped, unlabelled, puts, bytes, replicas, lost, exit_code,
+ *     words, words_per_s, rows (word models),
  *     untrained (records of lost replicas' shares), checkpoint (path or null).
  */
 #ifndef TA_METRICS_H

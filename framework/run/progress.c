@@ -78,8 +78,10 @@ static void format_scores(const struct ta_board_sum *s, char *line, size_t bytes
     double stale = s->stale_count > 0 ? (double)s->stale_sum / (double)s->stale_count : 0;
     char lag[32] = "";
     if (s->lag_ns >= 0) snprintf(lag, sizeof lag, "lag %.2f s  ", (double)s->lag_ns / TA_NS_PER_S);
-    int used = snprintf(line, bytes, "accuracy %.2f %%  loss %.4f  %sstaleness %.2f (most %" PRIu64 ")",
-                        100 * s->window_accuracy, s->window_loss, lag, stale, s->stale_max);
+    char accuracy[32] = "";
+    if (s->words == 0) snprintf(accuracy, sizeof accuracy, "accuracy %.2f %%  ", 100 * s->window_accuracy);
+    int used = snprintf(line, bytes, "%sloss %.4f  %sstaleness %.2f (most %" PRIu64 ")",
+                        accuracy, s->window_loss, lag, stale, s->stale_max);
     if (s->dropped > 0 && used > 0 && (size_t)used < bytes)
         snprintf(line + used, bytes - (size_t)used, "  dropped %" PRIu64, s->dropped);
 }

@@ -44,6 +44,7 @@ ta_status ta_replica_open(const struct ta_replica_config *config, struct ta_repl
 }
 
 static void close_net(struct ta_replica *r) {
+    ta_replica_words_close(&r->words);
     if (r->kernels == NULL) return;
     if (r->net != NULL) r->kernel_ops->net_destroy(r->net);
     if (r->short_net != NULL) r->kernel_ops->net_destroy(r->short_net);

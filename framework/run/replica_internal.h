@@ -11,6 +11,7 @@
 #include "rendezvous.h"
 #include "replayer.h"
 #include "replica.h"
+#include "replica_words.h"
 #include "score.h"
 #include "stream.h"
 #include "transport.h"
@@ -33,7 +34,8 @@ enum ta_meeting { TA_MEETING_OPEN, TA_MEETING_DONE, TA_MEETING_GONE };
 struct ta_restart {
     bool resumed, exact;   /* exact: as many replicas as before, all of whose files are there */
     uint32_t epoch;        /* of this life */
-    float *w0;             /* [n_params] */
+    float *w0;             /* [n_params]; NULL: tables start from table_seed */
+    uint64_t table_seed;
     float **deltas;        /* [n_ranks] or NULL */
     uint64_t *peer_steps;  /* [n_ranks] or NULL */
     uint64_t base_steps, base_records; /* of former lives, not in any `steps` of this one */
@@ -67,6 +69,7 @@ struct ta_replica {
     uint32_t short_batch;
     bool own_prediction;
     float *grad;
+    struct ta_replica_words words; /* a word model has this in place of net, grad, bench and optimizer */
     struct ta_bench bench;
     struct ta_optimizer optimizer;
     unsigned bad_steps; /* not finite, one after another */
@@ -92,7 +95,7 @@ struct ta_replica {
     int64_t left_ns;             /* when we left; 0: not yet */
     bool farewell;               /* our leaving is still on its way to the peers */
 
-    uint64_t base_steps, base_records, base_dropped;
+    uint64_t base_steps, base_records, base_dropped, table_seed;
     uint32_t epoch;
     uint64_t unlabelled, life_records, start_records;
     int64_t start_ns;            /* of the training of this life */
@@ -108,6 +111,8 @@ struct ta_replica {
 };
 
 static inline struct ta_board_row *ta_replica_row(struct ta_replica *r) { return &r->config.board->rows[r->config.rank]; }
+
+static inline bool ta_replica_of_words(const struct ta_replica *r) { return r->model.words.rows > 0; }
 
 /* Adds the time since the last call to `phase`. */
 void ta_replica_phase(struct ta_replica *r, enum ta_phase phase);

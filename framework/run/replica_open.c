@@ -17,7 +17,27 @@ static ta_status check_labels(const struct ta_stream_info *info, const struct ta
     return TA_OK;
 }
 
+static ta_status word_model(const struct ta_run_config *run, const struct ta_stream_info *info, struct ta_model *out) {
+    if (info->element != TA_ELEMENT_I32 && !info->text)
+        return ta_fail(TA_CONFIG, "model.type: a word model needs a stream of text or of word numbers; this one has %u x %u x %u "
+                                  "numbers a record (make one by tensair data import text)", info->h, info->w, info->c);
+    if (info->text) return ta_model_build_words(&run->model, NULL, out);
+    struct ta_names names = {0};
+    ta_status status = TA_OK;
+    if (info->label_kind != TA_LABEL_VALUE) status = ta_stream_names(run->stream.spec.file, &names);
+    /* Pairs come with numbers alone: rows without a name. */
+    for (uint32_t i = 0; status == TA_OK && i < info->vocabulary && info->label_kind == TA_LABEL_VALUE; i++)
+        status = ta_names_add(&names, "", 0, 0);
+    if (status == TA_OK) status = ta_model_build_words(&run->model, &names, out);
+    ta_names_free(&names);
+    return status;
+}
+
 ta_status ta_replica_model(const struct ta_run_config *run, const struct ta_stream_info *info, struct ta_model *out) {
+    if (run->model.type != TA_MODEL_LAYERS) return word_model(run, info, out);
+    if (info->element == TA_ELEMENT_I32 || info->text)
+        return ta_fail(TA_CONFIG, "model: the stream holds %s, which layers cannot read; set model.type: skipgram (or cbow)",
+                       info->text ? "text" : "word numbers");
     bool cross = run->model.loss == TA_LOSS_CROSS_ENTROPY;
     uint32_t outputs = 0;
     if (info->label_kind == TA_LABEL_CLASS && cross) outputs = info->classes;
@@ -39,15 +59,9 @@ static uint64_t mask_seed(const struct ta_replica *r) {
     return r->run->run.seed + UINT64_C(0x9E3779B97F4A7C15) * r->config.rank;
 }
 
-static ta_status open_compute(struct ta_replica *r) {
-    const char *device = r->run->device.type != NULL ? r->run->device.type : "auto";
-    ta_status status = ta_kernels_find(device, &r->kernel_ops);
-    if (status != TA_OK) return status;
-    struct ta_kernels_config config = {.threads = r->run->device.threads, .device = (int)r->run->device.number};
-    status = r->kernel_ops->open(&config, &r->kernels);
-    if (status != TA_OK) return status;
+static ta_status open_net(struct ta_replica *r) {
     struct ta_net_spec spec = ta_model_net_spec(&r->model, r->run->stream.batch, mask_seed(r), false);
-    status = r->kernel_ops->net_create(r->kernels, &spec, &r->net);
+    ta_status status = r->kernel_ops->net_create(r->kernels, &spec, &r->net);
     if (status != TA_OK) return status;
     r->own_prediction = ta_model_needs_own_prediction(&r->model);
     status = r->kernel_ops->alloc(r->kernels, r->model.n_params * sizeof(float), "the gradient", (void **)&r->grad);
@@ -56,8 +70,19 @@ static ta_status open_compute(struct ta_replica *r) {
     if (status == TA_OK) status = TA_NEW(&r->bench.losses, batch, "losses");
     if (status == TA_OK)
         status = ta_optimizer_open(&r->optimizer, &r->run->optimizer, &r->model, r->kernel_ops, r->kernels);
-    if (status == TA_OK) status = ta_score_init(&r->score, r->run->metrics.window, r->run->metrics.fading);
     return status;
+}
+
+static ta_status open_compute(struct ta_replica *r) {
+    const char *device = r->run->device.type != NULL ? r->run->device.type : "auto";
+    ta_status status = ta_kernels_find(device, &r->kernel_ops);
+    if (status != TA_OK) return status;
+    struct ta_kernels_config config = {.threads = r->run->device.threads, .device = (int)r->run->device.number};
+    status = r->kernel_ops->open(&config, &r->kernels);
+    if (status != TA_OK) return status;
+    status = ta_score_init(&r->score, r->run->metrics.window, r->run->metrics.fading);
+    if (status != TA_OK) return status;
+    return ta_replica_of_words(r) ? ta_replica_words_open(r) : open_net(r);
 }
 
 static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *restart) {
@@ -84,6 +109,7 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
     };
     struct ta_exchange_start start = {
         .w0 = restart->w0,
+        .seed = restart->table_seed,
         .deltas = (const float *const *)restart->deltas,
         .steps = restart->exact ? restart->own.steps : 0,
         .records = restart->exact ? restart->own.records : 0,

@@ -65,7 +65,16 @@ static json_int_t rss_bytes(void) {
 }
 
 /* What the four large holders of memory hold, and what the design derives for them: (peers + 4) * d floats, the
- * optimizer's state, the activations, the ring. The gradient is ours; it is one of the 4. */
+ * optimizer's state, the activations, the ring. The gradient is ours; it is one of the 4. A word model needs neither
+ * gradient nor optimizer, and no w0 while its tables start from a seed; without peers w alone. */
+static void count_words_memory(struct ta_replica *r) {
+    uint64_t d = r->model.n_params * sizeof(float);
+    uint64_t rest = ta_replayer_bytes(r->replayer) + ta_replica_words_bytes(&r->words), peers = r->config.n_ranks - 1;
+    ta_board_set(ta_replica_row(r)->held_bytes, r->exchange_ops->bytes(r->x) + rest);
+    uint64_t registers = peers > 0 ? peers + 2 + (r->x->w0 != NULL) : 1;
+    ta_board_set(ta_replica_row(r)->derived_bytes, registers * d + rest);
+}
+
 static void count_memory(struct ta_replica *r) {
     uint64_t d = r->model.n_params * sizeof(float), ring = ta_replayer_bytes(r->replayer);
     uint64_t net = r->kernel_ops->net_bytes(r->net), optimizer = ta_optimizer_bytes(&r->optimizer);
@@ -76,7 +85,7 @@ static void count_memory(struct ta_replica *r) {
 }
 
 struct totals {
-    uint64_t puts, bytes, busy, stale_count, stale_max;
+    uint64_t puts, bytes, rows, busy, stale_count, stale_max;
     double stale_sum;
 };
 
@@ -88,14 +97,15 @@ static json_t *list_peers(struct ta_replica *r, struct totals *t) {
         r->exchange_ops->peer_stats(r->x, peer, s);
         t->puts += s->puts;
         t->bytes += s->bytes;
+        t->rows += s->rows;
         t->busy += s->busy;
         t->stale_sum += s->staleness.sum;
         /* A gradient is stale by what all peers had made: means add up, counts do not. */
         if (s->staleness.count > t->stale_count) t->stale_count = s->staleness.count;
         if (s->staleness.max > t->stale_max) t->stale_max = s->staleness.max;
         json_array_append_new(
-            list, json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "rank", (int)peer, "life",
-                            life_names[s->life & 3], "puts", (json_int_t)s->puts, "bytes", (json_int_t)s->bytes, "busy",
+            list, json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "rank", (int)peer, "life",
+                            life_names[s->life & 3], "puts", (json_int_t)s->puts, "bytes", (json_int_t)s->bytes, "rows", (json_int_t)s->rows, "busy",
                             (json_int_t)s->busy, "applied", (json_int_t)s->steps_applied, "acked",
                             (json_int_t)s->steps_acked, "s_avg", ta_hist_mean(&s->staleness), "s_p50",
                             (json_int_t)ta_hist_percentile(&s->staleness, 50), "s_p99",
@@ -108,6 +118,7 @@ static void show(struct ta_replica *r, const struct totals *t, const struct ta_r
     struct ta_board_row *row = ta_replica_row(r);
     ta_board_set(row->puts, t->puts);
     ta_board_set(row->put_bytes, t->bytes);
+    ta_board_set(row->put_rows, t->rows);
     ta_board_set(row->stale_count, t->stale_count);
     ta_board_set(row->stale_sum, (uint64_t)t->stale_sum);
     ta_board_set(row->stale_max, t->stale_max);
@@ -143,10 +154,27 @@ static void add_counts(struct ta_replica *r, json_t *line, const struct totals *
     set_count(line, "s_max", t->stale_max);
     set_count(line, "puts", t->puts);
     set_count(line, "bytes", t->bytes);
+    set_count(line, "rows", t->rows);
     set_count(line, "busy", t->busy);
     set_count(line, "rss_bytes", (uint64_t)rss_bytes());
     set_count(line, "held_bytes", ta_board_get(ta_replica_row(r)->held_bytes));
     set_count(line, "derived_bytes", ta_board_get(ta_replica_row(r)->derived_bytes));
+}
+
+static void add_words(struct ta_replica *r, json_t *line, double seconds) {
+    struct ta_replica_words *w = &r->words;
+    set_count(line, "words", w->words);
+    set_real(line, "words_per_s", seconds > 0 ? (double)(w->words - w->reported_words) / seconds : NAN);
+    set_count(line, "centres", w->centres);
+    set_count(line, "pairs", w->pairs_made);
+    w->reported_words = w->words;
+    if (w->vocabulary == NULL) return;
+    struct ta_vocabulary_stats stats;
+    ta_vocabulary_stats(w->vocabulary, &stats);
+    set_count(line, "vocabulary", stats.used);
+    set_count(line, "admitted", stats.admitted);
+    set_count(line, "evicted", stats.evicted);
+    set_count(line, "garbled", stats.garbled);
 }
 
 void ta_replica_report(struct ta_replica *r, int64_t now_ns) {
@@ -155,13 +183,15 @@ void ta_replica_report(struct ta_replica *r, int64_t now_ns) {
     ta_replayer_stats(r->replayer, &stream);
     json_t *peers = list_peers(r, &t), *line = ta_metrics_line(&r->metrics, "window", now_ns);
     show(r, &t, &stream);
-    count_memory(r);
+    if (ta_replica_of_words(r)) count_words_memory(r);
+    else count_memory(r);
     double seconds = (double)(now_ns - r->reported_ns) / TA_NS_PER_S;
     if (line != NULL) {
         set_count(line, "records", r->score.records);
         set_real(line, "records_per_s", seconds > 0 ? (double)(r->life_records - r->reported_records) / seconds : NAN);
         add_scores(r, line);
         add_counts(r, line, &t, &stream);
+        if (ta_replica_of_words(r)) add_words(r, line, seconds);
         for (int i = 0; i < TA_PHASES; i++) set_real(line, phase_names[i], (double)r->phase_ns[i] / TA_NS_PER_S);
         json_object_set(line, "peers", peers);
         ta_metrics_write(&r->metrics, line);

@@ -52,10 +52,14 @@ static ta_status load_exact(struct ta_replica *r, const struct ta_checkpoint_inf
             ta_snapshot_free(&s);
             continue;
         }
-        out->w0 = s.w0;
-        s.w0 = NULL;
+        bool alone = ta_replica_of_words(r) && n == 1; /* w is all there is */
+        out->w0 = alone ? s.w : s.w0;
+        out->table_seed = s.table_seed;
+        if (alone) s.w = NULL;
+        else s.w0 = NULL;
         out->own = s;
     }
+    if (status == TA_OK) ta_replica_words_restore(r, &out->own.names, out->w0);
     return status;
 }
 
@@ -88,6 +92,7 @@ static ta_status load_dealt_anew(struct ta_replica *r, const struct ta_checkpoin
         out->own = s;
     }
     if (status != TA_OK) return status;
+    ta_replica_words_restore(r, &out->own.names, out->w0);
     out->own.score_records = records;
     out->own.score_hits = hits;
     out->own.score_loss_sum = loss_sum;
@@ -96,7 +101,8 @@ static ta_status load_dealt_anew(struct ta_replica *r, const struct ta_checkpoin
 }
 
 ta_status ta_restart_prepare(struct ta_replica *r, struct ta_restart *out) {
-    *out = (struct ta_restart){.epoch = r->config.life > 0 ? r->config.life : 1};
+    *out = (struct ta_restart){.epoch = r->config.life > 0 ? r->config.life : 1, .table_seed = r->run->run.seed};
+    if (r->config.resume == NULL && ta_replica_of_words(r)) return TA_OK;
     if (r->config.resume == NULL) {
         ta_status status = TA_NEW(&out->w0, r->model.n_params, "the initial weights");
         if (status == TA_OK) ta_model_init(&r->model, r->run->run.seed, out->w0);
@@ -134,6 +140,7 @@ static ta_status restore_optimizer(struct ta_replica *r, const struct ta_snapsho
 
 ta_status ta_restart_apply(struct ta_replica *r, struct ta_restart *restart) {
     r->epoch = restart->epoch;
+    r->table_seed = restart->table_seed;
     r->base_steps = restart->base_steps;
     r->base_records = restart->base_records;
     r->start_records = r->x->records;

@@ -138,9 +138,21 @@ static void say_farewell(struct ta_replica *r, int64_t now_ns) {
     if (now_ns - r->left_ns > TA_NS_PER_S) r->farewell = false;
 }
 
+/* A snapshot that was lent, not copied, must be on disk before anything moves. */
+static ta_status wait_for_writer(struct ta_replica *r, int64_t now_ns) {
+    if (r->writer == NULL || !ta_replica_of_words(r)) return TA_OK;
+    ta_status status = ta_checkpoint_poll(r->writer, NULL, 0);
+    if (status == TA_BUSY) return TA_AGAIN;
+    if (status == TA_OK) return TA_OK;
+    if (r->target == TA_ROUND_FINAL || is_stop(r->target)) return status; /* nobody will try again */
+    ta_replica_event(r, now_ns, "checkpoint_failed", "%s", ta_why());
+    return TA_OK;
+}
+
 ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns) {
     ta_status status = TA_OK;
     if (r->snapshot_waits) status = save_snapshot(r, now_ns);
+    if (status == TA_OK) status = wait_for_writer(r, now_ns);
     if (status == TA_OK && overtaken(r)) {
         r->state = TA_REPLICA_SETTLING;
         return TA_OK;

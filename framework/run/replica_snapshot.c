@@ -51,7 +51,22 @@ static ta_status copy_arrays(struct ta_replica *r, bool with_model, struct ta_sn
     if (status == TA_OK) status = copy_array(r, r->optimizer.v, "the optimizer's copy", &s->v);
     if (status == TA_OK && with_model) status = copy_array(r, r->x->w, "the weights' copy", &s->w);
     if (status == TA_OK && with_model) status = copy_array(r, r->x->w0, "the weights' copy", &s->w0);
-    if (status == TA_OK) status = TA_NEW(&s->peer_steps, r->config.n_ranks, "the peers' steps");
+    return status;
+}
+
+/* Tables are too large to copy: the writer reads them where they lie while we keep still (replica_round.c). */
+static ta_status lend_tables(struct ta_replica *r, bool with_model, struct ta_snapshot *s) {
+    s->borrowed = true;
+    s->table_seed = r->table_seed;
+    s->delta = r->x->delta;
+    if (!with_model) return TA_OK;
+    s->w = r->x->w;
+    s->w0 = r->x->w0;
+    return ta_replica_words_names(r, &s->names);
+}
+
+static ta_status copy_progress(struct ta_replica *r, struct ta_snapshot *s) {
+    ta_status status = TA_NEW(&s->peer_steps, r->config.n_ranks, "the peers' steps");
     for (unsigned peer = 0; status == TA_OK && peer < r->config.n_ranks; peer++) {
         if (peer == r->config.rank) {
             s->peer_steps[peer] = r->x->steps;
@@ -91,7 +106,9 @@ ta_status ta_replica_copy_state(struct ta_replica *r, struct ta_snapshot *out, u
         .input_scale = r->info.scale,
         .input_offset = r->info.offset,
     };
-    ta_status status = copy_arrays(r, writers[0] == r->config.rank, out);
+    bool with_model = writers[0] == r->config.rank;
+    ta_status status = ta_replica_of_words(r) ? lend_tables(r, with_model, out) : copy_arrays(r, with_model, out);
+    if (status == TA_OK) status = copy_progress(r, out);
     if (status != TA_OK) ta_snapshot_free(out);
     return status;
 }

@@ -154,6 +154,20 @@ static ta_status use(struct ta_replica *r, const struct ta_batch *batch, int64_t
     return status == TA_OK ? learn(r, net, &feed, now_ns) : status;
 }
 
+/* Every pair is predicted before it is trained on; a record's loss is the mean over its batch. */
+static ta_status use_words(struct ta_replica *r, const struct ta_batch *batch, int64_t now_ns) {
+    uint32_t records;
+    double loss;
+    ta_status status = ta_replica_words_train(r, batch, &records, &loss);
+    ta_replica_phase(r, TA_PHASE_COMPUTE);
+    if (status != TA_OK) return status;
+    const float none = 0;
+    for (uint32_t i = 0; i < records && !isnan(loss); i++) ta_score_add(&r->score, &none, 1, -1, (float)loss);
+    status = r->exchange_ops->stepped(r->x, records, now_ns);
+    ta_replica_phase(r, TA_PHASE_PUT);
+    return status;
+}
+
 static void show(struct ta_replica *r) {
     struct ta_board_row *row = ta_replica_row(r);
     ta_board_set(row->records, r->score.records);
@@ -163,6 +177,7 @@ static void show(struct ta_replica *r) {
     ta_board_set(row->life_records, r->life_records);
     ta_board_set(row->unlabelled, r->unlabelled);
     ta_board_set(row->steps, r->x->steps);
+    ta_board_set(row->words, r->words.words);
     ta_board_set(row->skipped_steps, r->optimizer.skipped);
     ta_board_set(row->window_accuracy, ta_score_window_accuracy(&r->score));
     ta_board_set(row->window_loss, ta_score_window_loss(&r->score));
@@ -180,7 +195,7 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
         return TA_OK;
     }
     if (status != TA_OK) return status;
-    status = use(r, batch, now_ns);
+    status = ta_replica_of_words(r) ? use_words(r, batch, now_ns) : use(r, batch, now_ns);
     uint64_t number = batch->number;
     r->stream_ns = batch->due_ns;
     r->life_records += batch->records;

@@ -7,7 +7,7 @@
  *                  schedule: [{at: 0, rate: 100}, ...]}
  *     model:      see spec.h                 optimizer:  see spec.h
  *     exchange:   {type: live, transport: auto, scale: sum | mean, puts_in_flight: 1, heartbeat: .25, dead_after: 3,
- *                  join_within: 60}
+ *                  join_within: 60, rows_after: 0, rows_within: 0 (0: see exchange.h)}
  *     device:     {type: auto | cpu | cuda, threads: 1, number: 0}
  *     checkpoint: {every_records: 0, every_seconds: 300, keep: 2}
  *     metrics:    {window: 1000, every_seconds: 1, every_records: 0, fading: .999}

@@ -66,6 +66,8 @@ static const cyaml_schema_field_t exchange_fields[] = {
     COUNT("puts_in_flight", struct ta_exchange_section, spec.puts_in_flight),
     NUMBER("heartbeat", struct ta_exchange_section, spec.heartbeat_s),
     NUMBER("dead_after", struct ta_exchange_section, spec.dead_after_s),
+    COUNT("rows_after", struct ta_exchange_section, spec.rows_after),
+    NUMBER("rows_within", struct ta_exchange_section, spec.rows_within_s),
     NUMBER("join_within", struct ta_exchange_section, join_within_s),
     CYAML_FIELD_END,
 };

@@ -23,7 +23,7 @@ void ta_summary_find_checkpoint(struct ta_summary *s) {
 
 struct figures {
     struct ta_board_sum sum;
-    double seconds, rate, accuracy, loss, s_avg;
+    double seconds, rate, words_rate, accuracy, loss, s_avg;
 };
 
 static struct figures figure(const struct ta_summary *s) {
@@ -32,6 +32,7 @@ static struct figures figure(const struct ta_summary *s) {
     if (f.sum.started_ns != 0 && f.sum.ended_ns > f.sum.started_ns)
         f.seconds = (double)(f.sum.ended_ns - f.sum.started_ns) / TA_NS_PER_S;
     f.rate = f.seconds > 0 ? (double)f.sum.life_records / f.seconds : 0;
+    f.words_rate = f.seconds > 0 ? (double)f.sum.words / f.seconds : 0;
     f.accuracy = f.sum.records > 0 && s->classes ? (double)f.sum.hits / (double)f.sum.records : NAN;
     f.loss = f.sum.records > 0 ? f.sum.loss_sum / (double)f.sum.records : NAN;
     f.s_avg = f.sum.stale_count > 0 ? (double)f.sum.stale_sum / (double)f.sum.stale_count : 0;
@@ -57,6 +58,9 @@ void ta_summary_print(const struct ta_summary *s, FILE *out) {
     fprintf(out, "records      %s\n", ta_progress_group(f.sum.records, records));
     fprintf(out, "rate         %s records/s over %.1f s, %u replica%s\n", ta_progress_group((uint64_t)f.rate, rate), f.seconds,
             s->replicas, s->replicas == 1 ? "" : "s");
+    if (f.sum.words > 0)
+        fprintf(out, "words        %s, %s words/s\n", ta_progress_group(f.sum.words, records),
+                ta_progress_group((uint64_t)f.words_rate, rate));
     if (s->classes)
         fprintf(out, "accuracy     %.2f %% prequential, %.2f %% over the last %s records of each replica\n", 100 * f.accuracy,
                 100 * f.sum.window_accuracy, ta_progress_group(s->window, window));
@@ -81,6 +85,11 @@ json_t *ta_summary_json(const struct ta_summary *s) {
     json_object_set_new(o, "accuracy", ta_json_real(s->classes ? f.sum.window_accuracy : NAN));
     json_object_set_new(o, "loss_all", ta_json_real(f.loss));
     json_object_set_new(o, "loss", ta_json_real(f.sum.window_loss));
+    if (f.sum.words > 0) {
+        json_object_set_new(o, "words", json_integer((json_int_t)f.sum.words));
+        json_object_set_new(o, "words_per_s", ta_json_real(f.words_rate));
+        json_object_set_new(o, "rows", json_integer((json_int_t)f.sum.put_rows));
+    }
     json_object_set_new(o, "untrained", json_integer((json_int_t)s->untrained));
     json_object_set_new(o, "s_avg", ta_json_real(f.s_avg));
     json_object_set_new(o, "checkpoint", s->checkpoint[0] != '\0' ? json_string(s->checkpoint) : json_null());
