@@ -6,5 +6,6 @@
 
 ta_status ta_bench_window(int argc, char **argv);  /* bench_window.c: puts beside memcpy */
 ta_status ta_bench_kernels(int argc, char **argv); /* bench_kernels.c: layers and steps */
+ta_status ta_bench_words(int argc, char **argv);   /* bench_words.c: words a second beside word2vec's loop */
 
 #endif
