@@ -24,7 +24,7 @@ ta_experiment() {
     local name=$1 replicas=${3:-$2} stream run_dir
     shift $(($# < 3 ? $# : 3))
     ta_setup
-    stream=$("ta_stream_$name")
+    stream=$("ta_stream_${name//-/_}")
     run_dir=runs/$name-$(date -u +%Y%m%dT%H%M%SZ)
     "$tensair" train "experiments/$name/$name.yaml" -n "$replicas" --run-dir "$run_dir" --set stream.file="$PWD/$stream" "$@"
     "$tensair" plot "$run_dir"
@@ -131,4 +131,43 @@ ta_stream_sea() {
         ta_once experiments/data/sea.h5 "$tensair" data make sea --records 50000 --seed 1 \
             --drift abrupt@12500:2,abrupt@25000:3,abrupt@37500:4
     fi
+}
+
+# Prints a file of English text, or fails: 100 MB of cleaned Wikipedia, or text8, which was made by the same recipe.
+ta_fetch_text() {
+    local home=https://mattmahoney.net/dc/text8.zip file=experiments/data/text8
+    if [ -n "${TENSAIR_DATA:-}" ] && [ -f "$TENSAIR_DATA/text/enwiki_clean_100M.txt.gz" ]; then
+        echo "$TENSAIR_DATA/text/enwiki_clean_100M.txt.gz"
+        return 0
+    fi
+    if ! [ -f $file ]; then
+        curl -fsSL --connect-timeout 5 --max-time 300 $home -o $file.zip 2>/dev/null &&
+            /usr/bin/python3 -m zipfile -e $file.zip experiments/data 2>/dev/null || { rm -f $file.zip; return 1; }
+        rm -f $file.zip
+    fi
+    echo $file
+}
+
+ta_need_text() {
+    ta_fetch_text && return 0
+    echo "fetch: no text in \$TENSAIR_DATA/text (${TENSAIR_DATA:-not set}), and text8 cannot be fetched" >&2
+    return 1
+}
+
+ta_stream_word2vec() {
+    local text
+    text=$(ta_need_text) || return 1
+    ta_once experiments/data/word2vec.h5 "$tensair" data import text "$text"
+}
+
+ta_stream_word2vec_online() {
+    local text
+    text=$(ta_need_text) || return 1
+    ta_once experiments/data/word2vec-online.h5 "$tensair" data import text "$text" --online
+}
+
+ta_stream_tensair_w2v() {
+    local folder
+    folder=$(ta_fetch_local tensair "the rows that TensAIR's word2vec generator writes") || return 1
+    ta_once experiments/data/tensair-w2v.h5 "$tensair" data import pairs "$folder"/*.txt.gz --vocabulary 50000
 }
