@@ -95,6 +95,18 @@ static void streams_say_what_they_hold(void **state) {
     assert_fails(TA_IO, "nowhere", ta_stream_names("nowhere/s.h5", &names));
 }
 
+static void text_is_bytes_in_rows(void **state) {
+    (void)state;
+    struct ta_stream_info info = {.h = 1, .w = 1, .c = TEXT, .element = TA_ELEMENT_I32, .text = true};
+    struct ta_stream_writer *w;
+    const struct ta_stream_writer_config config = {.path = path, .force = true, .info = &info};
+    assert_fails(TA_INVALID, "text is stored as a row of bytes", ta_stream_writer_open(&config, &w));
+    info.element = TA_ELEMENT_U8;
+    info.w = 2;
+    assert_fails(TA_INVALID, "text is stored as a row of bytes", ta_stream_writer_open(&config, &w));
+    assert_null(w);
+}
+
 /* ---- the replayer ---- */
 
 static ta_status patient_next(struct ta_replayer *r, const struct ta_batch **batch) {
@@ -275,6 +287,7 @@ static void numbers_beyond_the_vocabulary_are_found_when_read(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_say_what_they_hold),
+        cmocka_unit_test(text_is_bytes_in_rows),
         cmocka_unit_test(replicas_see_every_record_once),
         cmocka_unit_test(the_ring_is_as_large_as_what_is_stored),
         cmocka_unit_test(hostile_files_are_refused_when_opened),

@@ -13,7 +13,7 @@ import numpy as np
 from stream_tool import check, finish, info, real, run, skip, work
 
 WORD_BYTES, RECORD_BYTES = 99, 4096
-LETTERS = ["a", "b", "e", "z", "Z", "7", "'", "é", "ß", "Ж", "€", "\u3000", "\u00a0", "漢", "\U0001f30d", "\u0301"]
+LETTERS = ["a", "b", "e", "z", "Z", "7", "'", "é", "ß", "Ж", "€", "\u3000", "\u00a0", "漢", "\U0001f30d", "\u0301", "\ufeff"]
 SPACES = [" ", " ", " ", "  ", "\t", "\r\n", "\n", "\n\n", " \n ", "\v", "\f"]
 
 
