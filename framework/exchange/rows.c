@@ -5,6 +5,8 @@
 
 #include "mem.h"
 
+enum { AHEAD = 24 }; /* counters fetched before their turn: the step has pushed them out of the nearest cache */
+
 static ta_status number_rows(struct ta_rows *r, const struct ta_model *model) {
     uint64_t rows = 0;
     for (unsigned s = 0; s < model->n_segments; s++) {
@@ -73,15 +75,19 @@ static void make_due(struct ta_rows *r, uint32_t id) {
 
 bool ta_rows_touch(struct ta_rows *r, const struct ta_rows_table *table, const uint32_t *rows, size_t n) {
     uint8_t *count = r->count + table->first;
-    uint32_t n_rows = table->shape.rows;
+    const uint32_t n_rows = table->shape.rows, after = r->after;
     for (size_t i = 0; i < n; i++) {
         uint32_t row = rows[i];
+        if (i + AHEAD < n && rows[i + AHEAD] < n_rows) __builtin_prefetch(&count[rows[i + AHEAD]], 1);
         if (row >= n_rows) return false;
-        if (count[row]++ == 0) {
+        uint32_t changes = count[row] + 1U;
+        count[row] = (uint8_t)changes;
+        if (changes > 1 && changes < after) continue;
+        if (changes == 1) {
             r->n_changed++;
             ta_bit_set(r->own, table->first + row);
         }
-        if (count[row] >= r->after) make_due(r, table->first + row);
+        if (changes >= after) make_due(r, table->first + row);
     }
     return true;
 }
@@ -141,14 +147,10 @@ static void take(const struct ta_rows *r, const struct ta_rows_peer *peer, size_
     plan->laps = 0;
     if (limit == 0) return;
     plan->n = collect(r, peer, peer->cursor, limit, plan->ids);
-    if (plan->n == 0 && peer->n_due > 0) { /* the last ones lie before the cursor */
-        plan->n = collect(r, peer, 0, limit, plan->ids);
-        plan->laps++;
-    }
     number_within_tables(r, plan);
     plan->cursor = plan->n == limit ? plan->ids[limit - 1] + 1 : 0;
     if (plan->cursor >= r->n_rows) plan->cursor = 0;
-    plan->laps += plan->cursor == 0;
+    plan->laps = plan->cursor == 0;
 }
 
 void ta_rows_plan_make(const struct ta_rows *r, unsigned peer_rank, size_t limit, struct ta_rows_mark now,

@@ -1,5 +1,5 @@
 /* procs: the live exchange between real processes over shared memory: free-running, killed, stopped, and watched for
- * words that are neither old nor new.
+ * words that are neither old nor new; each also with a table whose row logs are so small that writers lap their readers.
  *
  *     test_exchange_procs [SEED]
  */
@@ -18,10 +18,10 @@
 #include <cmocka.h>
 
 #include "clock.h"
-#include "exchange.h"
+#include "live.h"
 #include "rng.h"
 
-enum { MAX_PROCS = 4, PARAMS = 5000, CHILD_FAILED = 3, CHILD_EXPELLED = 69 };
+enum { MAX_PROCS = 4, PARAMS = 5000, STRIDE = 8, ROWS = PARAMS / STRIDE, CHILD_FAILED = 3, CHILD_EXPELLED = 69 };
 
 /* What parent and children share beside the windows: keys, orders, results. */
 struct table {
@@ -39,6 +39,7 @@ struct table {
 
 struct child {
     unsigned rank, n_ranks;
+    bool by_row; /* the model is a table */
     struct table *table;
     struct ta_exchange *x;
     struct ta_transport *transport;
@@ -58,6 +59,12 @@ static int give_up(struct child *c, ta_status status) {
 static ta_status open_child(struct child *c) {
     struct table *t = c->table;
     c->model = (struct ta_model){.n_params = PARAMS, .n_segments = 1, .segments = {{TA_SEGMENT_SUM, 0, PARAMS}}};
+    if (c->by_row) {
+        c->model.segments[0].kind = TA_SEGMENT_ROWS;
+        c->model.segments[0].table = (struct ta_table){.rows = ROWS, .width = STRIDE, .stride = STRIDE};
+        c->spec.rows_after = 3;
+        c->spec.rows_within_s = 0.002;
+    }
     struct ta_transport_config transport = {.rank = c->rank, .n_ranks = c->n_ranks, .run_id = (uint64_t)getppid()};
     ta_status status = ta_kernels_cpu.open(&(struct ta_kernels_config){.threads = 1}, &c->kernels);
     if (status == TA_OK) status = ta_transport_shm.open(&transport, &c->transport);
@@ -67,7 +74,7 @@ static ta_status open_child(struct child *c) {
         .transport_ops = &ta_transport_shm, .transport = c->transport, .rank = c->rank,
         .n_ranks = c->n_ranks, .epoch = 1,
     };
-    status = ta_exchange_live.open(&config, NULL, &c->x);
+    status = ta_live_open(&config, NULL, (struct ta_live_limits){.log_entries = 96, .put_rows = 30}, &c->x);
     for (unsigned p = 0; p < c->n_ranks && status == TA_OK; p++)
         if (p != c->rank) status = ta_transport_shm.key_make(c->transport, p, &t->key[c->rank][p]);
     if (status != TA_OK) return status;
@@ -93,9 +100,12 @@ static void note_dead(struct child *c) {
 /* A few whole numbers into the delta; the table has them first, so that it is never behind what peers may hold. */
 static ta_status step(struct child *c) {
     for (int i = 0; i < 50; i++) {
-        uint32_t at = ta_rng_below(&c->rng, PARAMS);
+        uint32_t at = ta_rng_below(&c->rng, PARAMS), row = at / STRIDE;
         c->table->delta[c->rank][at] += 1;
         c->x->delta[at] += 1;
+        if (!c->by_row) continue;
+        c->x->w[at] += 1;
+        ta_exchange_live.touched(c->x, 0, &row, 1);
     }
     ta_status status = ta_exchange_live.stepped(c->x, 1, ta_clock_now_ns());
     atomic_store(&c->table->steps[c->rank], (unsigned)c->x->steps);
@@ -157,6 +167,7 @@ static int toggle(struct child *c) {
     ta_status status = open_child(c);
     for (unsigned i = 0; status == TA_OK && !atomic_load(&t->stop); i++) {
         for (size_t e = 0; e < PARAMS; e++) memcpy(&c->x->delta[e], &patterns[i % 2], sizeof patterns[0]);
+        for (uint32_t row = 0; row < ROWS && c->by_row; row++) ta_exchange_live.touched(c->x, 0, &row, 1);
         status = ta_exchange_live.stepped(c->x, 1, ta_clock_now_ns());
         if (status == TA_OK) status = ta_exchange_live.poll(c->x, ta_clock_now_ns());
         if (status == TA_OK) status = ta_exchange_live.register_copy(c->x, 1 - c->rank, copy);
@@ -170,7 +181,8 @@ static int toggle(struct child *c) {
     return status == TA_OK ? 0 : give_up(c, status);
 }
 
-static struct table *start(unsigned n, double dead_after_s, int (*run)(struct child *), pid_t pids[MAX_PROCS]) {
+static struct table *start(unsigned n, double dead_after_s, int (*run)(struct child *), const void *by_row,
+                           pid_t pids[MAX_PROCS]) {
     struct table *t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(t, MAP_FAILED);
     for (unsigned r = 0; r < n; r++) {
@@ -178,7 +190,7 @@ static struct table *start(unsigned n, double dead_after_s, int (*run)(struct ch
         assert_true(pids[r] >= 0);
         if (pids[r] > 0) continue;
         static struct child c;
-        c = (struct child){.rank = r, .n_ranks = n, .table = t, .rng = ta_rng_make(seed, r),
+        c = (struct child){.rank = r, .n_ranks = n, .table = t, .rng = ta_rng_make(seed, r), .by_row = by_row != NULL,
                            .spec = {.dead_after_s = dead_after_s}};
         _exit(run(&c));
     }
@@ -238,10 +250,9 @@ static void check(const struct table *t, unsigned n, unsigned gone) {
 }
 
 static void test_free_running(void **state) {
-    (void)state;
     for (unsigned n = 2; n <= MAX_PROCS; n++) {
         pid_t pids[MAX_PROCS];
-        struct table *t = start(n, 10, train, pids);
+        struct table *t = start(n, 10, train, *state, pids);
         eventually(atomic_load(&t->connected) == n);
         nap(0.15);
         atomic_store(&t->stop, 1);
@@ -253,12 +264,11 @@ static void test_free_running(void **state) {
 }
 
 static void test_killed(void **state) {
-    (void)state;
     struct ta_rng rng = ta_rng_make(seed, 99);
     for (int life = 0; life < 6; life++) {
         unsigned n = 2 + ta_rng_below(&rng, MAX_PROCS - 1), victim = ta_rng_below(&rng, n);
         pid_t pids[MAX_PROCS];
-        struct table *t = start(n, 10, train, pids);
+        struct table *t = start(n, 10, train, *state, pids);
         eventually(atomic_load(&t->connected) == n && atomic_load(&t->steps[victim]) > 3);
         nap(ta_rng_uniform(&rng) * 0.05);
         kill(pids[victim], SIGKILL);
@@ -273,10 +283,9 @@ static void test_killed(void **state) {
 }
 
 static void test_stopped(void **state) {
-    (void)state;
     enum { N = 3, VICTIM = 1 };
     pid_t pids[MAX_PROCS];
-    struct table *t = start(N, 1.5, train, pids);
+    struct table *t = start(N, 1.5, train, *state, pids);
     eventually(atomic_load(&t->connected) == N && atomic_load(&t->steps[VICTIM]) > 3);
     kill(pids[VICTIM], SIGSTOP);
     eventually((atomic_load(&t->seen_dead[0]) & atomic_load(&t->seen_dead[2])) == 1U << VICTIM);
@@ -291,9 +300,8 @@ static void test_stopped(void **state) {
 }
 
 static void test_torn_words(void **state) {
-    (void)state;
     pid_t pids[MAX_PROCS];
-    struct table *t = start(2, 10, toggle, pids);
+    struct table *t = start(2, 10, toggle, *state, pids);
     eventually(atomic_load(&t->connected) == 2);
     nap(1);
     atomic_store(&t->stop, 1);
@@ -305,11 +313,16 @@ static void test_torn_words(void **state) {
 
 int main(int argc, char **argv) {
     if (argc > 1) seed = strtoull(argv[1], NULL, 10);
+    static bool by_row;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_free_running),
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_torn_words),
+        {"test_free_running by row", test_free_running, NULL, NULL, &by_row},
+        {"test_killed by row", test_killed, NULL, NULL, &by_row},
+        {"test_stopped by row", test_stopped, NULL, NULL, &by_row},
+        {"test_torn_words by row", test_torn_words, NULL, NULL, &by_row},
     };
     return cmocka_run_group_tests_name("exchange: processes", tests, NULL, NULL);
 }

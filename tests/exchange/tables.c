@@ -209,6 +209,26 @@ static void test_reset(void **state) {
     world_close(&world);
 }
 
+/* A replica does not rest while rows that it has reset are still to go out, though no step is. */
+static void test_reset_goes_first(void **state) {
+    (void)state;
+    struct world_tables tables = plain;
+    tables.limits.put_rows = 1;
+    open_calm(2, tables);
+    const uint32_t rows[3] = {1, 2, 3};
+    assert_int_equal(ta_exchange_live.settle(x_of(1), 1, world.now_ns), TA_AGAIN);
+    world_run(&world, world.now_ns + 2000, 50);
+    ta_sim_cut(world.fabric, 0, 1, 1);
+    assert_int_equal(ta_exchange_live.reset_rows(x_of(0), 0, rows, 3), TA_OK);
+    for (int i = 0; i < 20; i++) {
+        world_run(&world, world.now_ns + 1000, 50);
+        assert_int_equal(ta_exchange_live.settle(x_of(0), 1, world.now_ns), TA_AGAIN);
+    }
+    ta_sim_cut(world.fabric, 0, 1, 0);
+    assert_true(world_settle(&world, 3, 1));
+    world_close(&world);
+}
+
 static void rename_to(unsigned rank, uint32_t row, const char *name) {
     struct ta_exchange *x = x_of(rank);
     strncpy((char *)(x->delta + table_of(2)->offset + (size_t)row * STRIDE), name, 31);
@@ -274,7 +294,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_after), cmocka_unit_test(test_rows_within), cmocka_unit_test(test_staleness),
         cmocka_unit_test(test_bytes),      cmocka_unit_test(test_overflow),    cmocka_unit_test(test_own_rows_at_rest),
-        cmocka_unit_test(test_reset),      cmocka_unit_test(test_names),       cmocka_unit_test(test_contract),
+        cmocka_unit_test(test_reset),      cmocka_unit_test(test_names),       cmocka_unit_test(test_reset_goes_first),
+        cmocka_unit_test(test_contract),
     };
     return cmocka_run_group_tests_name("exchange: tables", tests, NULL, NULL);
 }
