@@ -1,4 +1,4 @@
-/* Writes what the fuzzers begin with: seeds DIRECTORY makes DIRECTORY/{config,stream,checkpoint,text}/. */
+/* Writes what the fuzzers begin with: seeds DIRECTORY makes DIRECTORY/{config,stream,checkpoint,text,vectors}/. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,6 +7,7 @@
 #include "keras.h"
 #include "mem.h"
 #include "small_model.h"
+#include "vectors.h"
 #include "writer.h"
 
 static const char *directory;
@@ -100,20 +101,44 @@ static ta_status write_texts(void) {
     return status == TA_OK ? closed : status;
 }
 
+/* Vectors in their three formats, and what is asked of them. */
+static ta_status write_vectors(void) {
+    static float numbers[] = {1, 0, .5F, 0, 1, -2, 3e-7F, 1, 1e8F};
+    struct ta_vectors v = {.v = numbers, .dim = 3};
+    struct ta_h5 *file = NULL;
+    ta_status status = ta_names_add(&v.names, "king", 4, 7);
+    if (status == TA_OK) status = ta_names_add(&v.names, "caf\xc3\xa9", 5, 9);
+    if (status == TA_OK) status = ta_names_add(&v.names, "Queen", 5, 0);
+    if (status == TA_OK) status = ta_vectors_write(&v, TA_VECTORS_TEXT, path_of("vectors/text"));
+    if (status == TA_OK) status = ta_vectors_write(&v, TA_VECTORS_BINARY, path_of("vectors/binary"));
+    if (status == TA_OK) status = ta_h5_open(path_of("vectors/model.h5"), TA_H5_CREATE, &file);
+    if (status == TA_OK) status = ta_names_write(&v.names, file);
+    if (status == TA_OK) status = ta_h5_group_create(file, "/model_weights/in/in");
+    if (status == TA_OK)
+        status = ta_h5_write_all(file, "/model_weights/in/in/embeddings:0",
+                                 &(struct ta_h5_shape){TA_H5_F32, 2, {3, 3}}, numbers);
+    ta_status closed = ta_h5_close(file);
+    ta_names_free(&v.names);
+    if (status == TA_OK) status = closed;
+    if (status == TA_OK) status = write_text("vectors/questions", ": one\na b c d\n: gram2\nA e c d\na b c zz\n");
+    return status == TA_OK ? write_text("vectors/pairs", "# people\na\tb\t1.5\nC d 7\n") : status;
+}
+
 int main(int argc, char **argv) {
-    static const char *const folders[] = {"", "config", "stream", "checkpoint", "text"};
+    static const char *const folders[] = {"", "config", "stream", "checkpoint", "text", "vectors"};
     if (argc != 2) {
         fputs("usage: seeds DIRECTORY\n", stderr);
         return 2;
     }
     directory = argv[1];
-    for (int i = 0; i < 5; i++) mkdir(path_of(folders[i]), 0755);
+    for (int i = 0; i < 6; i++) mkdir(path_of(folders[i]), 0755);
     ta_status status = write_configs();
     if (status == TA_OK) status = write_stream("stream/u8.h5", TA_ELEMENT_U8, TA_LABEL_CLASS, 0);
     if (status == TA_OK) status = write_stream("stream/f32.h5", TA_ELEMENT_F32, TA_LABEL_VALUE, 0);
     if (status == TA_OK) status = write_stream("stream/gzip.h5", TA_ELEMENT_U8, TA_LABEL_NONE, 6);
     if (status == TA_OK) status = write_checkpoints();
     if (status == TA_OK) status = write_texts();
+    if (status == TA_OK) status = write_vectors();
     if (status != TA_OK) fprintf(stderr, "seeds: %s\n", ta_why());
     return status == TA_OK ? 0 : 1;
 }
