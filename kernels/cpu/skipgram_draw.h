@@ -29,8 +29,9 @@ static inline uint64_t ta_draw_u64(struct ta_draw *draw) {
     return ta_draw_mix(draw->at += UINT64_C(0x9e3779b97f4a7c15));
 }
 
-/* What the numbers are for: a sentence's number (its words and windows), or the negatives of the whole batch. */
-static const uint64_t ta_draw_negatives = UINT64_MAX;
+/* What the numbers are for: a sentence's number (its words and windows), or the negatives of the whole batch, and
+ * who picks which. */
+static const uint64_t ta_draw_negatives = UINT64_MAX, ta_draw_picks = UINT64_MAX - 1;
 
 static inline struct ta_draw ta_draw_start(uint64_t seed, uint64_t batch, uint64_t what) {
     uint64_t x = ta_draw_mix(seed + UINT64_C(0x632be59bd9b4e019));

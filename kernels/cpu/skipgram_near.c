@@ -14,6 +14,7 @@ ta_status ta_near_make(const struct ta_table *table, uint32_t slots, const struc
     ta_status status = TA_NEW(&near->copies, (size_t)slots * near->stride, "a word model's rows at work");
     if (status == TA_OK) status = TA_NEW(&near->row, slots, "a word model's rows at work");
     if (status == TA_OK) status = TA_NEW(&near->users, slots, "a word model's rows at work");
+    if (status == TA_OK) status = TA_NEW(&near->changes, slots, "a word model's rows at work");
     if (status == TA_OK) status = TA_NEW(&near->free, slots, "a word model's rows at work");
     if (status == TA_OK) status = TA_NEW(&near->slot_of, table->rows, "a word model's map of rows");
     if (status != TA_OK) return status;
@@ -25,6 +26,7 @@ void ta_near_free(struct ta_near *near) {
     ta_mem_free(near->copies);
     ta_mem_free(near->row);
     ta_mem_free(near->users);
+    ta_mem_free(near->changes);
     ta_mem_free(near->free);
     ta_mem_free(near->slot_of);
     ta_mem_free(near->changed);
@@ -32,7 +34,7 @@ void ta_near_free(struct ta_near *near) {
 }
 
 size_t ta_near_bytes(const struct ta_near *near) {
-    return (size_t)near->slots * (near->stride * sizeof(float) + 2 * sizeof(uint32_t) + sizeof(uint16_t)) +
+    return (size_t)near->slots * (near->stride * sizeof(float) + 2 * sizeof(uint32_t) + sizeof(bool) + sizeof(uint16_t)) +
            near->table.rows * sizeof(uint16_t) + near->room * sizeof(uint32_t);
 }
 

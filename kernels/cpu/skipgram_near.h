@@ -24,6 +24,7 @@ struct ta_near {
     uint32_t used;          /* floats of a row that are copied */
     float *copies;          /* [slots][stride] */
     uint32_t *row, *users;  /* [slots] */
+    bool *changes;          /* [slots] since the row entered */
     uint16_t *free;         /* [n_free] slots */
     uint32_t n_free;
     uint16_t *slot_of; /* [rows] the slot that holds a row, plus 1; 0: none */
@@ -60,20 +61,25 @@ static inline uint32_t ta_near_enter(struct ta_near *near, uint32_t row) {
     near->slot_of[row] = (uint16_t)(slot + 1);
     near->row[slot] = row;
     near->users[slot] = 1;
+    near->changes[slot] = false;
     near->loops->enter(near->used, near->w + ta_near_place(near, row), ta_near_copy(near, slot));
     return slot;
 }
 
-/* One user less; the last one writes the row back. */
+/* The row is going to change. */
+static inline void ta_near_change(struct ta_near *near, uint32_t slot) { near->changes[slot] = true; }
+
+/* One user less; the last one writes back what has changed. */
 static inline void ta_near_leave(struct ta_near *near, uint32_t slot) {
     if (--near->users[slot] > 0) return;
     uint32_t row = near->row[slot];
+    near->slot_of[row] = 0;
+    near->free[near->n_free++] = (uint16_t)slot;
+    if (!near->changes[slot]) return;
     size_t place = ta_near_place(near, row);
     near->loops->leave(near->used, ta_near_copy(near, slot), near->w + place,
                        near->delta == NULL ? NULL : near->delta + place);
     if (near->delta != NULL) near->changed[near->n_changed++] = row;
-    near->slot_of[row] = 0;
-    near->free[near->n_free++] = (uint16_t)slot;
 }
 
 static inline void ta_near_prefetch(const float *rows, size_t place, uint32_t floats) {

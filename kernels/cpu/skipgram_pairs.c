@@ -52,6 +52,7 @@ static void train_record(struct ta_skipgram *s, const int32_t *words, const floa
     float label[TA_LOOPS_ROOM] = {0};
     uint32_t slot[TA_LOOPS_OUT], centre = ta_near_enter(&s->in, (uint32_t)words[0]);
     struct ta_loops_step *step = s->step;
+    ta_near_change(&s->in, centre);
     step->n_in = 1;
     step->n_out = 0;
     step->in[0] = ta_near_copy(&s->in, centre);
@@ -62,6 +63,7 @@ static void train_record(struct ta_skipgram *s, const int32_t *words, const floa
         uint32_t row = (uint32_t)words[1 + c];
         if (step->n_out == TA_LOOPS_OUT || s->out.slot_of[row] != 0) flush(s, slot, made);
         slot[step->n_out] = ta_near_enter(&s->out, row);
+        ta_near_change(&s->out, slot[step->n_out]);
         label[step->n_out] = labels[c];
         step->out[step->n_out] = ta_near_copy(&s->out, slot[step->n_out]);
         step->n_out++;

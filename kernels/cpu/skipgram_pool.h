@@ -20,7 +20,7 @@ enum { TA_POOL_START = 2, TA_POOL_AHEAD = 4 };
 struct ta_pool {
     const struct ta_odds *odds;
     struct ta_near *out;
-    struct ta_draw draw;
+    struct ta_draw draw, picks;
     uint32_t negative, turn;           /* picked and turned over by a window */
     uint32_t n, room, oldest;          /* entries: now, at most; the next to go when the pool is full */
     uint32_t slot[64 * TA_POOL_DEPTH]; /* [n] of `out` */
@@ -43,6 +43,7 @@ static inline uint32_t ta_pool_next(struct ta_pool *pool) {
 
 static inline void ta_pool_begin(struct ta_pool *pool, uint64_t seed, uint64_t batch) {
     pool->draw = ta_draw_start(seed, batch, ta_draw_negatives);
+    pool->picks = ta_draw_start(seed, batch, ta_draw_picks);
     pool->n = pool->oldest = pool->next = 0;
     for (uint32_t i = 0; i < TA_POOL_AHEAD; i++) pool->ahead[i] = ta_odds_negative(pool->odds, &pool->draw);
     while (pool->n < pool->negative * TA_POOL_START)
@@ -66,7 +67,7 @@ static inline void ta_pool_turn(struct ta_pool *pool) {
 /* The entry of the pick's share. */
 static inline uint32_t ta_pool_pick(struct ta_pool *pool, uint32_t pick) {
     uint32_t share = pool->n / pool->negative;
-    return pick * share + (uint32_t)((ta_draw_u64(&pool->draw) >> 32) * share >> 32);
+    return pick * share + (uint32_t)((ta_draw_u64(&pool->picks) >> 32) * share >> 32);
 }
 
 static inline void ta_pool_end(struct ta_pool *pool) {

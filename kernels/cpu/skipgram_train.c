@@ -15,6 +15,7 @@ enum { AHEAD = 3, LOSS_EVERY = 64 };
 static uint32_t choose_targets(struct ta_skipgram *s, uint32_t centre, bool *weighted) {
     uint32_t n = 1;
     *weighted = false;
+    ta_near_change(&s->out, centre);
     s->target[0] = centre;
     s->weight[0] = 1;
     s->index[centre] = 0;
@@ -25,6 +26,7 @@ static uint32_t choose_targets(struct ta_skipgram *s, uint32_t centre, bool *wei
             s->weight[i] += 1;
             *weighted = true;
         } else {
+            ta_near_change(&s->out, slot);
             s->target[n] = slot;
             s->weight[n] = 1;
             s->index[slot] = n++;
@@ -107,8 +109,10 @@ static void train_sentence(struct ta_skipgram *s, struct ta_draw *draw, uint32_t
     uint32_t window = s->spec.window, entered = 0, left = 0;
     for (uint32_t pos = 0; pos < n; pos++) {
         fetch_ahead(s, pos, n);
-        for (; entered < n && entered <= pos + window; entered++)
+        for (; entered < n && entered <= pos + window; entered++) {
             s->at[entered] = (uint16_t)ta_near_enter(&s->in, s->kept[entered]);
+            ta_near_change(&s->in, s->at[entered]);
+        }
         uint32_t reach = ta_draw_reach(draw, window), n_in = 0;
         uint32_t first = pos < reach ? 0 : pos - reach, end = n - pos <= reach ? n : pos + reach + 1;
         for (uint32_t p = first; p < pos; p++) s->context[n_in++] = ta_near_copy(&s->in, s->at[p]);
