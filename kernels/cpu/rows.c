@@ -13,6 +13,12 @@
 #include "widest.h"
 
 #define RACES_BY_DESIGN __attribute__((no_sanitize("thread")))
+/* Arrays are apart, or are one and the same: no word is read after another's was written. */
+#if defined(__clang__)
+#define SAME_PLACES_ONLY
+#else
+#define SAME_PLACES_ONLY _Pragma("GCC ivdep")
+#endif
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
@@ -56,7 +62,7 @@ INLINE void sum_columns(const struct pass *p, size_t at, size_t next, const uint
     __builtin_prefetch(p->w + next, 1);
     /* Not unrolled before it became vectors. */
 #pragma GCC unroll 1
-#pragma GCC ivdep
+    SAME_PLACES_ONLY
     for (uint32_t i = 0; i < count; i++) {
         float sum = 0;
         if (origin == FROM_BASE) sum = base[i];
@@ -71,7 +77,7 @@ INLINE void sum_columns(const struct pass *p, size_t at, size_t next, const uint
 }
 
 INLINE void add_columns(float *w, const float *from, uint32_t width) {
-#pragma GCC ivdep
+    SAME_PLACES_ONLY
     for (uint32_t i = 0; i < width; i++) w[i] += from[i];
 }
 
@@ -119,7 +125,7 @@ ta_status ta_rows_sum(struct ta_kernels *k, const struct ta_table *table, uint64
 }
 
 WIDEST RACES_BY_DESIGN static void copy_words(size_t n, uint32_t *to, const uint32_t *from) {
-#pragma GCC ivdep
+    SAME_PLACES_ONLY
     for (size_t i = 0; i < n; i++) to[i] = from[i];
 }
 
