@@ -144,9 +144,11 @@ static void rows_are_told_anything(void **state) {
     assert_false(ta_vocabulary_set(v, UINT32_MAX, name, 1));
     assert_true(ta_vocabulary_set(v, 3, name, UINT64_MAX));
     assert_false(ta_vocabulary_set(v, 3, name, 9));
-    for (int i = 0; i < 100; i++) assert_int_equal(ta_vocabulary_read(v, "word", 4, &word, 1), 1);
-    assert_int_equal(word, 3);
-    assert_sound(v, 20);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(ta_vocabulary_read(v, "word", 4, &word, 1), 1);
+        assert_int_equal(word, 3);
+        assert_sound(v, 20);
+    }
     unsigned changes = 0;
     for (int i = 0; i < 20000; i++) {
         for (int at = 0; at <= TA_VOCABULARY_WORD_BYTES; at++) name[at] = (char)ta_rng_u32(&rng);
@@ -161,6 +163,39 @@ static void rows_are_told_anything(void **state) {
     ta_vocabulary_stats(v, &stats);
     assert_int_equal(stats.used, 0);
     for (uint64_t at = 0; at < v->slots; at++) assert_int_equal(v->slot[at].used, 0);
+    ta_vocabulary_close(v);
+}
+
+/* Row 0 is kept here, its word by somebody else, who then gives it row 1: row 0 is free now. */
+static void a_row_that_lost_its_word_is_free(void **state) {
+    (void)state;
+    struct ta_vocabulary_config config = {.rows = 6, .admit = 2, .candidates = 10, .n_ranks = 2};
+    struct ta_vocabulary_change change;
+    struct ta_vocabulary *v;
+    char names[6][TA_VOCABULARY_WORD_BYTES + 1] = {""}, text[16];
+    int32_t word;
+    assert_ok(ta_vocabulary_open(&config, &v));
+    unsigned mine = 0, its = 0;
+    for (unsigned i = 0; mine < 5 || its < 1; i++) {
+        struct ta_word_key key = {{0}};
+        memcpy(&key, text, (size_t)snprintf(text, sizeof text, "word%u", i));
+        if (ta_word_keeper(v, ta_word_hash(&key)) == 1) strcpy(names[0], text), its = 1;
+        else if (mine < 5) strcpy(names[++mine], text);
+    }
+    assert_true(ta_vocabulary_set(v, 0, names[0], 40)); /* rows 0, 2, 4 are full */
+    assert_true(ta_vocabulary_set(v, 2, names[2], 20));
+    assert_true(ta_vocabulary_set(v, 4, names[4], 20));
+    for (int i = 0; i < 2; i++) assert_int_equal(ta_vocabulary_read(v, names[1], 32, &word, 1), 1);
+    assert_int_equal(ta_vocabulary_decide(v, &change, 1), 0);
+    assert_true(ta_vocabulary_set(v, 1, names[0], 0));
+    assert_int_equal(ta_vocabulary_counts(v)[0], 0);
+    assert_int_equal(ta_vocabulary_counts(v)[1], 40);
+    assert_int_equal(ta_vocabulary_read(v, names[1], 32, &word, 1), 1);
+    assert_int_equal(ta_vocabulary_decide(v, &change, 1), 1);
+    assert_int_equal(change.row, 0);
+    assert_string_equal(change.name, names[1]);
+    assert_sound(v, 6);
+    assert_int_equal(v->stats.evicted, 0);
     ta_vocabulary_close(v);
 }
 
@@ -190,6 +225,7 @@ int main(void) {
         cmocka_unit_test(what_is_wrong_is_said),  cmocka_unit_test(memory_is_taken_once),
         cmocka_unit_test(defaults_follow_from_rows), cmocka_unit_test(bytes_without_words),
         cmocka_unit_test(rows_are_told_anything), cmocka_unit_test(slots_of_equal_hashes),
+        cmocka_unit_test(a_row_that_lost_its_word_is_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
