@@ -45,14 +45,15 @@ ta_status ta_detector_open_range(const char *key, double value, double above, do
 static ta_status check_head(const struct ta_detector_spec *spec) {
     static const char *const sides[] = {"default", "rise", "fall", "both"};
     if ((unsigned)spec->type >= TA_DETECTOR_TYPES || (unsigned)spec->side > TA_DETECTOR_BOTH ||
-        (unsigned)spec->code > TA_DETECTOR_MOA || (unsigned)spec->variant > TA_OPTWIN_WELCH)
+        (unsigned)spec->code > TA_DETECTOR_CAPYMOA || (unsigned)spec->variant > TA_OPTWIN_WELCH)
         return ta_fail(TA_CONFIG, "detector: type %d, side %d, code %d or variant %d is not a known one", (int)spec->type,
                        (int)spec->side, (int)spec->code, (int)spec->variant);
     const struct ta_detector_ops *ops = makes[spec->type];
     if (spec->side != TA_DETECTOR_SIDE_DEFAULT && !(ops->sides >> spec->side & 1))
         return ta_fail(TA_CONFIG, "detector.side: %s means nothing to %s; leave it out", sides[spec->side], ops->name);
-    if (spec->code == TA_DETECTOR_MOA && !ops->moa)
-        return ta_fail(TA_CONFIG, "detector.code: moa is not known of %s; leave it out", ops->name);
+    if (spec->code != TA_DETECTOR_REFERENCE && !(ops->codes >> spec->code & 1))
+        return ta_fail(TA_CONFIG, "detector.code: %s is not known of %s; leave it out",
+                       spec->code == TA_DETECTOR_MOA ? "moa" : "capymoa", ops->name);
     if (spec->variant != TA_OPTWIN_PUBLISHED && spec->type != TA_DETECTOR_OPTWIN)
         return ta_fail(TA_CONFIG, "detector.variant: welch means nothing to %s; say type: optwin", ops->name);
     return TA_OK;

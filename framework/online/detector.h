@@ -25,10 +25,10 @@
  * STEPD and HDDM-A take tens of nanoseconds a number, KSWIN a microsecond or more.
  *
  * References. Two programs call the same detector by one name and differ in detail. `code` picks one:
- * TA_DETECTOR_REFERENCE is River 0.26 (ADWIN, DDM, EDDM, HDDM-A, Page-Hinkley, KSWIN), CapyMOA 0.15 (OPTWIN), or the
- * paper as MOA has it (STEPD, ECDD); TA_DETECTOR_MOA is MOA's (ADWIN, DDM, EDDM, STEPD), and for OPTWIN what its authors
- * ran inside MOA for their tables. Alarms are equal at every position (tests/online/make_goldens.py), except where a
- * reference is wrong, said below.
+ * TA_DETECTOR_REFERENCE is River 0.26 (ADWIN, DDM, EDDM, HDDM-A, Page-Hinkley, KSWIN), what the authors ran for their
+ * tables (OPTWIN), or the paper as MOA has it (STEPD, ECDD); TA_DETECTOR_MOA is MOA's ADWIN, DDM, EDDM and STEPD to the
+ * letter; TA_DETECTOR_CAPYMOA is CapyMOA 0.15's OPTWIN. Alarms are equal at every position (tests/online), except where
+ * a reference is wrong, said below.
  *
  * Threads: one detector belongs to one thread; different detectors are independent.
  */
@@ -70,7 +70,7 @@ enum ta_detector_side {
     TA_DETECTOR_BOTH, /* these four and hddm_a */
 };
 
-enum ta_detector_code { TA_DETECTOR_REFERENCE, TA_DETECTOR_MOA };
+enum ta_detector_code { TA_DETECTOR_REFERENCE, TA_DETECTOR_MOA, TA_DETECTOR_CAPYMOA };
 
 /* What the t-test of OPTWIN divides by: sqrt(s_new / n_new + s_old / n_old) as in its authors' code (and degrees of
  * freedom with the variance ratio 1/F^2), or sqrt(s_new^2 / n_new + s_old^2 / n_old) as Welch's test has it (ratio F). */
@@ -88,11 +88,11 @@ struct ta_detector_spec {
      * where a difference of rho [.5] standard deviations can just be told with `confidence` [.99]; the cut and the
      * critical values of t and F for every length stand in a table made at open. Drift: t above its critical value, or
      * the spread grew beyond F's while the mean rose. WARNING: t above the quantile `warning` [.98]. Nothing happens
-     * below window_min [30] numbers. `noise` [1e-6] is added to both standard deviations. After DRIFT the window is empty
-     * (MOA: holds the number that alarmed); when the spread grew while the mean fell it is emptied without alarm (MOA:
-     * kept). Departure: when their window is full and slides, both codes put the wrong number (one behind the cut) on the
-     * old side, and CapyMOA takes the wrong one off it; here the right ones move. Spreads below 1e-6 of the root mean
-     * square count as none. */
+     * below window_min [30] numbers. `noise` [1e-6] is added to both standard deviations. After DRIFT the window
+     * holds the number that alarmed (CAPYMOA: nothing). CAPYMOA also empties it, without alarm, when the spread grew while
+     * the mean fell; that throws away drifts of a loss that is still coming down, so prefer the default. Departure: when
+     * the window is full and slides, both programs put the wrong number (one behind the cut) on the old side, and CapyMOA
+     * takes the wrong one off it; here the right ones move. Spreads below 1e-6 of the root mean square count as none. */
     struct {
         double confidence, rho, warning, noise;
         uint32_t window_min, window_max; /* 10 .. window_max, .. 10,000,000 */

@@ -16,7 +16,7 @@ struct ta_detector_ops {
     enum ta_detector_type type;
     bool errors;    /* takes numbers in [0, 1] only */
     unsigned sides; /* bits 1 << enum ta_detector_side that are understood */
-    bool moa;       /* understands code TA_DETECTOR_MOA */
+    unsigned codes; /* bits 1 << enum ta_detector_code, beside the reference, that are understood */
 
     /* Copies its group of `in` to `out` (zeroed but for the head) with defaults filled in, checks it, and says how large
      * the two blocks are (*table_bytes is 0 on entry). Errors: CONFIG. */

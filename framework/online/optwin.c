@@ -114,7 +114,7 @@ static double deviation(const struct side *side, double noise) {
 
 static enum ta_detector_verdict drift(struct ta_detector *d, struct state *s, uint32_t slots, double x) {
     empty(s);
-    if (d->spec.code == TA_DETECTOR_MOA) push(s, slots, x);
+    if (d->spec.code == TA_DETECTOR_REFERENCE) push(s, slots, x);
     return TA_DETECTOR_DRIFT;
 }
 
@@ -137,7 +137,7 @@ static enum ta_detector_verdict update(struct ta_detector *d, double x) {
     if (t > cut->t) return drift(d, s, slots, x);
     bool wider = v_new / v_old > cut->f;
     if (wider && rise > 0) return drift(d, s, slots, x);
-    if (wider && d->spec.code != TA_DETECTOR_MOA) {
+    if (wider && d->spec.code == TA_DETECTOR_CAPYMOA) {
         empty(s);
         return TA_DETECTOR_OK;
     }
@@ -157,7 +157,7 @@ const struct ta_detector_ops ta_detector_optwin = {
     .summary = "a window cut where a difference can just be told, by t and F (Tosi, Theobald 2023)",
     .type = TA_DETECTOR_OPTWIN,
     .sides = 1u << TA_DETECTOR_RISE,
-    .moa = true,
+    .codes = 1u << TA_DETECTOR_CAPYMOA,
     .fill = fill,
     .open = open,
     .update = update,

@@ -151,7 +151,7 @@ DETECTORS = {
     "hddm_a.both": (lambda: drift.binary.HDDMA(drift_confidence=.01, warning_confidence=.05, two_sided_test=True), True),
     "optwin": (lambda: optwin(OPTWIN), False),
     "optwin.weak": (lambda: optwin(SlidingOptwin, rigor=.1, drift_confidence=.999), False),
-    "optwin.moa": (lambda: optwin(AuthorsOptwin, rigor=1.0), False),
+    "optwin.authors": (lambda: optwin(AuthorsOptwin, rigor=1.0), False),
     "optwin.slide": (lambda: optwin(SlidingOptwin, w_length_max=200), False),
 }
 

@@ -1,6 +1,5 @@
 /* Alarms of all detectors, at every position, against those of River, CapyMOA and MOA: goldens.txt. */
 #include "detector.h"
-#include "detector_ops.h"
 #include "expect.h"
 #include "streams.h"
 
@@ -31,10 +30,12 @@ static const struct config {
     {"ecdd.slow", {.type = TA_DETECTOR_ECDD, .ecdd = {.1, 60, 400}}},
     {"hddm_a", {.type = TA_DETECTOR_HDDM_A}},
     {"hddm_a.both", {.type = TA_DETECTOR_HDDM_A, .side = TA_DETECTOR_BOTH, .hddm_a = {.05, .01}}},
-    {"optwin", {.type = TA_DETECTOR_OPTWIN, .optwin.window_max = 1500}},
-    {"optwin.weak", {.type = TA_DETECTOR_OPTWIN, .optwin = {.confidence = .999, .rho = .1, .window_max = 1500}}},
-    {"optwin.moa", {.type = TA_DETECTOR_OPTWIN, .code = TA_DETECTOR_MOA, .optwin = {.rho = 1, .window_max = 1500}}},
-    {"optwin.slide", {.type = TA_DETECTOR_OPTWIN, .optwin.window_max = 200}},
+    {"optwin", {.type = TA_DETECTOR_OPTWIN, .code = TA_DETECTOR_CAPYMOA, .optwin.window_max = 1500}},
+    {"optwin.weak", {.type = TA_DETECTOR_OPTWIN,
+                     .code = TA_DETECTOR_CAPYMOA,
+                     .optwin = {.confidence = .999, .rho = .1, .window_max = 1500}}},
+    {"optwin.authors", {.type = TA_DETECTOR_OPTWIN, .optwin = {.rho = 1, .window_max = 1500}}},
+    {"optwin.slide", {.type = TA_DETECTOR_OPTWIN, .code = TA_DETECTOR_CAPYMOA, .optwin.window_max = 200}},
 };
 
 static const struct config *config_of(const char *name) {

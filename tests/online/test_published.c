@@ -23,17 +23,17 @@ static const struct method {
     struct ta_detector_spec spec;
     struct row published[2]; /* abrupt, gradual; negative: no row was published */
 } methods[] = {
-    {"OPTWIN .1", {.type = TA_DETECTOR_OPTWIN, .code = TA_DETECTOR_MOA, .optwin.rho = .1}, {{.20, 75}, {.30, 328}}},
-    {"OPTWIN .5", {.type = TA_DETECTOR_OPTWIN, .code = TA_DETECTOR_MOA, .optwin.rho = .5}, {{.10, 28}, {.10, 279}}},
-    {"OPTWIN 1.0", {.type = TA_DETECTOR_OPTWIN, .code = TA_DETECTOR_MOA, .optwin.rho = 1}, {{.67, 18}, {-1, -1}}},
+    {"OPTWIN .1", {.type = TA_DETECTOR_OPTWIN, .optwin.rho = .1}, {{.20, 75}, {.30, 328}}},
+    {"OPTWIN .5", {.type = TA_DETECTOR_OPTWIN, .optwin.rho = .5}, {{.10, 28}, {.10, 279}}},
+    {"OPTWIN 1.0", {.type = TA_DETECTOR_OPTWIN, .optwin.rho = 1}, {{.67, 18}, {-1, -1}}},
     {"ADWIN", {.type = TA_DETECTOR_ADWIN, .code = TA_DETECTOR_MOA}, {{1.87, 46}, {1.63, 280}}},
     {"DDM", {.type = TA_DETECTOR_DDM, .code = TA_DETECTOR_MOA}, {{.20, 65}, {.37, 365}}},
     {"EDDM", {.type = TA_DETECTOR_EDDM, .code = TA_DETECTOR_MOA}, {{6.57, 27}, {6.33, 148}}},
     {"STEPD", {.type = TA_DETECTOR_STEPD, .code = TA_DETECTOR_MOA}, {{.40, 13}, {8.0, 181}}},
     {"ECDD", {.type = TA_DETECTOR_ECDD}, {{2.67, 5.5}, {5.37, 118}}},
-    /* What nobody published: the makes as this library has them by default, and the foils. */
-    {"OPTWIN", {.type = TA_DETECTOR_OPTWIN}, {{-1, -1}, {-1, -1}}},
-    {"  welch", {.type = TA_DETECTOR_OPTWIN, .variant = TA_OPTWIN_WELCH}, {{-1, -1}, {-1, -1}}},
+    /* What nobody published: other codes and sides, and the foils. */
+    {"  OPTWIN CapyMOA", {.type = TA_DETECTOR_OPTWIN, .code = TA_DETECTOR_CAPYMOA}, {{-1, -1}, {-1, -1}}},
+    {"  OPTWIN welch", {.type = TA_DETECTOR_OPTWIN, .variant = TA_OPTWIN_WELCH}, {{-1, -1}, {-1, -1}}},
     {"  ADWIN rise", {.type = TA_DETECTOR_ADWIN, .side = TA_DETECTOR_RISE}, {{-1, -1}, {-1, -1}}},
     {"  DDM", {.type = TA_DETECTOR_DDM}, {{-1, -1}, {-1, -1}}},
     {"  EDDM", {.type = TA_DETECTOR_EDDM}, {{-1, -1}, {-1, -1}}},
