@@ -66,23 +66,30 @@ static ta_status write_stream(const char *name, enum ta_element element, enum ta
     return status;
 }
 
-static ta_status write_checkpoints(void) {
-    struct ta_model model;
+static ta_status write_checkpoint(const struct ta_model *model, const char *model_h5, const char *replica_h5) {
     float *w = NULL;
     uint64_t peer_steps[2] = {3, 4};
-    ta_status status = small_model(&model);
-    if (status != TA_OK) return status;
-    status = TA_NEW(&w, model.n_params, "weights");
+    ta_status status = TA_NEW(&w, model->n_params, "weights");
     if (status == TA_OK) {
         struct ta_snapshot s = {.n_ranks = 2, .total_steps = 7, .steps = 3, .records = 96, .peer_steps = peer_steps,
                                 .w = w, .w0 = w, .delta = w, .m = w, .v = w, .batch = 32, .seed = 1};
-        ta_model_init(&model, 1, w);
-        status = ta_keras_write(path_of("checkpoint/model.h5"), &model, w, &(struct ta_keras_note){.run = "seed"});
-        if (status == TA_OK)
-            status = ta_ckpt_file_write(path_of("checkpoint/replica.h5"), &s, &model);
+        if (model->words.rows > 0) s.m = s.v = NULL;
+        ta_model_init(model, 1, w);
+        status = ta_keras_write(path_of(model_h5), model, w, &(struct ta_keras_note){.run = "seed"});
+        if (status == TA_OK) status = ta_ckpt_file_write(path_of(replica_h5), &s, model);
     }
     ta_mem_free(w);
-    ta_model_free(&model);
+    return status;
+}
+
+static ta_status write_checkpoints(void) {
+    struct ta_model layers = {0}, words = {0};
+    ta_status status = small_model(&layers);
+    if (status == TA_OK) status = small_word_model(&words);
+    if (status == TA_OK) status = write_checkpoint(&layers, "checkpoint/model.h5", "checkpoint/replica.h5");
+    if (status == TA_OK) status = write_checkpoint(&words, "checkpoint/words.h5", "checkpoint/replica_words.h5");
+    ta_model_free(&layers);
+    ta_model_free(&words);
     return status;
 }
 

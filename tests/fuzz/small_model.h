@@ -1,4 +1,4 @@
-/* small_model: the model whose checkpoints the seeds hold and the fuzzer reads. */
+/* small_model: the models whose checkpoints the seeds hold and the fuzzer reads. */
 #ifndef TA_FUZZ_SMALL_MODEL_H
 #define TA_FUZZ_SMALL_MODEL_H
 
@@ -14,6 +14,12 @@ static inline ta_status small_model(struct ta_model *model) {
     };
     struct ta_model_spec spec = {.input = input, .input_count = 3, .layers = layers, .layers_count = 4};
     return ta_model_build(&spec, (struct ta_shape){6, 6, 1}, 3, model);
+}
+
+/* With names, and padding in every table. */
+static inline ta_status small_word_model(struct ta_model *model) {
+    const struct ta_model_spec spec = {.type = TA_MODEL_CBOW, .dim = 20, .vocabulary = 9};
+    return ta_model_build_words(&spec, NULL, model);
 }
 
 #endif
