@@ -132,7 +132,8 @@ struct ta_exchange_ops {
 
     /* XXH3 of w as host bytes: equal on all replicas at rest. */
     ta_status (*checksum)(struct ta_exchange *x, uint64_t *out);
-    /* Host copies of a register for a checkpoint (rank: any, own included). Errors: INVALID (no such rank; no delta). */
+    /* Host copies of a register for a checkpoint (rank: any, own included). Errors: INVALID (no such rank, no delta).
+     */
     ta_status (*register_copy)(struct ta_exchange *x, unsigned rank, float *host);
     void (*peer_stats)(const struct ta_exchange *x, unsigned peer, struct ta_peer_stats *out);
     /* Memory held: with the gradient, which the replica owns, (peers + 4) * d floats and a little; one register more

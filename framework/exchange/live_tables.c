@@ -177,8 +177,8 @@ void ta_live_touched(struct ta_exchange *x, unsigned segment, const uint32_t *ro
     if (x->delta == NULL) return;
     const struct ta_rows_table *table = ta_rows_table_of(&l->rows, segment);
     if (table != NULL && ta_rows_touch(&l->rows, table, rows, n)) return;
-    l->put_status = ta_fail(TA_INVALID, "exchange: replica %u touched a row that segment %u of its model has not: it has "
-                            "%u rows", x->rank, segment, table != NULL ? table->shape.rows : 0);
+    l->put_status = ta_fail(TA_INVALID, "exchange: replica %u touched a row that segment %u of its model has not: it "
+                            "has %u rows", x->rank, segment, table != NULL ? table->shape.rows : 0);
 }
 
 ta_status ta_live_reset_rows(struct ta_exchange *x, unsigned segment, const uint32_t *rows, size_t n) {

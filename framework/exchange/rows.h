@@ -67,7 +67,7 @@ struct ta_rows {
 /* What one put takes. */
 struct ta_rows_plan {
     uint32_t *rows;    /* numbers within their tables, */
-    uint32_t *ids;     /* and over all tables; as many, in the same order. Both are the caller's, as long as the limit */
+    uint32_t *ids;     /* and over all tables; as many, in the same order. Both the caller's, as long as the limit */
     size_t n;
     size_t n_of[TA_MAX_SEGMENTS]; /* of each table: they follow each other in `rows` */
     bool whole;                   /* after this put the peer has all that we have done */

@@ -1,5 +1,5 @@
 /* procs: the live exchange between real processes over shared memory: free-running, killed, stopped, and watched for
- * words that are neither old nor new; each also with a table whose row logs are so small that writers lap their readers.
+ * words that are neither old nor new; each also with a table, its row logs so small that writers lap their readers.
  *
  *     test_exchange_procs [SEED]
  */
