@@ -175,19 +175,17 @@ void ta_copy_put(void *base, const struct ta_put_segment *segments, unsigned n_s
     }
 }
 
-/* The list is looked over for its greatest number, without a branch a row; which row is too great is asked only then.
- */
+/* The list is looked over without a branch a row, in vectors; which row is too great is asked only when one is. */
 static ta_status check_rows(unsigned peer, unsigned segment, size_t window_bytes, const struct ta_put_segment *s) {
     size_t room = (window_bytes - s->target_offset) / s->bytes, at = 0, all;
-    uint32_t greatest = 0;
-    for (size_t i = 0; i < s->n_rows; i++) greatest = s->rows[i] > greatest ? s->rows[i] : greatest;
-    if (greatest >= room) {
-        while (s->rows[at] < room) at++;
+    uint32_t rows = room < UINT32_MAX ? (uint32_t)room : UINT32_MAX, beyond = 0;
+    for (size_t i = 0; i < s->n_rows; i++) beyond |= s->rows[i] >= rows;
+    while (beyond && at < s->n_rows && s->rows[at] < room) at++;
+    if (beyond && at < s->n_rows)
         return ta_fail(TA_INVALID,
                        "segment %u of a put to peer %u: row %u, listed at %zu of %zu, of %zu bytes from offset %zu on, "
                        "ends beyond its window of %zu bytes: there is room for %zu rows",
                        segment, peer, s->rows[at], at, s->n_rows, s->bytes, s->target_offset, window_bytes, room);
-    }
     if (__builtin_mul_overflow(s->n_rows, s->bytes, &all))
         return ta_fail(TA_INVALID, "segment %u of a put to peer %u: %zu rows of %zu bytes are more than can be counted",
                        segment, peer, s->n_rows, s->bytes);
