@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """Word vectors to files and back: `tensair ckpt export --words` read by word2vec's rules, and wrong words on the way."""
 import os
+import subprocess
+import sys
 import tempfile
 
 import eval_kit as kit
@@ -99,8 +101,30 @@ def check_said(folder):
     assert "rank correlation 1.000: 2 of 3 pairs" in said and lines[-1] == ["queen", "0.5000"], said
 
 
+def check_checkpoint(folder):
+    """A run directory is its newest checkpoint; what is in model.h5 is what the program itself wrote there."""
+    subprocess.run([sys.argv[1], "words", os.path.join(folder, "checkpoint"), "100", "200"], check=True)
+    older, newest = (os.path.join(folder, "checkpoint", "000000%d00" % n) for n in (1, 2))
+    with kit.h5py.File(os.path.join(newest, "model.h5")) as f:
+        words = [bytes(row).rstrip(b"\0").decode() for row in f["vocabulary"][()]]
+        u = kit.unit(f["model_weights/in/in/embeddings:0"][()])
+    word = next(w for w in words if w)
+    cosines = {w: x @ u[words.index(word)] for w, x in zip(words, u) if w and w != word}
+    answers = [kit.ask(path, "--near", word, "--most", 0)
+               for path in (folder, os.path.join(folder, "checkpoint"), newest, os.path.join(newest, "model.h5"), older)]
+    for a in answers:
+        assert a["words"] == len(cosines) + 1 and a["dim"] == u.shape[1]
+        assert {one["word"] for one in a["near"][0]["near"]} == set(cosines)
+    for a in answers[:4]:
+        assert all(abs(one["cosine"] - cosines[one["word"]]) < 1e-5 for one in a["near"][0]["near"]), a
+        assert a["near"] == answers[0]["near"] != answers[4]["near"]
+    out = os.path.join(folder, "v")
+    kit.tensair("ckpt", "export", folder, "--words", "binary", "-o", out)
+    assert kit.ask(out, "--near", word, "--most", 0)["near"] == answers[0]["near"]
+
+
 def main():
-    for check in (check_export, check_wrong, check_said):
+    for check in (check_export, check_wrong, check_said, check_checkpoint):
         with tempfile.TemporaryDirectory() as folder:
             check(folder)
     print("eval: files come back, wrong ones are named")
