@@ -130,16 +130,18 @@ static bool must_shrink(struct ta_detector *d) {
     double least = d->spec.adwin.min_window, shortest = d->spec.code == TA_DETECTOR_MOA ? least + 2 : least;
     double width = s->width, spread = (s->variance > 0 ? s->variance : 0) / width;
     double log_term = log(2 * log(width) / d->spec.adwin.delta), linear = 2. / 3 * log_term;
-    double rounding = 1e-12 * fabs(s->total / width); /* what sums of equal numbers may differ by */
+    /* What running sums of equal numbers may be off by. */
+    double rounding = 1e-16 * fabs(s->total) * (width < 1e6 ? width : 1e6);
     for (uint32_t i = 0; i < cuts; i++) {
         double n0 = all_n0[i], n1 = width - n0;
         double m = 1 / (n0 - least + 1) + 1 / (n1 - least + 1);
         apart[i] = fabs(u0[i] / n0 - u1[i] / n1);
         bound[i] = sqrt(2 * m * spread * log_term) + linear * m;
     }
-    for (uint32_t i = 0; i < cuts; i++)
-        if (apart[i] > bound[i] && all_n0[i] >= shortest && width - all_n0[i] >= shortest && apart[i] > rounding)
-            return true;
+    for (uint32_t i = 0; i < cuts; i++) {
+        double n0 = all_n0[i], n1 = width - n0;
+        if (apart[i] > bound[i] && n0 >= shortest && n1 >= shortest && apart[i] > rounding * (1 / n0 + 1 / n1)) return true;
+    }
     return false;
 }
 

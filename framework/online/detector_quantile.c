@@ -92,7 +92,7 @@ static double solve(const struct law *law, double tail, double u, double least) 
         /* Newton on log(tail); where the tail or its slope has vanished, a bisection. */
         double step = here > 0 && slope > 0 ? log(here / tail) * here / slope : NAN, next = u + step;
         if (fabs(step) < 1e-8 * (1 + fabs(u))) return next; /* the error of what follows is the square of this */
-        bool kept = next > low && next < high;
+        bool kept = next > low && next < high && fabs(step) < 2 + fabs(u);
         if (!kept && isinf(high))
             next = u + 1 + fabs(u);
         else if (!kept)
@@ -132,12 +132,14 @@ double ta_t_quantile(double tail, double df, double near) {
 }
 
 double ta_f_quantile(double tail, double df1, double df2, double near) {
+    /* Newton is at its best in a small tail; the other one is that of 1 / F. */
+    if (tail > .5) return 1 / ta_f_quantile(1 - tail, df2, df1, near > 0 ? 1 / near : 0);
     double u = 0;
     if (near > 0) {
         u = log(near);
     } else {
         /* Paulson's cube root, where it gives a positive number. */
-        double z = tail < .5 ? normal_guess(tail) : -normal_guess(1 - tail);
+        double z = normal_guess(tail);
         double a = 2 / (9 * df1), b = 2 / (9 * df2), under = (1 - b) * (1 - b) - z * z * b;
         double root = (1 - b) * (1 - b) * a + (1 - a) * (1 - a) * b - a * b * z * z;
         double cube = under > 0 && root > 0 ? ((1 - a) * (1 - b) + z * sqrt(root)) / under : 0;

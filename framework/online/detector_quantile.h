@@ -1,11 +1,11 @@
-/* detector_quantile: quantiles of Student's t and Fisher's F, to about 1e-13 of their value.
+/* detector_quantile: quantiles of Student's t and Fisher's F, to 1e-10 of their value and mostly far better.
  *
  * Own numerics, because libraries that have them either weigh too much or are GPL. Tails come from the continued fraction
  * of the incomplete beta function (Numerical Recipes 6.4; DLMF 8.17.22) with Loader's way of computing the factor in front
  * ("Fast and accurate computation of binomial probabilities", 2000), which keeps its digits for large degrees of
  * freedom; quantiles by Newton's method on the logarithm of the tail, held by a bracket.
  *
- * Degrees of freedom may be fractions, from .1 to 1e8. Thread-safe: no state.
+ * Degrees of freedom may be fractions, from .1 to 1e5; beyond, up to 1e7, digits are lost down to 1e-9. Thread-safe.
  */
 #ifndef TA_DETECTOR_QUANTILE_H
 #define TA_DETECTOR_QUANTILE_H

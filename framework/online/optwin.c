@@ -106,10 +106,10 @@ static void move_cut(struct state *s, uint32_t slots, uint32_t cut) {
     }
 }
 
-/* Standard deviation. What is below the rounding of the sums is none. */
-static double deviation(const struct side *side, double noise) {
-    double n = (double)side->n, whole = n * side->squares, spread = whole - side->sum * side->sum;
-    return (spread > 1e-12 * whole ? sqrt(spread) / n : 0) + noise;
+/* Standard deviation; per_n is 1 / n. What is below the rounding of the sums is none. */
+static double deviation(const struct side *side, double per_n, double noise) {
+    double whole = (double)side->n * side->squares, spread = whole - side->sum * side->sum;
+    return (spread > 1e-12 * whole ? sqrt(spread) * per_n : 0) + noise;
 }
 
 static enum ta_detector_verdict drift(struct ta_detector *d, struct state *s, uint32_t slots, double x) {
@@ -126,22 +126,22 @@ static enum ta_detector_verdict update(struct ta_detector *d, double x) {
     if (s->length < d->spec.optwin.window_min) return TA_DETECTOR_OK;
     const struct ta_optwin_cut *cut = (const struct ta_optwin_cut *)d->table + s->length;
     move_cut(s, slots, cut->old);
-    double n_old = (double)s->old.n, n_new = (double)s->new.n;
-    double mean_old = s->old.sum / n_old, rise = s->new.sum / n_new - mean_old;
-    double dev_old = deviation(&s->old, d->spec.optwin.noise), dev_new = deviation(&s->new, d->spec.optwin.noise);
+    double per_old = 1 / (double)s->old.n, per_new = 1 / (double)s->new.n;
+    double mean_old = s->old.sum * per_old, rise = s->new.sum * per_new - mean_old;
+    double dev_old = deviation(&s->old, per_old, d->spec.optwin.noise);
+    double dev_new = deviation(&s->new, per_new, d->spec.optwin.noise);
     double v_old = dev_old * dev_old, v_new = dev_new * dev_new;
     bool welch = d->spec.variant == TA_OPTWIN_WELCH;
-    double error = (welch ? v_new : dev_new) / n_new + (welch ? v_old : dev_old) / n_old;
+    double error = sqrt((welch ? v_new : dev_new) * per_new + (welch ? v_old : dev_old) * per_old);
     if (fabs(rise) <= 1e-11 * fabs(mean_old)) rise = 0; /* sums of equal numbers differ by that */
-    double t = rise / sqrt(error);
-    if (t > cut->t) return drift(d, s, slots, x);
-    bool wider = v_new / v_old > cut->f;
+    if (rise > cut->t * error) return drift(d, s, slots, x);
+    bool wider = v_new > cut->f * v_old;
     if (wider && rise > 0) return drift(d, s, slots, x);
     if (wider && d->spec.code == TA_DETECTOR_CAPYMOA) {
         empty(s);
         return TA_DETECTOR_OK;
     }
-    return t > cut->t_warning ? TA_DETECTOR_WARNING : TA_DETECTOR_OK;
+    return rise > cut->t_warning * error ? TA_DETECTOR_WARNING : TA_DETECTOR_OK;
 }
 
 static bool sane(const struct ta_detector *d, const void *state) {
