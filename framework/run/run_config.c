@@ -172,7 +172,7 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         {"exchange.puts_in_flight", c->exchange.spec.puts_in_flight, 1, 1024},
         {"exchange.heartbeat", c->exchange.spec.heartbeat_s, 1e-3, 3600},
         {"exchange.dead_after", c->exchange.spec.dead_after_s, 1e-3, 86400},
-        {"exchange.rows_after", c->exchange.spec.rows_after, 0, 1 << 30},
+        {"exchange.rows_after", c->exchange.spec.rows_after, 0, UINT8_MAX},
         {"exchange.rows_within", c->exchange.spec.rows_within_s, 0, 86400},
         {"exchange.join_within", c->exchange.join_within_s, 1e-3, 86400},
         {"device.threads", c->device.threads, 1, 1024},
