@@ -63,14 +63,18 @@ static ta_status take_numbers(const struct ta_model_spec *spec, struct ta_word_m
 
 static ta_status take_fixed(const struct ta_model_spec *spec, const struct ta_names *names, struct ta_word_model *w) {
     if (spec->admit != 0)
-        return ta_fail(TA_CONFIG, "model.admit: %u, but the words of this stream were chosen when it was imported; remove "
-                                  "it, or train on a stream of text", spec->admit);
+        return ta_fail(TA_CONFIG,
+                       "model.admit: %u, but the words of this stream were chosen when it was imported; remove it, or "
+                       "train on a stream of text",
+                       spec->admit);
     if (names->count == 0)
         return ta_fail(TA_CONFIG, "model: the stream's vocabulary is empty; import the text again, with a lower "
                                   "--min-count");
     if (spec->vocabulary != 0 && names->count > spec->vocabulary)
-        return ta_fail(TA_CONFIG, "model.vocabulary: %u, but the stream has %zu words; raise it, leave it out, or import "
-                                  "the text with fewer words", spec->vocabulary, names->count);
+        return ta_fail(TA_CONFIG,
+                       "model.vocabulary: %u, but the stream has %zu words; raise it, leave it out, or import the text "
+                       "with fewer words",
+                       spec->vocabulary, names->count);
     w->rows = names->count < UINT32_MAX ? (uint32_t)names->count : UINT32_MAX;
     w->vocabulary = ta_names_checksum(names);
     return TA_OK;
@@ -78,8 +82,9 @@ static ta_status take_fixed(const struct ta_model_spec *spec, const struct ta_na
 
 static ta_status take_online(const struct ta_model_spec *spec, struct ta_word_model *w) {
     if (spec->vocabulary == 0)
-        return ta_fail(TA_CONFIG, "model.vocabulary is missing; the words are found in the text, so say how many to hold "
-                                  "(vocabulary: 100000)");
+        return ta_fail(TA_CONFIG,
+                       "model.vocabulary is missing; the words are found in the text, so say how many to hold "
+                       "(vocabulary: 100000)");
     w->online = true;
     w->rows = spec->vocabulary;
     return take("admit", spec->admit, 5, ADMIT_MOST, &w->admit);
@@ -129,7 +134,8 @@ ta_status ta_model_build_words(const struct ta_model_spec *spec, const struct ta
         return ta_fail(TA_CONFIG, "model.type: a stream of words needs skipgram or cbow");
     ta_status status = check_layer_keys(spec);
     if (status == TA_OK) status = take_numbers(spec, &model.words);
-    if (status == TA_OK) status = names != NULL ? take_fixed(spec, names, &model.words) : take_online(spec, &model.words);
+    if (status == TA_OK && names != NULL) status = take_fixed(spec, names, &model.words);
+    else if (status == TA_OK) status = take_online(spec, &model.words);
     if (status == TA_OK) status = layout(&model);
     if (status != TA_OK) return status;
     model.fingerprint = fingerprint(&model.words);

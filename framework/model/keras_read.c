@@ -124,8 +124,8 @@ ta_status ta_keras_check_dims(const char *path, const char *object, const struct
     char has[160], wanted[160];
     say_dims(has, sizeof has, found->rank, found->dims);
     say_dims(wanted, sizeof wanted, rank, dims);
-    return ta_fail(TA_FORMAT, "%s: %s has shape %s, the model needs %s; use the configuration it was trained with", path,
-                   object, has, wanted);
+    return ta_fail(TA_FORMAT, "%s: %s has shape %s, the model needs %s; use the configuration it was trained with",
+                   path, object, has, wanted);
 }
 
 static ta_status read_tensor(const struct reader *r, const char *object, const struct ta_tensor *t, float *w) {

@@ -154,8 +154,8 @@ static ta_status check_names(ta_status wrong, const char *path, const struct ta_
     const struct ta_word_model *words = &model->words;
     if (names->count != words->rows)
         return ta_fail(wrong,
-                       "%s: /vocabulary has %zu words, the model has %u rows; use the configuration and the stream it was "
-                       "trained with",
+                       "%s: /vocabulary has %zu words, the model has %u rows; use the configuration and the stream it "
+                       "was trained with",
                        path, names->count, words->rows);
     if (!words->online && ta_names_checksum(names) != words->vocabulary)
         return ta_fail(wrong,

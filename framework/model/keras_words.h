@@ -23,8 +23,9 @@ ta_status ta_keras_words_write(struct ta_h5 *file, const struct ta_model *model,
  * NO_MEMORY. */
 ta_status ta_keras_table_read(struct ta_h5 *file, const char *path, const char *object, const struct ta_table *table,
                               float *w);
-/* /vocabulary must be the model's: as many words as rows and, where the vocabulary is fixed, these very words (a file of
- * Keras' own has none, which is fine). Names of an online vocabulary go into the arena. Errors: FORMAT, IO, NO_MEMORY. */
+/* /vocabulary must be the model's: as many words as rows and, where the vocabulary is fixed, these very words (a file
+ * of Keras' own has none, which is fine). Names of an online vocabulary go into the arena. Errors: FORMAT, IO,
+ * NO_MEMORY. */
 ta_status ta_keras_vocabulary_read(struct ta_h5 *file, const char *path, const struct ta_model *model, float *w);
 
 /* keras_read.c: FORMAT unless the dataset has these dims. */

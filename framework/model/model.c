@@ -160,11 +160,13 @@ ta_status ta_model_build(const struct ta_model_spec *spec, struct ta_shape strea
         return ta_fail(TA_CONFIG, "model.type: a word model was asked for where only layers can be; say type: layers");
     const char *word_key = ta_build_word_key(spec);
     if (word_key != NULL)
-        return ta_fail(TA_CONFIG, "model.%s means nothing to a model of layers; remove it, or say type: skipgram (or cbow)",
+        return ta_fail(TA_CONFIG,
+                       "model.%s means nothing to a model of layers; remove it, or say type: skipgram (or cbow)",
                        word_key);
     if (spec->layers_count == 0)
-        return ta_fail(TA_CONFIG, "model.layers is missing or is empty; list at least one layer, or say type: skipgram (or "
-                                  "cbow) for a model of words");
+        return ta_fail(TA_CONFIG,
+                       "model.layers is missing or is empty; list at least one layer, or say type: skipgram (or cbow) "
+                       "for a model of words");
     if (spec->layers_count > TA_MAX_LAYERS)
         return ta_fail(TA_CONFIG, "model.layers has %u entries, at most %d are allowed", spec->layers_count,
                        TA_MAX_LAYERS);

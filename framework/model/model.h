@@ -50,8 +50,8 @@ struct ta_model {
     struct ta_segment segments[TA_MAX_SEGMENTS];
     unsigned n_segments;
     uint32_t outputs;     /* numbers predicted for a record */
-    uint64_t fingerprint; /* XXH3 over kinds, shapes and attributes (and the words of a fixed vocabulary): equal models can
-                             exchange */
+    uint64_t fingerprint; /* XXH3 over kinds, shapes and attributes (and the words of a fixed vocabulary): equal models
+                             can exchange */
     struct ta_word_model words; /* rows 0: layers; else no layers, no loss of the list above, outputs 0 */
 };
 
@@ -61,9 +61,9 @@ struct ta_model {
  * parameters or activations a record) are refused before anything is allocated. NO_MEMORY. */
 ta_status ta_model_build(const struct ta_model_spec *spec, struct ta_shape stream_input, uint32_t outputs,
                          struct ta_model *out);
-/* A word model. `names`: the fixed vocabulary of the stream; NULL: found online, `vocabulary` rows. Errors: CONFIG (which
- * key, which value; a vocabulary of the stream that is empty, or larger than model.vocabulary where that is given),
- * NO_MEMORY. */
+/* A word model. `names`: the fixed vocabulary of the stream, a row for each word; NULL: found online, `vocabulary`
+ * rows. Errors: CONFIG (which key, which value; a vocabulary of the stream that is empty, or larger than model.vocabulary
+ * where that is given). */
 ta_status ta_model_build_words(const struct ta_model_spec *spec, const struct ta_names *names, struct ta_model *out);
 void ta_model_free(struct ta_model *model);
 

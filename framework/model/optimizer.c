@@ -60,8 +60,8 @@ static ta_status check_schedule(const struct ta_optimizer_spec *s) {
     }
     if (s->schedule == TA_SCHEDULE_LINEAR)
         return ta_fail(TA_CONFIG,
-                       "optimizer.schedule: linear is for word models (model.type: skipgram or cbow); say schedule: cosine "
-                       "with schedule_steps");
+                       "optimizer.schedule: linear is for word models (model.type: skipgram or cbow); say schedule: "
+                       "cosine with schedule_steps");
     if (s->schedule_steps == 0)
         return ta_fail(TA_CONFIG, "optimizer.schedule_steps is missing; the schedule needs it, at least 1");
     bool factor = s->schedule == TA_SCHEDULE_STEP || s->schedule == TA_SCHEDULE_EXPONENTIAL;
@@ -128,8 +128,9 @@ ta_status ta_optimizer_check_words(struct ta_optimizer_spec *s, enum ta_model_ty
             return ta_fail(TA_CONFIG, "optimizer.%s means nothing to a word model, which makes plain steps; remove it",
                            keys[i].key);
     if (s->schedule != TA_SCHEDULE_CONSTANT && s->schedule != TA_SCHEDULE_LINEAR)
-        return ta_fail(TA_CONFIG, "optimizer.schedule counts steps, but a word model counts records; say schedule: linear, "
-                                  "or constant for a stream without an end");
+        return ta_fail(TA_CONFIG,
+                       "optimizer.schedule counts steps, but a word model counts records; say schedule: linear, or "
+                       "constant for a stream without an end");
     if (s->schedule == TA_SCHEDULE_CONSTANT && s->schedule_factor != 0)
         return ta_fail(TA_CONFIG, "optimizer.schedule_factor is given, but schedule is constant; say schedule: linear");
     if (s->schedule == TA_SCHEDULE_LINEAR && !ends)

@@ -20,7 +20,8 @@ struct ta_optimizer {
     double last_norm;              /* of the last gradient */
 };
 
-/* Checks the spec. Errors: CONFIG (key, value, allowed range; schedule: linear, which is for word models), NO_MEMORY. */
+/* Checks the spec. Errors: CONFIG (key, value, allowed range; schedule: linear, which is for word models),
+ * NO_MEMORY. */
 ta_status ta_optimizer_open(struct ta_optimizer *o, const struct ta_optimizer_spec *spec, const struct ta_model *model,
                             const struct ta_kernels_ops *ops, struct ta_kernels *kernels);
 void ta_optimizer_close(struct ta_optimizer *o);

@@ -123,8 +123,8 @@ static ta_status check_arrays(const struct ta_model *model, const struct ta_snap
     if ((s->delta == NULL && !alone) || s->peer_steps == NULL || (lead && (s->w == NULL || (s->w0 == NULL && !words))))
         return ta_fail(TA_INVALID, "checkpoint: the snapshot of rank %u lacks delta, peer_steps, w or w0", s->rank);
     if (words && (s->m != NULL || s->v != NULL))
-        return ta_fail(TA_INVALID, "checkpoint: the snapshot of rank %u has moments, but word models are trained without",
-                       s->rank);
+        return ta_fail(TA_INVALID,
+                       "checkpoint: the snapshot of rank %u has moments, but word models are trained without", s->rank);
     if (s->names.count == 0 || (words && s->names.count == model->words.rows)) return TA_OK;
     return ta_fail(TA_INVALID, "checkpoint: the snapshot of rank %u has %zu names for %u rows", s->rank, s->names.count,
                    model->words.rows);

@@ -102,7 +102,7 @@ struct ta_checkpoint_info {
 ta_status ta_checkpoint_latest(const char *directory, struct ta_log *log, struct ta_checkpoint_info *out);
 /* That directory, with sizes and checksums of all files verified. Errors: FORMAT, IO. */
 ta_status ta_checkpoint_check(const char *path, struct ta_checkpoint_info *out);
-/* The state of one rank of it. Checks model fingerprint (CONFIG, both named; where only the vocabulary differs, that) and
+/* The state of one rank of it. Checks model fingerprint (CONFIG, both named; where the vocabulary differs, that) and
  * every shape. Arrays are allocated; ta_snapshot_free. w, w0, names only when asked for (`with_weights`), taken from
  * model.h5 and the file that holds w0. */
 ta_status ta_checkpoint_load(const struct ta_checkpoint_info *info, const struct ta_model *model, unsigned rank,

@@ -50,9 +50,9 @@ static const char about[] =
     "total_steps, total_records: the same of all replicas; epoch: life of the run, counted from 1; batch: records in a "
     "batch; records_seen_ns: due time reached in the stream, nanoseconds; score_*: prequential scores, over all and "
     "fading; "
-    "fingerprint: of the model's layers and shapes. Weights = w0 + the deltas of all replicas, element by element. Word "
-    "models: vocabulary_checksum: XXH3 of the words, 0 when they are found in the stream; without w0, tables start from "
-    "table_seed; without delta, the weights are those of model.h5.";
+    "fingerprint: of the model's layers and shapes. Weights = w0 + the deltas of all replicas, element by element. "
+    "Word models: vocabulary_checksum: XXH3 of the words, 0 when they are found in the stream; without w0, tables "
+    "start from table_seed; without delta, the weights are those of model.h5.";
 static const char about_units[] =
     "steps, optimizer_step, optimizer_skipped: updates; records, dropped_records: records; records_seen_ns: ns";
 
@@ -273,7 +273,8 @@ static ta_status other_model(struct ta_h5 *file, const char *path, const struct 
         say_words(words, theirs);
         say_words(model->words.vocabulary, ours);
         return ta_fail(TA_CONFIG,
-                       "%s: has another vocabulary (%s, fingerprint %016" PRIx64 "; now it is %s, fingerprint %016" PRIx64
+                       "%s: has another vocabulary (%s, fingerprint %016" PRIx64
+                       "; now it is %s, fingerprint %016" PRIx64
                        "); use the stream it was trained with, or --resume never",
                        path, theirs, found, ours, model->fingerprint);
     }

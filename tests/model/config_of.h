@@ -20,7 +20,8 @@ ta_status model_of(const char *text, struct ta_shape stream, uint32_t outputs, s
 
 /* The same for a word model; `names` NULL: words are found in the stream. */
 ta_status words_of(const char *text, const struct ta_names *names, struct ta_model *model);
-/* So many words: one without letters, one of more than ASCII, one as long as a row of names can hold, then w3, w4, ... */
+/* So many words: one without letters, one of more than ASCII, one as long as a row of names can hold, then w3, w4,
+ * ... */
 void some_names(struct ta_names *names, size_t count);
 
 /* Weights in which nothing is zero or one by chance: initial ones, and every bias, beta, gamma and statistic shaken. */

@@ -10,8 +10,8 @@ void small_model(struct ta_model *model);
 /* A word model with names, every table wider than its rows. Its weights hold the words of `some_names`. */
 void small_word_model(struct ta_model *model);
 /* The state of `rank` of `n_ranks` after so many steps: every field its own number, arrays that follow from (rank,
- * steps); rank 0 has w and w0. Of a word model one rank alone has neither delta nor w0, several have no w0 when `steps` is
- * even, and the names in their deltas are any bytes. */
+ * steps); rank 0 has w and w0. Of a word model one rank alone has neither delta nor w0, several have no w0 when
+ * `steps` is even, and the names in their deltas are any bytes. */
 void made_up(const struct ta_model *model, unsigned rank, unsigned n_ranks, uint64_t steps, struct ta_snapshot *s);
 /* Everything equal to made_up of the same arguments. w and w0 are compared when `weights`. */
 void assert_made_up(const struct ta_model *model, unsigned rank, unsigned n_ranks, uint64_t steps, bool weights,

@@ -1,4 +1,4 @@
-/* word models: the arena's map, every message, what tables start from, fingerprints, and the optimizer they can have. */
+/* word models: the arena's map, every message, what tables start from, fingerprints, the optimizer they can have. */
 #include <math.h>
 
 #include "config_of.h"

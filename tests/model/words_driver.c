@@ -1,10 +1,11 @@
 /* words_driver: word models for keras_words.py, which knows what should come out.
  *
- *     model_words_driver write CONFIG.yaml WORDS SEED OUT.h5    what tables start from, and 1 / (2 + row) added to `out`;
- *                                                               WORDS: a word a line, or "-": found in the stream, where
- *                                                               row i then holds the word "row<i>"
+ *     model_words_driver write CONFIG.yaml WORDS SEED OUT.h5    what tables start from, and 1 / (2 + row) added to
+ *                                                               `out`
  *     model_words_driver read CONFIG.yaml WORDS IN.h5 OUT       OUT: the arena, float32; first a line of segments:
  *                                                               offset rows width stride, for each
+ *
+ * WORDS: a file with a word a line, or "-": found in the stream, where row i then holds the word "row<i>".
  *
  * Prints the message and exits with the status' code on failure.
  */
