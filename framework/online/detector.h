@@ -92,7 +92,7 @@ struct ta_detector_spec {
      * holds the number that alarmed (CAPYMOA: nothing). CAPYMOA also empties it, without alarm, when the spread grew while
      * the mean fell; that throws away drifts of a loss that is still coming down, so prefer the default. Departure: when
      * the window is full and slides, both programs put the wrong number (one behind the cut) on the old side, and CapyMOA
-     * takes the wrong one off it; here the right ones move. Spreads below 1e-6 of the root mean square count as none. */
+     * takes the wrong one off it; here the right ones move. */
     struct {
         double confidence, rho, warning, noise;
         uint32_t window_min, window_max; /* 10 .. window_max, .. 10,000,000 */

@@ -83,11 +83,6 @@ static void slide(struct state *s, uint32_t slots) {
     double turning = at(s, slots, cut);
     take(s, slots, &s->new, turning, cut + 1);
     add(&s->old, turning);
-    /* Once a turn of the ring all is summed anew: rounding does not pile up. */
-    if (s->head != 0) return;
-    uint32_t n = (uint32_t)s->old.n;
-    s->old = s->new = (struct side){0};
-    for (uint32_t i = 0; i < s->length; i++) add(i < n ? &s->old : &s->new, at(s, slots, i));
 }
 
 static void move_cut(struct state *s, uint32_t slots, uint32_t cut) {
@@ -106,10 +101,10 @@ static void move_cut(struct state *s, uint32_t slots, uint32_t cut) {
     }
 }
 
-/* Standard deviation; per_n is 1 / n. What is below the rounding of the sums is none. */
+/* Standard deviation; per_n is 1 / n. */
 static double deviation(const struct side *side, double per_n, double noise) {
-    double whole = (double)side->n * side->squares, spread = whole - side->sum * side->sum;
-    return (spread > 1e-12 * whole ? sqrt(spread) * per_n : 0) + noise;
+    double spread = (double)side->n * side->squares - side->sum * side->sum; /* below 0 by rounding */
+    return (spread > 0 ? sqrt(spread) * per_n : 0) + noise;
 }
 
 static enum ta_detector_verdict drift(struct ta_detector *d, struct state *s, uint32_t slots, double x) {

@@ -155,6 +155,12 @@ static void damaged_states_are_refused_or_harmless(void **state) {
             for (int n = 0; n < 200; n++) ta_detector_update(&d, number(n));
         }
         assert_true(taken < 600); /* the first bytes are always looked at */
+        if (specs[k].type == TA_DETECTOR_KSWIN) { /* a NaN in the window would never be sorted */
+            memcpy(bad, good, bytes);
+            for (size_t n = 1; n <= specs[k].kswin.window; n++)
+                memcpy(bad + bytes - n * sizeof(double), &(double){NAN}, sizeof(double));
+            assert_fails(TA_FORMAT, "damaged", ta_detector_load(&d, bad, bytes));
+        }
         assert_ok(ta_detector_load(&d, good, bytes));
         assert_int_equal(d.updates, 700);
         free(good);
