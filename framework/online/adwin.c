@@ -140,7 +140,8 @@ static bool must_shrink(struct ta_detector *d) {
     }
     for (uint32_t i = 0; i < cuts; i++) {
         double n0 = all_n0[i], n1 = width - n0;
-        if (apart[i] > bound[i] && n0 >= shortest && n1 >= shortest && apart[i] > rounding * (1 / n0 + 1 / n1)) return true;
+        if (apart[i] > bound[i] && n0 >= shortest && n1 >= shortest && apart[i] > rounding * (1 / n0 + 1 / n1))
+            return true;
     }
     return false;
 }

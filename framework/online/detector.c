@@ -8,7 +8,8 @@
 #include "mem.h"
 
 /* A group that does not fill its words would leave bytes unset that ta_detector_load compares. */
-_Static_assert(sizeof(struct ta_detector_spec) == 16 + 40 + 24 + 24 + 24 + 32 + 24 + 24 + 16 + 16, "padding in the spec");
+_Static_assert(sizeof(struct ta_detector_spec) == 16 + 40 + 24 + 24 + 24 + 32 + 24 + 24 + 16 + 16,
+               "padding in the spec");
 
 static const double LIMIT = 1e100;
 
@@ -46,8 +47,8 @@ static ta_status check_head(const struct ta_detector_spec *spec) {
     static const char *const sides[] = {"default", "rise", "fall", "both"};
     if ((unsigned)spec->type >= TA_DETECTOR_TYPES || (unsigned)spec->side > TA_DETECTOR_BOTH ||
         (unsigned)spec->code > TA_DETECTOR_CAPYMOA || (unsigned)spec->variant > TA_OPTWIN_WELCH)
-        return ta_fail(TA_CONFIG, "detector: type %d, side %d, code %d or variant %d is not a known one", (int)spec->type,
-                       (int)spec->side, (int)spec->code, (int)spec->variant);
+        return ta_fail(TA_CONFIG, "detector: type %d, side %d, code %d or variant %d is not a known one",
+                       (int)spec->type, (int)spec->side, (int)spec->code, (int)spec->variant);
     const struct ta_detector_ops *ops = makes[spec->type];
     if (spec->side != TA_DETECTOR_SIDE_DEFAULT && !(ops->sides >> spec->side & 1))
         return ta_fail(TA_CONFIG, "detector.side: %s means nothing to %s; leave it out", sides[spec->side], ops->name);
@@ -70,7 +71,8 @@ ta_status ta_detector_open(struct ta_detector *d, const struct ta_detector_spec 
     d->spec.variant = spec->variant;
     if (ops->fill != NULL) status = ops->fill(spec, &d->spec, &d->state_bytes, &d->table_bytes);
     if (status == TA_OK) status = ta_mem_alloc(d->state_bytes, 1, "drift detector", &d->state);
-    if (status == TA_OK && d->table_bytes > 0) status = ta_mem_alloc(d->table_bytes, 1, "drift detector's table", &d->table);
+    if (status == TA_OK && d->table_bytes > 0)
+        status = ta_mem_alloc(d->table_bytes, 1, "drift detector's table", &d->table);
     if (status != TA_OK) {
         ta_detector_close(d);
         return status;
@@ -139,14 +141,16 @@ ta_status ta_detector_load(struct ta_detector *d, const void *saved, size_t byte
         return ta_fail(TA_FORMAT, "saved detector: %zu bytes; even an empty one has %zu", bytes, sizeof head);
     memcpy(&head, saved, sizeof head);
     if (head.magic != MAGIC)
-        return ta_fail(TA_FORMAT, "saved detector: it begins with %016llx, not %016llx: not one, or from another version",
+        return ta_fail(TA_FORMAT,
+                       "saved detector: it begins with %016llx, not %016llx: not one, or from another version",
                        (unsigned long long)head.magic, (unsigned long long)MAGIC);
     if (memcmp(&head.spec, &d->spec, sizeof head.spec) != 0)
-        return ta_fail(TA_FORMAT, "saved detector: it was a %s with other parameters than this %s; open it with the same",
+        return ta_fail(TA_FORMAT,
+                       "saved detector: it was a %s with other parameters than this %s; open it with the same",
                        ta_detector_name(head.spec.type), d->ops->name);
     if (head.state_bytes != d->state_bytes || bytes != sizeof head + d->state_bytes)
-        return ta_fail(TA_FORMAT, "saved detector: %zu bytes, but a %s of these parameters has %zu", bytes, d->ops->name,
-                       sizeof head + d->state_bytes);
+        return ta_fail(TA_FORMAT, "saved detector: %zu bytes, but a %s of these parameters has %zu", bytes,
+                       d->ops->name, sizeof head + d->state_bytes);
     /* Looked at in a copy of its own alignment: what does not pass must not touch the state. */
     void *copy;
     ta_status status = ta_mem_alloc(d->state_bytes, 1, "saved detector", &copy);

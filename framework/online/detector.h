@@ -73,7 +73,8 @@ enum ta_detector_side {
 enum ta_detector_code { TA_DETECTOR_REFERENCE, TA_DETECTOR_MOA, TA_DETECTOR_CAPYMOA };
 
 /* What the t-test of OPTWIN divides by: sqrt(s_new / n_new + s_old / n_old) as in its authors' code (and degrees of
- * freedom with the variance ratio 1/F^2), or sqrt(s_new^2 / n_new + s_old^2 / n_old) as Welch's test has it (ratio F). */
+ * freedom with the variance ratio 1/F^2), or sqrt(s_new^2 / n_new + s_old^2 / n_old) as Welch's test has it (ratio
+ * F). */
 enum ta_optwin_variant { TA_OPTWIN_PUBLISHED, TA_OPTWIN_WELCH };
 
 /* 0 is the reference's default everywhere (in brackets). Only the group of the chosen type is looked at. There is no
@@ -84,62 +85,63 @@ struct ta_detector_spec {
     enum ta_detector_code code;
     enum ta_optwin_variant variant; /* of optwin */
 
-    /* OPTWIN (Tosi, Theobald, arXiv 2305.11942). A window of at most window_max [25000] numbers is cut into old and new
-     * where a difference of rho [.5] standard deviations can just be told with `confidence` [.99]; the cut and the
-     * critical values of t and F for every length stand in a table made at open. Drift: t above its critical value, or
-     * the spread grew beyond F's while the mean rose. WARNING: t above the quantile `warning` [.98]. Nothing happens
-     * below window_min [30] numbers. `noise` [1e-6] is added to both standard deviations. After DRIFT the window
-     * holds the number that alarmed (CAPYMOA: nothing). CAPYMOA also empties it, without alarm, when the spread grew while
-     * the mean fell; that throws away drifts of a loss that is still coming down, so prefer the default. Departure: when
-     * the window is full and slides, both programs put the wrong number (one behind the cut) on the old side, and CapyMOA
-     * takes the wrong one off it; here the right ones move. */
+    /* OPTWIN (Tosi, Theobald, arXiv 2305.11942). A window of at most window_max [25000] numbers is cut into old and
+     * new where a difference of rho [.5] standard deviations can just be told with `confidence` [.99]; the cut and
+     * the critical values of t and F for every length stand in a table made at open. Drift: t above its critical
+     * value, or the spread grew beyond F's while the mean rose. WARNING: t above the quantile `warning` [.98].
+     * Nothing happens below window_min [30] numbers. `noise` [1e-6] is added to both standard deviations. After
+     * DRIFT the window holds the number that alarmed (CAPYMOA: nothing). CAPYMOA also empties it, without alarm,
+     * when the spread grew while the mean fell; that throws away drifts of a loss that is still coming down, so
+     * prefer the default. Departure: when the window is full and slides, both programs put the wrong number (one
+     * behind the cut) on the old side, and CapyMOA takes the wrong one off it; here the right ones move. */
     struct {
         double confidence, rho, warning, noise;
         uint32_t window_min, window_max; /* 10 .. window_max, .. 10,000,000 */
     } optwin;
 
-    /* ADWIN (Bifet, Gavalda, SDM 2007). delta [.002], looked at every `clock` [32] numbers, when more than `grace` [10] are
-     * there; max_buckets [5] of a size; neither side of a cut shorter than min_window [5]. No warnings. After DRIFT it
-     * begins empty; on code MOA, or when the change was to the side not asked for, what is left of the window stays. */
+    /* ADWIN (Bifet, Gavalda, SDM 2007). delta [.002], looked at every `clock` [32] numbers, when more than `grace`
+     * [10] are there; max_buckets [5] of a size; neither side of a cut shorter than min_window [5]. No warnings.
+     * After DRIFT it begins empty; on code MOA, or when the change was to the side not asked for, what is left of
+     * the window stays. */
     struct {
         double delta;
         uint32_t clock, max_buckets, min_window, grace;
     } adwin;
 
-    /* DDM (Gama et al., SBIA 2004). Errors. The rate p + s against its minimum + `warning` [2] and `drift` [3] deviations,
-     * after warm_start [30] numbers. */
+    /* DDM (Gama et al., SBIA 2004). Errors. The rate p + s against its minimum + `warning` [2] and `drift` [3]
+     * deviations, after warm_start [30] numbers. */
     struct {
         double warning, drift;
         uint64_t warm_start;
     } ddm;
 
-    /* EDDM (Baena-Garcia et al., IWKDDS 2006). Errors. Distances between errors shrink below `warning` [.95] and `drift` [.9]
-     * of their best, after warm_start [30] errors. */
+    /* EDDM (Baena-Garcia et al., IWKDDS 2006). Errors. Distances between errors shrink below `warning` [.95] and
+     * `drift` [.9] of their best, after warm_start [30] errors. */
     struct {
         double warning, drift;
         uint64_t warm_start;
     } eddm;
 
-    /* Page-Hinkley (Page, Biometrika 41, 1954). The sum of deviations from the mean, less `delta` [.005] each, forgotten by
-     * alpha [.9999], against `threshold` [50], after warm_start [30] numbers. No warnings. Scale matters: give a threshold
-     * for your losses. */
+    /* Page-Hinkley (Page, Biometrika 41, 1954). The sum of deviations from the mean, less `delta` [.005] each,
+     * forgotten by alpha [.9999], against `threshold` [50], after warm_start [30] numbers. No warnings. Scale
+     * matters: give a threshold for your losses. */
     struct {
         double delta, threshold, alpha;
         uint64_t warm_start;
     } pagehinkley;
 
-    /* KSWIN (Raab et al., Neurocomputing 416, 2020). Kolmogorov-Smirnov: the last `recent` [30] of the last `window` [100]
-     * numbers against as many drawn from the rest, at level alpha [.005]. Draws are Python's random.Random(seed).sample,
-     * so that they are River's too. No warnings. */
+    /* KSWIN (Raab et al., Neurocomputing 416, 2020). Kolmogorov-Smirnov: the last `recent` [30] of the last `window`
+     * [100] numbers against as many drawn from the rest, at level alpha [.005]. Draws are Python's
+     * random.Random(seed).sample, so that they are River's too. No warnings. */
     struct {
         double alpha;
         uint32_t window, recent;
         uint64_t seed; /* 0 is a seed like any other */
     } kswin;
 
-    /* STEPD (Nishida, Yamauchi, DS 2007). Errors. Equal proportions in the last `window` [30] and all before, at levels
-     * `warning` [.05] and `drift` [.003]. Departure: with no error at all, or nothing but errors, there is nothing to test
-     * and no alarm; MOA divides 0 by 0 there and alarms every 60 numbers (so does code MOA). */
+    /* STEPD (Nishida, Yamauchi, DS 2007). Errors. Equal proportions in the last `window` [30] and all before, at
+     * levels `warning` [.05] and `drift` [.003]. Departure: with no error at all, or nothing but errors, there is
+     * nothing to test and no alarm; MOA divides 0 by 0 there and alarms every 60 numbers (so does code MOA). */
     struct {
         double warning, drift;
         uint64_t window;
@@ -191,10 +193,11 @@ void ta_detector_reset(struct ta_detector *d);
 /* Memory held beside the struct itself. */
 size_t ta_detector_bytes(const struct ta_detector *d);
 
-/* State to bytes and back, for checkpoints: a detector opened with the same spec that loads what another saved goes on
- * bit for bit as the other. The bytes are this machine's own (order, alignment); they are checked when loaded, so that
- * no bytes whatsoever lead to more than a wrong alarm. `bytes` must be ta_detector_saved_bytes(d). Errors of load: FORMAT
- * (not a saved detector, cut short, other version, other spec, damaged), NO_MEMORY; the detector is then as it was. */
+/* State to bytes and back, for checkpoints: a detector opened with the same spec that loads what another saved goes
+ * on bit for bit as the other. The bytes are this machine's own (order, alignment); they are checked when loaded, so
+ * that no bytes whatsoever lead to more than a wrong alarm. `bytes` must be ta_detector_saved_bytes(d). Errors of
+ * load: FORMAT (not a saved detector, cut short, other version, other spec, damaged), NO_MEMORY; the detector is
+ * then as it was. */
 size_t ta_detector_saved_bytes(const struct ta_detector *d);
 void ta_detector_save(const struct ta_detector *d, void *out);
 ta_status ta_detector_load(struct ta_detector *d, const void *saved, size_t bytes);

@@ -18,8 +18,8 @@ struct ta_detector_ops {
     unsigned sides; /* bits 1 << enum ta_detector_side that are understood */
     unsigned codes; /* bits 1 << enum ta_detector_code, beside the reference, that are understood */
 
-    /* Copies its group of `in` to `out` (zeroed but for the head) with defaults filled in, checks it, and says how large
-     * the two blocks are (*table_bytes is 0 on entry). Errors: CONFIG. */
+    /* Copies its group of `in` to `out` (zeroed but for the head) with defaults filled in, checks it, and says how
+     * large the two blocks are (*table_bytes is 0 on entry). Errors: CONFIG. */
     ta_status (*fill)(const struct ta_detector_spec *in, struct ta_detector_spec *out, size_t *state_bytes,
                       size_t *table_bytes);
     void (*open)(struct ta_detector *d);  /* makes the table; NULL: there is none */

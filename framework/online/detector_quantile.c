@@ -10,8 +10,8 @@ static double stirling_error(double z) {
         int sign;
         return lgamma_r(z, &sign) - ((z - .5) * log(z) - z + .91893853320467274178);
     }
-    double r = 1 / z, r2 = r * r;
-    return r * (1. / 12 - r2 * (1. / 360 - r2 * (1. / 1260 - r2 * (1. / 1680 - r2 * (1. / 1188 - r2 * 691. / 360360)))));
+    double r = 1 / z, r2 = r * r, small = 1. / 1680 - r2 * (1. / 1188 - r2 * 691. / 360360);
+    return r * (1. / 12 - r2 * (1. / 360 - r2 * (1. / 1260 - r2 * small)));
 }
 
 /* n log(x n / a): what the point x is off the mode a / n. */

@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """Alarms of the reference implementations, for test_goldens.c: goldens.txt, a line per stream and detector.
 
-    python3 -m venv VENV && VENV/bin/pip install river==0.26.1 capymoa==0.15.1      (capymoa wants Java and Python >= 3.11)
+    python3 -m venv VENV && VENV/bin/pip install river==0.26.1 capymoa==0.15.1       (wants Java, and Python >= 3.11)
     VENV/bin/python make_goldens.py > goldens.txt
 
 A line: stream, detector, number of drifts, their positions (from 0), "w", number of warnings, sum of their positions.
 Made with river 0.26.1, capymoa 0.15.1 (which carries MOA), numpy 2.4.6, scipy 1.17.1, OpenJDK 17, Python 3.11. Streams
-are made from java.util.Random, a 48-bit congruential generator, so that C repeats them bit for bit; `losses.txt` is read.
+are made from java.util.Random, a 48-bit congruential generator, so that C repeats them bit for bit; `losses.txt` is
+read.
 """
 import copy
 import os
@@ -98,8 +99,8 @@ class SlidingOptwin(OPTWIN):
 
 
 class AuthorsOptwin(SlidingOptwin):
-    """The bookkeeping of OPTWIN.java (maurodlt/OptWin): a window that alarmed keeps its last number, and one whose spread
-    grew while the mean fell is kept."""
+    """The bookkeeping of OPTWIN.java (maurodlt/OptWin): a window that alarmed keeps its last number, and one whose
+    spread grew while the mean fell is kept."""
 
     reacting = False
 
@@ -130,7 +131,8 @@ def optwin(kind, **options):
 DETECTORS = {
     # name: (make, takes errors only)
     "adwin": (lambda: drift.ADWIN(), False),
-    "adwin.eager": (lambda: drift.ADWIN(delta=.05, clock=1, max_buckets=3, min_window_length=2, grace_period=20), False),
+    "adwin.eager": (lambda: drift.ADWIN(delta=.05, clock=1, max_buckets=3, min_window_length=2, grace_period=20),
+                    False),
     "adwin.moa": (lambda: MoaAdwin(), False),
     "ddm": (lambda: drift.binary.DDM(), True),
     "ddm.eager": (lambda: drift.binary.DDM(warm_start=10, warning_threshold=1, drift_threshold=2), True),
@@ -139,7 +141,8 @@ DETECTORS = {
     "eddm.lazy": (lambda: drift.binary.EDDM(warm_start=50, alpha=.9, beta=.8), True),
     "eddm.moa": (lambda: MoaEddm(), True),
     "pagehinkley": (lambda: drift.PageHinkley(), False),
-    "pagehinkley.up": (lambda: drift.PageHinkley(threshold=8, delta=.02, alpha=.999, min_instances=50, mode="up"), False),
+    "pagehinkley.up": (lambda: drift.PageHinkley(threshold=8, delta=.02, alpha=.999, min_instances=50, mode="up"),
+                       False),
     "pagehinkley.down": (lambda: drift.PageHinkley(threshold=8, mode="down"), False),
     "kswin": (lambda: drift.KSWIN(seed=1), False),
     "kswin.large": (lambda: drift.KSWIN(seed=0x123456789, window_size=600, stat_size=40, alpha=.001), False),
@@ -148,7 +151,8 @@ DETECTORS = {
     "ecdd": (lambda: EWMAChart(), True),
     "ecdd.slow": (lambda: EWMAChart(min_n_instances=60, lambda_=.1), True),
     "hddm_a": (lambda: drift.binary.HDDMA(), True),
-    "hddm_a.both": (lambda: drift.binary.HDDMA(drift_confidence=.01, warning_confidence=.05, two_sided_test=True), True),
+    "hddm_a.both": (lambda: drift.binary.HDDMA(drift_confidence=.01, warning_confidence=.05, two_sided_test=True),
+                    True),
     "optwin": (lambda: optwin(OPTWIN), False),
     "optwin.weak": (lambda: optwin(SlidingOptwin, rigor=.1, drift_confidence=.999), False),
     "optwin.authors": (lambda: optwin(AuthorsOptwin, rigor=1.0), False),

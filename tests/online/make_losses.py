@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Two real loss curves for make_goldens.py: losses.txt, a line per mini-batch of 32, test-then-train, softmax regression.
+"""Two real loss curves for make_goldens.py: losses.txt, a line per mini-batch of 32, of softmax regression that tests,
+then trains.
 
     make_losses.py DATA > losses.txt      DATA holds mnist/ and elec2/
 

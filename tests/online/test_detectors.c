@@ -147,7 +147,8 @@ static void damaged_states_are_refused_or_harmless(void **state) {
         for (int i = 0; i < 600; i++) {
             memcpy(bad, good, bytes);
             for (int n = 0; n <= i % 5; n++) {
-                size_t at = (size_t)(java_uniform(&r) * (double)(i % 2 == 0 ? bytes : head + 64 < bytes ? head + 64 : bytes));
+                size_t most = i % 2 == 0 || head + 64 > bytes ? bytes : head + 64;
+                size_t at = (size_t)(java_uniform(&r) * (double)most);
                 bad[at] = (unsigned char)(java_uniform(&r) < .3 ? 255 : 256 * java_uniform(&r));
             }
             if (ta_detector_load(&d, bad, bytes) != TA_OK) continue;

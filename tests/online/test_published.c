@@ -1,9 +1,11 @@
-/* The published rows for streams of Bernoulli errors, made again: 30 seeds of MOA's change generators, 10,000 records.
+/* The published rows for streams of Bernoulli errors, made again: 30 seeds of MOA's change generators, 10,000
+ * records.
  *
- * Rows are those of the authors' notebooks (maurodlt/OptWin, dd-abrupt_binary and dd-gradual_binary), and counted as there:
- * abrupt looks at the first 1,998 records, with the change at record 1,000; gradual at all, where the rate rises from
- * record 2,000 on and every alarm up to record 2,998 is a true one. A change that is never seen has delay 0. The streams
- * are MOA's own (java.util.Random, seeds 1 to 30), so that nothing is left to chance: rows must agree to the last digit.
+ * Rows are those of the authors' notebooks (maurodlt/OptWin, dd-abrupt_binary and dd-gradual_binary), and counted as
+ * there: abrupt looks at the first 1,998 records, with the change at record 1,000; gradual at all, where the rate
+ * rises from record 2,000 on and every alarm up to record 2,998 is a true one. A change that is never seen has delay
+ * 0. The streams are MOA's own (java.util.Random, seeds 1 to 30), so that nothing is left to chance: rows must agree
+ * to the last digit.
  */
 #include <math.h>
 #include <stdbool.h>

@@ -26,9 +26,10 @@ static void quantiles_are_scipys(void **state) {
         double ours = law == 't' ? ta_t_quantile(tail, df1, 0) : ta_f_quantile(tail, df1, df2, 0);
         assert_close(ours, value, 1e-10, what);
         /* A guess, good or bad, changes nothing but the cost. */
-        for (double guess = value / 50; guess < value * 60 && value > 0; guess *= 7)
-            assert_close(law == 't' ? ta_t_quantile(tail, df1, guess) : ta_f_quantile(tail, df1, df2, guess), ours, 5e-11,
-                         what);
+        for (double guess = value / 50; guess < value * 60 && value > 0; guess *= 7) {
+            double again = law == 't' ? ta_t_quantile(tail, df1, guess) : ta_f_quantile(tail, df1, df2, guess);
+            assert_close(again, ours, 5e-11, what);
+        }
     }
     fclose(file);
     assert_int_equal(lines, 7 * (8 + 13));
@@ -101,7 +102,8 @@ static void cuts_are_the_last_that_tell(void **state) {
             while (old >= 2 && spare(delta, rho, length, old, welch) < 0) old--;
             if (old < 2) old = length / 2 + 1;
             if (cuts[length].old != old)
-                fail_msg("rho %g, confidence %g, |W| %u: cut at %u, not %u", rho, confidence, length, cuts[length].old, old);
+                fail_msg("rho %g, confidence %g, |W| %u: cut at %u, not %u", rho, confidence, length,
+                         cuts[length].old, old);
             assert_close(cuts[length].f, ta_f_quantile(1 - delta, old - 1, length - old - 1, 0), 1e-11, "F");
             assert_true(cuts[length].t_warning > 1.9 && cuts[length].t > 0);
         }

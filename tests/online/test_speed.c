@@ -1,4 +1,5 @@
-/* What a number costs each detector, and OPTWIN's table: processor time, best of a few, on streams of 0, 1 and of losses. */
+/* What a number costs each detector, and OPTWIN's table: processor time, best of a few, on streams of 0, 1 and of
+ * losses. */
 #include <time.h>
 
 #include "detector.h"
