@@ -4,11 +4,20 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64 };
+/* Blocks of HUGE_FROM bytes and more lie on 2 MiB pages where the kernel has them: rows at random places of a large
+ * table cost a walk through the page tables each otherwise. Smaller ones would waste what the rounding takes. */
+enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20, HUGE_FROM = 16 << 20 };
 
 static atomic_size_t held_bytes;            /* statistics only: no behaviour depends on it */
 static _Thread_local unsigned fail_countdown; /* 0: off */
+
+static char *take(size_t whole) {
+    char *block = aligned_alloc(whole < HUGE_FROM ? ALIGNMENT : HUGE_PAGE, whole);
+    if (block != NULL && whole >= HUGE_FROM) (void)madvise(block, whole / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    return block;
+}
 
 static int tripped(void) { return fail_countdown > 0 && --fail_countdown == 0; }
 
@@ -20,7 +29,7 @@ ta_status ta_mem_alloc(size_t count, size_t size, const char *what, void **out) 
                        size);
     /* One line in front keeps the size, so that freeing can be counted. */
     size_t whole = ALIGNMENT + (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    char *block = tripped() ? NULL : aligned_alloc(ALIGNMENT, whole);
+    char *block = tripped() ? NULL : take(whole);
     if (block == NULL) return ta_fail(TA_NO_MEMORY, "%s: out of memory (%zu bytes asked for)", what, bytes);
     memset(block, 0, whole);
     memcpy(block, &bytes, sizeof bytes);
