@@ -53,7 +53,7 @@ static ta_status check_spec(const struct ta_skipgram_spec *spec) {
 static ta_status make_window(struct ta_skipgram *s) {
     const struct ta_skipgram_spec *spec = &s->spec;
     ta_status status = TA_NEW(&s->at, spec->length, "a sentence");
-    if (status == TA_OK) status = TA_NEW(&s->context, 2 * spec->window, "a window");
+    if (status == TA_OK) status = TA_NEW(&s->context, 2 * spec->window + TA_LOOPS_IN, "a window");
     if (status == TA_OK) status = TA_NEW(&s->target, 1 + spec->negative, "a window");
     if (status == TA_OK) status = TA_NEW(&s->weight, 1 + spec->negative, "a window");
     if (status == TA_OK) status = TA_NEW(&s->index, s->out.slots, "a window");
@@ -68,6 +68,7 @@ static ta_status make_window(struct ta_skipgram *s) {
     }
     s->pool = (struct ta_pool){.odds = &s->odds,
                                .out = &s->out,
+                               .step = s->step,
                                .negative = spec->negative,
                                .turn = ta_pool_turn_of(spec->negative),
                                .room = ta_pool_room(spec->negative)};
@@ -147,10 +148,11 @@ ta_status ta_skipgram_begin(struct ta_skipgram *s, float *w, float *delta, const
     if (!(batch->rate >= 0 && batch->rate <= 1e6F))
         return ta_fail(TA_CONFIG, "a rate of %g is no number from 0 to 1e6", (double)batch->rate);
     ta_status status = check_words(s, batch, &made->words);
-    /* A centre, and what the pool turns over for it; what the pool holds besides. */
-    size_t n = (size_t)made->words, turned = n * (1 + s->spec.negative);
+    /* A centre, and what the pool turns over for it; what the pool holds besides. word2vec lists rows once. */
+    size_t n = (size_t)made->words, stays = n * (1 + s->pool.turn) + s->out.slots;
+    if (s->sigmoid != NULL) stays = s->spec.out.rows;
     if (status == TA_OK) status = ta_near_begin(&s->in, w, delta, n);
-    if (status == TA_OK) status = ta_near_begin(&s->out, w, delta, turned + s->out.slots);
+    if (status == TA_OK) status = ta_near_begin(&s->out, w, delta, stays);
     return status;
 }
 

@@ -62,13 +62,21 @@ ta_status ta_odds_set(struct ta_odds *odds, double sample, const uint64_t *count
 uint32_t ta_odds_keep(const struct ta_odds *odds, struct ta_draw *draw, uint32_t n, const int32_t *words,
                       uint32_t *kept);
 
-/* A negative's row. */
-static inline uint32_t ta_odds_negative(const struct ta_odds *odds, struct ta_draw *draw) {
-    uint64_t x = ta_draw_u64(draw);
-    uint32_t row = (uint32_t)((x >> 32) * odds->rows >> 32);
+/* Where the alias method looks for a number. */
+static inline uint32_t ta_odds_place(const struct ta_odds *odds, uint64_t x) {
+    return (uint32_t)((x >> 32) * odds->rows >> 32);
+}
+
+/* The row of a negative, by its number. */
+static inline uint32_t ta_odds_row(const struct ta_odds *odds, uint64_t x) {
+    uint32_t row = ta_odds_place(odds, x);
     const struct ta_alias *a = odds->alias + row;
     /* Without a branch: it would be guessed wrong half the time. */
     return a->other ^ ((row ^ a->other) & -(uint32_t)((uint32_t)x < a->share));
+}
+
+static inline uint32_t ta_odds_negative(const struct ta_odds *odds, struct ta_draw *draw) {
+    return ta_odds_row(odds, ta_draw_u64(draw));
 }
 
 /* 1 .. window. */

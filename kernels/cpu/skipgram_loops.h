@@ -13,7 +13,8 @@
 enum {
     TA_LOOPS_IN = 16,    /* contexts a step takes at most */
     TA_LOOPS_OUT = 6,    /* targets: a centre and five negatives are one step */
-    TA_LOOPS_ALIGN = 16, /* floats */
+    TA_LOOPS_ALIGN = 16, /* floats; a cache line */
+    TA_LOOPS_FETCH = 8,  /* rows that are fetched meanwhile */
     TA_LOOPS_PAIRS = TA_LOOPS_IN * TA_LOOPS_OUT,
     TA_LOOPS_ROOM = TA_LOOPS_PAIRS + 2 * TA_LOOPS_ALIGN /* pairs, and what whole vectors touch behind them */
 };
@@ -21,11 +22,16 @@ enum {
 /* in [n_in] against out [n_out]: score[i][o] = sigmoid(in[i] . out[o]); g = (label - score) * scale, and then, column
  * by column, for i in order: in[i] += sum over o of g[i][o] * out[o] as it was, out[o] += g[i][o] * in[i] as it was.
  * The rows `out` are different ones; a row may stand in `in` several times, and is then seen by the later as the
- * earlier left it. A score is clamped where |in . out| > 30. */
+ * earlier left it. A score is clamped where |in . out| > 30.
+ *
+ * Meanwhile the rows `fetch` come from memory, a line of each at a time: asked for all at once they would wait for each
+ * other. */
 struct ta_loops_step {
     uint32_t n_in, n_out, width; /* width: of the table */
     float *in[TA_LOOPS_IN], *out[TA_LOOPS_OUT];
-    const float *label, *scale; /* [n_in * n_out], readable to TA_LOOPS_ROOM */
+    uint32_t n_fetch;
+    const float *fetch[TA_LOOPS_FETCH]; /* width floats each, anywhere */
+    const float *label, *scale;         /* [n_in * n_out], readable to TA_LOOPS_ROOM */
     _Alignas(64) float score[TA_LOOPS_ROOM], g[TA_LOOPS_ROOM];
 };
 

@@ -10,7 +10,7 @@ ta_status ta_near_make(const struct ta_table *table, uint32_t slots, const struc
         return ta_fail(TA_CONFIG, "%u rows at work are more than %u", slots, (unsigned)TA_NEAR_SLOTS);
     near->used = (table->width + 7) / 8 * 8;
     /* An odd number of cache lines: rows that lie a power of two apart would share a few sets of the cache. */
-    near->stride = ((table->width + TA_LINE_FLOATS - 1) / TA_LINE_FLOATS | 1) * TA_LINE_FLOATS;
+    near->stride = ((table->width + TA_LOOPS_ALIGN - 1) / TA_LOOPS_ALIGN | 1) * TA_LOOPS_ALIGN;
     ta_status status = TA_NEW(&near->copies, (size_t)slots * near->stride, "a word model's rows at work");
     if (status == TA_OK) status = TA_NEW(&near->row, slots, "a word model's rows at work");
     if (status == TA_OK) status = TA_NEW(&near->users, slots, "a word model's rows at work");
@@ -34,7 +34,8 @@ void ta_near_free(struct ta_near *near) {
 }
 
 size_t ta_near_bytes(const struct ta_near *near) {
-    return (size_t)near->slots * (near->stride * sizeof(float) + 2 * sizeof(uint32_t) + sizeof(bool) + sizeof(uint16_t)) +
+    return (size_t)near->slots *
+               (near->stride * sizeof(float) + 2 * sizeof(uint32_t) + sizeof(bool) + sizeof(uint16_t)) +
            near->table.rows * sizeof(uint16_t) + near->room * sizeof(uint32_t);
 }
 

@@ -15,7 +15,7 @@
 #include "kernels.h"
 #include "skipgram_loops.h"
 
-enum { TA_NEAR_SLOTS = UINT16_MAX - 1, TA_LINE_FLOATS = 16 };
+enum { TA_NEAR_SLOTS = UINT16_MAX - 1 };
 
 struct ta_near {
     const struct ta_skipgram_loops *loops;
@@ -82,18 +82,16 @@ static inline void ta_near_leave(struct ta_near *near, uint32_t slot) {
     if (near->delta != NULL) near->changed[near->n_changed++] = row;
 }
 
-static inline void ta_near_prefetch(const float *rows, size_t place, uint32_t floats) {
-    for (uint32_t c = 0; c < floats; c += TA_LINE_FLOATS) __builtin_prefetch(rows + place + c, 1);
-}
-
-/* A row will enter soon. */
-static inline void ta_near_soon(const struct ta_near *near, uint32_t row) {
-    ta_near_prefetch(near->w, ta_near_place(near, row), near->used);
+/* A row will enter soon: the step that comes fetches it. */
+static inline void ta_near_soon(const struct ta_near *near, uint32_t row, struct ta_loops_step *step) {
+    __builtin_prefetch(near->slot_of + row, 1);
+    if (step->n_fetch < TA_LOOPS_FETCH) step->fetch[step->n_fetch++] = near->w + ta_near_place(near, row);
 }
 
 /* A row will leave soon. */
-static inline void ta_near_gone_soon(const struct ta_near *near, uint32_t row) {
-    if (near->delta != NULL) ta_near_prefetch(near->delta, ta_near_place(near, row), near->used);
+static inline void ta_near_gone_soon(const struct ta_near *near, uint32_t row, struct ta_loops_step *step) {
+    if (near->delta != NULL && step->n_fetch < TA_LOOPS_FETCH)
+        step->fetch[step->n_fetch++] = near->delta + ta_near_place(near, row);
 }
 
 #endif

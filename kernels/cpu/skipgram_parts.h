@@ -18,7 +18,7 @@ struct ta_skipgram {
     /* The window at work (skipgram_train.c). */
     struct ta_pool pool;
     uint16_t *at;     /* [length] slots of `in` */
-    float **context;  /* [2 * window] */
+    float **context;  /* [2 * window], readable to TA_LOOPS_IN beyond */
     uint32_t *target; /* [1 + negative] slots of `out`, different ones */
     float *weight;    /* [1 + negative] how often each was picked */
     uint32_t *index;  /* [slots of out] where in `target` a slot may stand */

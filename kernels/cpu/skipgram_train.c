@@ -65,6 +65,7 @@ static void one_step(struct ta_skipgram *s, uint32_t first, uint32_t n_out, bool
         step->scale = scale;
     }
     s->in.loops->step(step);
+    step->n_fetch = 0;
     for (uint32_t o = 0; o < n_out; o++) made->pairs += (uint64_t)s->weight[first + o] * step->n_in;
     if (s->windows % LOSS_EVERY == 0) add_loss(step, s->weight + first, made);
 }
@@ -89,7 +90,7 @@ static void train_window(struct ta_skipgram *s, uint32_t n_in, uint32_t n_out, b
     }
     for (uint32_t i = 0; i < n_in; i += TA_LOOPS_IN) {
         step->n_in = n_in - i < TA_LOOPS_IN ? n_in - i : TA_LOOPS_IN;
-        memcpy(step->in, s->context + i, step->n_in * sizeof *step->in);
+        memcpy(step->in, s->context + i, sizeof step->in);
         all_targets(s, n_out, weighted, made);
     }
 }
@@ -97,12 +98,12 @@ static void train_window(struct ta_skipgram *s, uint32_t n_in, uint32_t n_out, b
 /* What the windows from here on will need, on its way from memory. */
 static void fetch_ahead(struct ta_skipgram *s, uint32_t pos, uint32_t n) {
     uint32_t window = s->spec.window, enters = pos + window + AHEAD, centre = pos + AHEAD;
-    if (enters < n) ta_near_soon(&s->in, s->kept[enters]);
+    if (enters < n) ta_near_soon(&s->in, s->kept[enters], s->step);
     if (centre < n) {
-        ta_near_soon(&s->out, s->kept[centre]);
-        ta_near_gone_soon(&s->out, s->kept[centre]);
+        ta_near_soon(&s->out, s->kept[centre], s->step);
+        ta_near_gone_soon(&s->out, s->kept[centre], s->step);
     }
-    if (centre >= window && centre - window < n) ta_near_gone_soon(&s->in, s->kept[centre - window]);
+    if (centre >= window && centre - window < n) ta_near_gone_soon(&s->in, s->kept[centre - window], s->step);
 }
 
 static void train_sentence(struct ta_skipgram *s, struct ta_draw *draw, uint32_t n, struct ta_skipgram_made *made) {

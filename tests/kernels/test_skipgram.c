@@ -27,7 +27,8 @@ static void random_words(struct test_words *t, unsigned trial) {
     bool usual = trial < 3;
     struct ta_skipgram_spec spec = {
         .cbow = trial % 3 == 2,
-        .in = {.rows = usual ? 300 : 1 + ta_rng_below(&rng, 60), .width = usual ? 100 : 1 + ta_rng_below(&rng, 90)},
+        .in = {.rows = usual ? 300 : 1 + ta_rng_below(&rng, trial % 8 == 7 ? 4000 : 60),
+               .width = usual ? 100 : 1 + ta_rng_below(&rng, 90)},
         .window = usual ? 5 : 1 + ta_rng_below(&rng, 14),
         .negative = usual ? 5 : 1 + ta_rng_below(&rng, 14),
         .length = usual ? 100 : 1 + ta_rng_below(&rng, 60),

@@ -147,6 +147,7 @@ static void test_pool(void **state) {
     uint32_t seen[ROWS] = {0};
     struct ta_odds odds;
     struct ta_near out;
+    static struct ta_loops_step step;
     struct ta_table table = {.rows = ROWS, .width = 8, .stride = 8};
     float *w;
     assert_ok(TA_NEW(&w, ROWS * 8, "arena"));
@@ -156,11 +157,13 @@ static void test_pool(void **state) {
     assert_ok(ta_near_begin(&out, w, NULL, 0));
     struct ta_pool pool = {.odds = &odds,
                            .out = &out,
+                           .step = &step,
                            .negative = NEGATIVE,
                            .turn = ta_pool_turn_of(NEGATIVE),
                            .room = ta_pool_room(NEGATIVE)};
     ta_pool_begin(&pool, 1, 1);
     for (int i = 0; i < WINDOWS; i++) {
+        step.n_fetch = 0;
         ta_pool_turn(&pool);
         uint32_t last = UINT32_MAX;
         for (uint32_t k = 0; k < NEGATIVE; k++) {

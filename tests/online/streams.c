@@ -18,6 +18,12 @@ double java_uniform(struct java *r) {
     return (double)(high + bits(r, 27)) * 0x1p-53;
 }
 
+int java_below(struct java *r, int n) {
+    int64_t drawn = (int64_t)bits(r, 31);
+    while (drawn - drawn % n + (n - 1) > INT32_MAX) drawn = (int64_t)bits(r, 31);
+    return (int)(drawn % n);
+}
+
 double java_normal(struct java *r) {
     double total = 0;
     for (int i = 0; i < 12; i++) total += java_uniform(r);

@@ -11,8 +11,9 @@ struct java {
 };
 
 struct java java_make(uint64_t seed);
-double java_uniform(struct java *r);
-double java_normal(struct java *r); /* sum of 12 uniforms, less 6 */
+double java_uniform(struct java *r);   /* nextDouble */
+int java_below(struct java *r, int n); /* nextInt(n) for an n that is not a power of 2 */
+double java_normal(struct java *r);    /* sum of 12 uniforms, less 6 */
 
 enum { STREAM_MOST = 8000 };
 
