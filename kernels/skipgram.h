@@ -4,12 +4,21 @@
  * compositionality", NIPS 2013; as in word2vec.c: frequent words are left out at random (`sample`), the window of each
  * centre is 1 .. window words to either side, negatives are drawn from count^0.75, and each pair makes an SGD step on
  * -log sigmoid(in . out) or -log sigmoid(-in . out). Skip-gram: the context's vector (in) against the centre (out), as
- * word2vec.c does it; CBOW: the mean of the contexts' vectors against the centre. The negatives of a centre are shared by
- * its whole window (Ji, Satish, Li, Dubey, "Parallelizing word2vec in shared and distributed memory", IEEE TPDS 2019), so that
- * a window is three small matrix products; a make may share them further and must say so.
+ * word2vec.c does it; CBOW: the mean of the contexts' vectors against the centre, and each context takes the whole
+ * gradient by the mean, as in word2vec.c. The negatives of a centre are shared by its whole window (Ji, Satish, Li,
+ * Dubey, "Parallelizing word2vec in shared and distributed memory", IEEE TPDS 2019), so that a window is three small
+ * matrix products; a make may share them further and must say so.
+ *
+ * `cpu` and `portable` share further: every window picks its negatives from a pool of 12 * negative rows drawn from
+ * count^0.75, of which it replaces a fifth of what it picks: a negative is used by about five windows out of sixty.
+ * Each window still sees the right distribution; memory traffic and the rows to exchange fall by more than half. Windows
+ * are cut into steps of at most 16 contexts and 6 targets; within a step all products see the same rows, a word that stands
+ * twice in a window moves twice, a negative picked twice counts twice, one that is the centre counts nothing.
+ * `word2vec` draws anew for every pair and updates after every pair.
  *
  * Two tables of rows (struct ta_table: stride a multiple of 8 floats, 32-byte aligned), owned by the caller, updated in
- * place as the text is read: w is always the newest. With `delta` the same updates are also summed there, for peers.
+ * place as the text is read: w is always the newest. Columns behind the width must be 0. With `delta` the same updates
+ * are also summed there, for peers.
  *
  * Threads: as kernels.h. Same inputs, same machine, same build: same bits.
  */
@@ -29,7 +38,7 @@ struct ta_skipgram_spec {
 };
 
 struct ta_skipgram_batch {
-    const int32_t *words; /* [sentences][length] rows; -1: padding, or a word that has no row (skipped, as if not there) */
+    const int32_t *words; /* [sentences][length] rows; -1: padding, or a word that has no row (as if not there) */
     uint32_t sentences, length;
     float rate;           /* of every update; the exchange's scale included */
     uint64_t number;      /* of the batch in the run */
@@ -47,9 +56,10 @@ struct ta_skipgram_made {
     uint64_t words;   /* read that have a row, before sub-sampling */
     uint64_t centres; /* that were trained on */
     uint64_t pairs;   /* (context, target) products */
-    double loss_sum;  /* of `loss_pairs` of the pairs (a make may look at a sample), each before its update */
+    double loss_sum;  /* of `loss_pairs` of the pairs (every 64th window's; all of `pairs`), before their update */
     uint64_t loss_pairs;
-    /* With delta: rows changed, each about as often as it was changed; valid until the next call. */
+    /* With delta: exactly the rows changed, each about as often as it came into use (word2vec: once); valid until the
+     * next call. */
     const uint32_t *in_rows, *out_rows;
     size_t n_in_rows, n_out_rows;
 };
@@ -57,18 +67,23 @@ struct ta_skipgram_made {
 struct ta_skipgram;
 
 struct ta_skipgram_ops {
-    const char *name; /* "avx2", "avx512", "portable", "word2vec" */
+    const char *name; /* "cpu", "portable", "word2vec" */
     /* Errors: CONFIG (which number), NO_MEMORY. */
     ta_status (*create)(struct ta_kernels *k, const struct ta_skipgram_spec *spec, struct ta_skipgram **out);
     void (*destroy)(struct ta_skipgram *s); /* NULL is fine */
     size_t (*bytes)(const struct ta_skipgram *s);
+    const char *(*loops)(const struct ta_skipgram *s); /* what was chosen: "avx2", "avx512", "portable"; "word2vec" */
     /* How often each row's word is seen [rows]: decides who is left out and who is drawn. Rows with 0 are never drawn.
      * Must be called before train; may be called again when the vocabulary has moved on. Errors: CONFIG (all are 0). */
     ta_status (*counts)(struct ta_skipgram *s, const uint64_t *counts);
-    /* w, delta: arenas, where the weights live; delta may be NULL. A word number outside the table is CONFIG, naming
-     * sentence and place; nothing was changed. NUMERIC: a vector is no longer finite (what to lower is said). */
+    /* w, delta: arenas, where the weights live; delta may be NULL. They are up to date when the call returns. A word
+     * number outside the table is CONFIG, naming sentence and place, and so is a rate outside 0 .. 1e6; NO_MEMORY: for
+     * the lists of the first batch of this size with a delta; INVALID: before counts. Nothing was changed then.
+     * NUMERIC: a sampled vector is no longer finite (what to lower is said). */
     ta_status (*train)(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_batch *batch,
                        struct ta_skipgram_made *made);
+    /* Each record's contexts in order, in steps of at most 6 different rows. Needs no counts. Errors: as train; CONFIG
+     * also for a label outside 0 .. 1. */
     ta_status (*pairs)(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_pairs *batch,
                        struct ta_skipgram_made *made);
 };

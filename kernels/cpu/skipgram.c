@@ -113,6 +113,10 @@ size_t ta_skipgram_bytes(const struct ta_skipgram *s) {
            ta_near_bytes(&s->out) + s->spec.length * (sizeof *s->kept + sizeof *s->at);
 }
 
+const char *ta_skipgram_loops_name(const struct ta_skipgram *s) {
+    return s->sigmoid != NULL ? "word2vec" : s->in.loops->name;
+}
+
 ta_status ta_skipgram_counts(struct ta_skipgram *s, const uint64_t *counts) {
     ta_status status = ta_odds_set(&s->odds, s->spec.sample, counts);
     if (status == TA_OK) s->counted = true;
@@ -193,6 +197,7 @@ const struct ta_skipgram_ops ta_skipgram_portable = {
     .create = create_portable,
     .destroy = ta_skipgram_destroy,
     .bytes = ta_skipgram_bytes,
+    .loops = ta_skipgram_loops_name,
     .counts = ta_skipgram_counts,
     .train = ta_skipgram_train,
     .pairs = ta_skipgram_pairs,
@@ -203,6 +208,7 @@ const struct ta_skipgram_ops ta_skipgram_cpu = {
     .create = create_best,
     .destroy = ta_skipgram_destroy,
     .bytes = ta_skipgram_bytes,
+    .loops = ta_skipgram_loops_name,
     .counts = ta_skipgram_counts,
     .train = ta_skipgram_train,
     .pairs = ta_skipgram_pairs,

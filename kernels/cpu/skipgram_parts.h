@@ -36,6 +36,7 @@ ta_status ta_skipgram_make(const struct ta_skipgram_spec *spec, const struct ta_
                            struct ta_skipgram **out);
 void ta_skipgram_destroy(struct ta_skipgram *s);
 size_t ta_skipgram_bytes(const struct ta_skipgram *s);
+const char *ta_skipgram_loops_name(const struct ta_skipgram *s);
 ta_status ta_skipgram_counts(struct ta_skipgram *s, const uint64_t *counts);
 
 /* What every train does first: looks at the batch, clears what was made, opens the lists. */

@@ -155,6 +155,7 @@ const struct ta_skipgram_ops ta_skipgram_word2vec = {
     .create = create,
     .destroy = ta_skipgram_destroy,
     .bytes = ta_skipgram_bytes,
+    .loops = ta_skipgram_loops_name,
     .counts = ta_skipgram_counts,
     .train = train,
     .pairs = ta_skipgram_pairs,

@@ -89,6 +89,7 @@ static void one_batch(const struct test_words *t, const struct test_reference *r
     for (size_t i = 0; i < t->floats; i++) delta[i] = 1;
     assert_ok(make_model(make, &t->spec, &ops, &s));
     assert_true(ops->bytes(s) > 0);
+    if (make != LOOPS) assert_string_equal(ops->loops(s), make_name(make));
     assert_ok(ops->counts(s, t->counts));
     assert_ok(ops->train(s, w, NULL, &t->batch, &made));
     check_made(r, t, &made, false);
