@@ -1,4 +1,4 @@
-/* mem: aligned_alloc with a size header, a count of bytes held, and a trip wire for tests. */
+/* mem: aligned blocks with a size header, a count of bytes held, and a trip wire for tests. */
 #include "mem.h"
 
 #include <stdatomic.h>
@@ -14,8 +14,9 @@ static atomic_size_t held_bytes;            /* statistics only: no behaviour dep
 static _Thread_local unsigned fail_countdown; /* 0: off */
 
 static char *take(size_t whole) {
-    char *block = aligned_alloc(whole < HUGE_FROM ? ALIGNMENT : HUGE_PAGE, whole);
-    if (block != NULL && whole >= HUGE_FROM) (void)madvise(block, whole / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    void *block = NULL;
+    if (posix_memalign(&block, whole < HUGE_FROM ? ALIGNMENT : HUGE_PAGE, whole) != 0) return NULL;
+    if (whole >= HUGE_FROM) (void)madvise(block, whole / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     return block;
 }
 
