@@ -11,10 +11,10 @@
  *
  * `cpu` and `portable` share further: every window picks its negatives from a pool of 12 * negative rows drawn from
  * count^0.75, of which it replaces a fifth of what it picks: a negative is used by about five windows out of sixty.
- * Each window still sees the right distribution; memory traffic and the rows to exchange fall by more than half. Windows
- * are cut into steps of at most 16 contexts and 6 targets; within a step all products see the same rows, a word that stands
- * twice in a window moves twice, a negative picked twice counts twice, one that is the centre counts nothing.
- * `word2vec` draws anew for every pair and updates after every pair.
+ * Each window still sees the right distribution; memory traffic and the rows to exchange fall by more than half.
+ * Windows are cut into steps of at most 16 contexts and 6 targets; within a step all products see the same rows, a word
+ * that stands twice in a window moves twice, a negative picked twice counts twice, one that is the centre counts
+ * nothing. `word2vec` draws anew for every pair and updates after every pair.
  *
  * Two tables of rows (struct ta_table: stride a multiple of 8 floats, 32-byte aligned), owned by the caller, updated in
  * place as the text is read: w is always the newest. Columns behind the width must be 0. With `delta` the same updates
@@ -72,7 +72,7 @@ struct ta_skipgram_ops {
     ta_status (*create)(struct ta_kernels *k, const struct ta_skipgram_spec *spec, struct ta_skipgram **out);
     void (*destroy)(struct ta_skipgram *s); /* NULL is fine */
     size_t (*bytes)(const struct ta_skipgram *s);
-    const char *(*loops)(const struct ta_skipgram *s); /* what was chosen: "avx2", "avx512", "portable"; "word2vec" */
+    const char *(*loops)(const struct ta_skipgram *s); /* what runs: "avx2", "avx512", "base", "portable", "word2vec" */
     /* How often each row's word is seen [rows]: decides who is left out and who is drawn. Rows with 0 are never drawn.
      * Must be called before train; may be called again when the vocabulary has moved on. Errors: CONFIG (all are 0). */
     ta_status (*counts)(struct ta_skipgram *s, const uint64_t *counts);
@@ -89,7 +89,7 @@ struct ta_skipgram_ops {
 };
 
 /* The CPU's makes; ta_kernels_cpu.skipgram is the fastest that this processor runs. */
-extern const struct ta_skipgram_ops ta_skipgram_cpu;      /* chooses portable, avx2 or avx512 when created */
+extern const struct ta_skipgram_ops ta_skipgram_cpu;      /* chooses avx512, avx2 or base when created */
 extern const struct ta_skipgram_ops ta_skipgram_portable; /* the same arithmetic in plain C: the oracle of the others */
 extern const struct ta_skipgram_ops ta_skipgram_word2vec; /* word2vec.c's loop, pair by pair: the yardstick */
 

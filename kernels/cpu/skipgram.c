@@ -184,7 +184,7 @@ static const struct ta_skipgram_loops *best(void) {
         return &ta_skipgram_loops_avx512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &ta_skipgram_loops_avx2;
 #endif
-    return &ta_skipgram_loops_plain;
+    return &ta_skipgram_loops_base;
 }
 
 static ta_status create_best(struct ta_kernels *k, const struct ta_skipgram_spec *spec, struct ta_skipgram **out) {

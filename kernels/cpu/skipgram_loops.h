@@ -1,7 +1,7 @@
 /* skipgram_loops: the arithmetic of a window, for the vectors of the machine: two small matrix products and a sigmoid.
  *
  * All rows here are *copies* (skipgram_near.h): 64-byte aligned, zero from the table's width to a multiple of
- * TA_LOOPS_ALIGN floats. A make is compiled from skipgram_loops.inc for AVX2 with FMA and for AVX-512;
+ * TA_LOOPS_ALIGN floats. A make is compiled from skipgram_loops.inc for AVX2 with FMA, for AVX-512 and for the baseline;
  * ta_skipgram_loops_plain is plain C and their oracle. Pure functions on the caller's memory; any thread.
  */
 #ifndef TA_CPU_SKIPGRAM_LOOPS_H
@@ -47,6 +47,7 @@ struct ta_skipgram_loops {
     void (*leave)(uint32_t n, const float *copy, float *row, float *delta);
 };
 
-extern const struct ta_skipgram_loops ta_skipgram_loops_plain, ta_skipgram_loops_avx2, ta_skipgram_loops_avx512;
+extern const struct ta_skipgram_loops ta_skipgram_loops_plain, ta_skipgram_loops_base, ta_skipgram_loops_avx2,
+    ta_skipgram_loops_avx512;
 
 #endif

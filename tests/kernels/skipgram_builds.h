@@ -4,11 +4,10 @@
 
 #include "skipgram_loops.h"
 
-extern const struct ta_skipgram_loops test_loops_16, test_loops_4;
+extern const struct ta_skipgram_loops test_loops_16;
 
 static const struct ta_skipgram_loops *const test_builds[] = {
-    &ta_skipgram_loops_plain, &test_loops_4,
-    &test_loops_16,
+    &ta_skipgram_loops_plain, &ta_skipgram_loops_base,   &test_loops_16,
 #if defined(__x86_64__)
     &ta_skipgram_loops_avx2,  &ta_skipgram_loops_avx512,
 #endif
