@@ -92,6 +92,7 @@ struct ta_replica {
     int64_t checkpoint_ns;
     uint32_t round, target;      /* last round completed; the one being settled */
     bool stop;
+    int64_t rest_ns;             /* when we last came to rest: training ended then, if it was the last time */
     int64_t left_ns;             /* when we left; 0: not yet */
     bool farewell;               /* our leaving is still on its way to the peers */
 

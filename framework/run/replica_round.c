@@ -58,7 +58,7 @@ static ta_status at_rest(struct ta_replica *r, int64_t now_ns) {
     char round[24] = "last round";
     if (r->target != TA_ROUND_FINAL) snprintf(round, sizeof round, "round %" PRIu32, r->target);
     ta_replica_event(r, now_ns, "rest", "%s, %" PRIu64 " steps, weights %016" PRIx64, round, steps, checksum);
-    r->checkpoint_ns = now_ns;
+    r->checkpoint_ns = r->rest_ns = now_ns;
     r->checkpoint_records = ta_replica_total_records(r);
     r->state = TA_REPLICA_SNAPSHOT;
     r->snapshot_waits = r->writer != NULL && steps != r->saved_steps;
@@ -124,7 +124,7 @@ static void leave(struct ta_replica *r, ta_status result, int64_t now_ns) {
     r->exchange_ops->leave(r->x, now_ns);
     r->result = result;
     r->left_ns = now_ns;
-    ta_board_set(ta_replica_row(r)->ended_ns, now_ns);
+    ta_board_set(ta_replica_row(r)->ended_ns, r->rest_ns);
     r->farewell = true;
     r->state = TA_REPLICA_SAVING;
 }
