@@ -1,6 +1,7 @@
 /* mem: aligned blocks with a size header, a count of bytes held, and a trip wire for tests. */
 #include "mem.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,3 +75,5 @@ ta_status ta_mem_strdup(const char *text, const char *what, char **out) {
 size_t ta_mem_held_bytes(void) { return atomic_load_explicit(&held_bytes, memory_order_relaxed); }
 
 void ta_mem_fail_nth(unsigned n) { fail_countdown = n; }
+
+void ta_mem_trim(void) { (void)malloc_trim(0); }

@@ -25,6 +25,10 @@ void ta_mem_free(void *block);
 /* A copy of a string, to be freed by ta_mem_free. */
 ta_status ta_mem_strdup(const char *text, const char *what, char **out);
 
+/* Gives freed memory back to the system: after a set-up or a checkpoint that needed more than what goes on does. Some
+ * milliseconds. */
+void ta_mem_trim(void);
+
 /* Bytes now held by ta_mem_alloc in this process. */
 size_t ta_mem_held_bytes(void);
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "clock.h"
+#include "mem.h"
 #include "replica_internal.h"
 
 ta_status ta_replica_publish(struct ta_replica *r) {
@@ -48,6 +49,7 @@ static ta_status meet(struct ta_replica *r, unsigned peer, int64_t now_ns) {
 }
 
 static void start_clock(struct ta_replica *r, int64_t now_ns) {
+    ta_mem_trim();
     r->start_ns = now_ns;
     r->metrics.start_ns = now_ns;
     r->report_ns = r->reported_ns = now_ns;

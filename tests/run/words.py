@@ -2,6 +2,7 @@
 import os
 import random
 import signal
+import time
 
 import h5py
 from harness import Place, check, contains, finish, replicas_of
@@ -16,20 +17,18 @@ def agree(place, n):
 
 
 def learns():
-    for kind in ("skipgram", "cbow"):
-        for n in (1, 2, 3):
-            place = place_with_text()
-            place.train("-n", n, "--set", f"model.type={kind}", "--set", "run.epochs=3")
-            share = purity(vectors(place))
-            check(share > 0.95, f"{kind}, {n} replicas: only {share:.2f} of the words have a neighbour of their topic")
-            agree(place, n)
-            summary = place.metrics(kind="summary")[-1]
-            check(summary["words"] == 3 * 4000 * 20, f"words: {summary}")
-            first = [l["loss"] for l in place.metrics(kind="window")][0]
-            check(summary["loss"] < first or summary["loss"] < 3, f"the loss did not fall: {first}, {summary['loss']}")
-            if n > 1:
-                per_row = summary["bytes"] / summary["rows"]
-                check(64 <= per_row < 160, f"{per_row:.0f} bytes for each row of 64: {summary}")
+    for kind, n in (("skipgram", 1), ("skipgram", 2), ("skipgram", 3), ("cbow", 1), ("cbow", 2)):
+        place = place_with_text()
+        place.train("-n", n, "--set", f"model.type={kind}", "--set", "run.epochs=3")
+        share = purity(vectors(place))
+        check(share > 0.95, f"{kind}, {n} replicas: only {share:.2f} of the words have a neighbour of their topic")
+        agree(place, n)
+        summary = place.metrics(kind="summary")[-1]
+        check(summary["words"] == 3 * 4000 * 20, f"words: {summary}")
+        check(summary["loss"] < summary["loss_all"], f"the loss did not fall: {summary}")
+        if n > 1:
+            per_row = summary["bytes"] / summary["rows"]
+            check(64 <= per_row < 160, f"{per_row:.0f} bytes for each row of 64: {summary}")
 
 
 def resumes():
@@ -67,17 +66,15 @@ def stopped():
 
 def killed():
     """A replica is killed: the others agree on what it left, finish and save."""
-    for _ in range(2):
-        place = place_with_text()
-        process = place.start("-n", 3, "--set", "run.epochs=100", "--set", "exchange.dead_after=1")
-        place.wait_for(lambda: place.training(3), process, what="training")
-        place.wait_for(lambda: len(place.metrics(kind="window")) > random.randrange(4), process, what="work")
-        os.kill(replicas_of(process.pid)[random.randrange(3)], signal.SIGKILL)
-        _, err = finish(process, 69)
-        contains(err, "1 of 3 replicas did not finish")
-        rests = place.events("rest")
-        check(len(rests) == 2 and len({r["checksum"] for r in rests}) == 1, f"survivors disagree: {rests}")
-        check(purity(vectors(place)) > 0.9, "survivors have learned nothing")
+    place = place_with_text()
+    process = place.start("-n", 3, "--set", "run.epochs=-1", "--set", "run.max_seconds=6", "--set", "exchange.dead_after=1")
+    place.wait_for(lambda: place.training(3), process, what="training")
+    time.sleep(random.uniform(0, 1))
+    os.kill(replicas_of(process.pid)[random.randrange(3)], signal.SIGKILL)
+    _, err = finish(process, 69)
+    contains(err, "1 of 3 replicas did not finish")
+    agree(place, 2)
+    check(purity(vectors(place)) > 0.9, "survivors have learned nothing")
 
 
 ONLINE = CONFIG.replace("sample: -1", "sample: -1, vocabulary: 128, admit: 3")
@@ -85,7 +82,7 @@ ONLINE = CONFIG.replace("sample: -1", "sample: -1, vocabulary: 128, admit: 3")
 
 def online():
     """The vocabulary is found while the text arrives; replicas agree on it; a later life knows it."""
-    for n in (1, 2, 3):
+    for n in (1, 3):
         place = place_with_text(ONLINE, options=("--online",), lines=8000)
         place.train("-n", n, "--set", "run.epochs=4", "--set", "stream.batch=1")
         found = vectors(place)
