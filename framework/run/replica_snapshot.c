@@ -62,7 +62,10 @@ static ta_status lend_tables(struct ta_replica *r, bool with_model, struct ta_sn
     if (!with_model) return TA_OK;
     s->w = r->x->w;
     s->w0 = r->x->w0;
-    return ta_replica_words_names(r, &s->names);
+    s->names_lent = r->words.names.count == r->model.words.rows;
+    if (!s->names_lent) return ta_replica_words_names(r, &s->names);
+    s->names = r->words.names;
+    return TA_OK;
 }
 
 static ta_status copy_progress(struct ta_replica *r, struct ta_snapshot *s) {

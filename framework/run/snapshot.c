@@ -12,7 +12,7 @@ void ta_snapshot_free(struct ta_snapshot *s) {
     }
     ta_mem_free(s->m);
     ta_mem_free(s->v);
-    ta_names_free(&s->names);
+    if (!s->names_lent) ta_names_free(&s->names);
     ta_frontier_free(&s->done);
     *s = (struct ta_snapshot){0};
 }
