@@ -74,7 +74,7 @@ score() {
         --similarity "$TENSAIR_DATA/text/EN-WS-353-ALL.txt" --json | /usr/bin/python3 -c '
 import json, sys
 o = json.load(sys.stdin)
-print(100 * o["analogies"]["accuracy"], o["similarity"]["spearman"])' >>"$folder/$1"
+print(100 * o["analogies"]["all"]["accuracy"], o["similarity"]["spearman"])' >>"$folder/$1"
 }
 
 "$tensair" bench words "$stream" --dim 100 --turns 1 | grep '^FIGURE'
@@ -88,7 +88,7 @@ done
 train 2 100 1
 say words_memory_two_d100 "$(awk -v h="$(peak held_bytes)" -v d="$(peak derived_bytes)" 'BEGIN {print h / d}')" ratio '<=' 1.1
 say words_bytes_per_row "$(awk -v b="$(ta_summary bytes "$folder/run")" -v r="$(ta_summary rows "$folder/run")" \
-    'BEGIN {print b / r / 448}')" ratio '<=' 1.1
+    'BEGIN {print b / r / 416}')" ratio '<=' 1.1
 
 [ -f "${TENSAIR_DATA:-none}/text/questions-words.txt" ] || exit 0
 for seed in $(seq "${WORDS_SEEDS:-3}"); do

@@ -139,8 +139,8 @@ static ta_status read_text(struct bench *b) {
 }
 
 static ta_status make_tables(struct bench *b) {
-    uint32_t dim = (uint32_t)b->o.dim, stride = (dim + 15) / 16 * 16, rows = (uint32_t)b->names.count;
-    size_t table = (size_t)rows * stride;
+    uint32_t dim = (uint32_t)b->o.dim, stride = (dim + 7) / 8 * 8, rows = (uint32_t)b->names.count;
+    size_t table = ((size_t)rows * stride + 15) / 16 * 16;
     b->in = (struct ta_table){.offset = 0, .rows = rows, .width = dim, .stride = stride, .range = 1 / (float)dim};
     b->out = (struct ta_table){.offset = table, .rows = rows, .width = dim, .stride = stride};
     b->floats = 2 * table;

@@ -21,8 +21,8 @@
 
 /* Defaults of ta_exchange_spec. A row that is changed in every step is not worth a put a step; one that nobody touches
  * any more should not be missing elsewhere for long. */
-enum { TA_LIVE_ROWS_AFTER = 64 };
-#define TA_LIVE_ROWS_WITHIN_S 2.0
+enum { TA_LIVE_ROWS_AFTER = 16 };
+#define TA_LIVE_ROWS_WITHIN_S 1.0
 
 /* Sizes that follow from the model; tests make them small, the same on all replicas. 0: what follows. */
 struct ta_live_limits {

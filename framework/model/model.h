@@ -30,7 +30,7 @@ struct ta_word_model {
     enum ta_model_type type;
     bool online;           /* the vocabulary is found in the stream: segment `names` holds which word a row is */
     uint32_t rows;         /* words; 0: this is not a word model */
-    uint32_t dim;          /* numbers of a vector; tables have stride dim rounded up to 16 */
+    uint32_t dim;          /* numbers of a vector; tables have stride dim rounded up to 8 */
     uint32_t window, negative, admit;
     float sample;          /* 0: no sub-sampling */
     uint64_t vocabulary;   /* ta_names_checksum of a fixed vocabulary; 0: online */

@@ -128,7 +128,7 @@ def check_words(folder):
         for o in (r["names"], r["names/delta"], r["names/w0"], r["w0"], r["delta"]):
             assert o.attrs["description"] and o.attrs["units"], o.name
         assert r["names/delta"].shape == (9, 32) and r["names/delta"].dtype == np.uint8
-        assert r["delta"].shape == (2 * 9 * 32,) and "m" not in r["optimizer"]
+        assert r["delta"].shape == (2 * 224,) and "m" not in r["optimizer"]
         assert r.attrs["table_seed"] == -1 - 99 - 101 and r.attrs["vocabulary_checksum"] == "0" * 16
     with h5py.File(older + "/replica-00000.h5") as r:
         assert "w0" not in r and "names/w0" not in r and "names/delta" in r
