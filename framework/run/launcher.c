@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,12 +44,7 @@ struct job {
 };
 
 static uint64_t goal_of(const struct job *j) {
-    const struct ta_run_section *run = &j->config->run;
-    uint64_t goal = run->max_records;
-    if (j->stream.records != UINT64_MAX && run->epochs > 0) {
-        double whole = floor((double)j->stream.records * run->epochs);
-        if (goal == 0 || whole < (double)goal) goal = (uint64_t)whole;
-    }
+    uint64_t goal = ta_run_config_goal(j->config, &j->stream);
     uint64_t done = j->resumed != NULL ? j->resumed->total_records : 0;
     return goal > done ? goal - done : 0;
 }

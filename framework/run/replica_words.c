@@ -34,16 +34,6 @@ static ta_status open_vocabulary(struct ta_replica *r) {
     return status;
 }
 
-static double goal_of(const struct ta_replica *r) {
-    const struct ta_run_section *run = &r->run->run;
-    double goal = (double)run->max_records;
-    if (r->info.records != UINT64_MAX && run->epochs > 0) {
-        double whole = floor((double)r->info.records * run->epochs);
-        if (goal == 0 || whole < goal) goal = whole;
-    }
-    return goal;
-}
-
 ta_status ta_replica_words_open(struct ta_replica *r) {
     struct ta_replica_words *w = &r->words;
     const struct ta_word_model *m = &r->model.words;
@@ -53,7 +43,7 @@ ta_status ta_replica_words_open(struct ta_replica *r) {
     if (w->ops == NULL)
         return ta_fail(TA_NOT_BUILT, "device.type: %s has no kernels for words; use cpu", r->kernel_ops->name);
     w->rate = r->run->optimizer;
-    w->goal_records = goal_of(r);
+    w->goal_records = (double)ta_run_config_goal(r->run, &r->info);
     w->pairs = r->info.label_kind == TA_LABEL_VALUE;
     w->length = r->info.c;
     status = ta_optimizer_check_words(&w->rate, m->type, w->goal_records > 0);

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,4 +203,11 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         status = ta_transport_find(c->exchange.transport != NULL ? c->exchange.transport : "auto", c->run.replicas, &transport);
     if (status == TA_OK) status = ta_kernels_find(c->device.type != NULL ? c->device.type : "auto", &kernels);
     return status;
+}
+
+uint64_t ta_run_config_goal(const struct ta_run_config *config, const struct ta_stream_info *info) {
+    uint64_t goal = config->run.max_records;
+    if (info->records == UINT64_MAX || config->run.epochs <= 0) return goal;
+    double whole = floor((double)info->records * config->run.epochs);
+    return goal == 0 || whole < (double)goal ? (uint64_t)whole : goal;
 }

@@ -97,6 +97,9 @@ void ta_run_config_free(struct ta_run_config *config); /* NULL is fine */
 /* Fills in defaults and checks; part of load, and for configurations built by hand. */
 ta_status ta_run_config_check(struct ta_run_config *config);
 
+/* Records that a run over this stream trains in all its lives; 0: it has no end. */
+uint64_t ta_run_config_goal(const struct ta_run_config *config, const struct ta_stream_info *info);
+
 /* `text` with every ${NAME} replaced by the environment's NAME; freed by ta_mem_free. A NAME that is not set is CONFIG. */
 ta_status ta_run_config_expand(const char *key, const char *text, char **out);
 
