@@ -159,12 +159,16 @@ static ta_status wait_for_files(const struct work *w) {
     return status;
 }
 
-/* Another rank waits until the lowest one has given the directory its name, or up. */
+/* Another rank waits until the lowest one has given the directory its name, or up: then this rank's file is there no
+ * more. (The directory may be: a rank taken for dead that is slow, not dead, makes it anew.) */
 static ta_status wait_for_name(const struct work *w) {
+    char own[TA_CKPT_PATH];
+    ta_status status = ta_ckpt_path(own, "%s/replica-%05u.h5", w->tmp, w->job->snapshot.rank);
+    if (status != TA_OK) return status;
     int64_t end = give_up_at(w, 2);
     while (true) {
         bool lost = atomic_load(&w->job->lost[w->job->writers[0]]);
-        if (!ta_ckpt_is_there(w->tmp)) break;
+        if (!ta_ckpt_is_there(own)) break;
         if (lost) return ta_fail(TA_PEER, "%s: rank %u was lost before it had completed it", w->final, w->job->writers[0]);
         if (ta_clock_now_ns() >= end)
             return ta_fail(TA_PEER, "%s: rank %u has not completed it in time", w->final, w->job->writers[0]);

@@ -160,3 +160,19 @@ ta_status write_and_wait(struct ta_checkpoint_writer *w, struct ta_snapshot *s, 
     while ((status = ta_checkpoint_submit(w, s, writers, n)) == TA_BUSY) usleep(1000);
     return status == TA_OK ? wait_for(w, NULL, 0) : status;
 }
+
+struct ta_checkpoint_writer *writer_of(const char *directory, const struct ta_model *model, unsigned keep) {
+    struct ta_checkpoint_writer *w;
+    const struct ta_checkpoint_config config = {.directory = directory, .model = model, .keep = keep, .patience_s = 5};
+    assert_ok(ta_checkpoint_open(&config, &w));
+    return w;
+}
+
+void write_alone(const char *directory, const struct ta_model *model, uint64_t steps) {
+    struct ta_checkpoint_writer *w = writer_of(directory, model, 2);
+    struct ta_snapshot s;
+    made_up(model, 0, 1, steps, &s);
+    assert_ok(write_and_wait(w, &s, (unsigned[]){0}, 1));
+    assert_true(s.borrowed || s.delta == NULL); /* taken */
+    assert_ok(ta_checkpoint_close(w));
+}

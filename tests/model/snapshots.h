@@ -19,5 +19,9 @@ void assert_made_up(const struct ta_model *model, unsigned rank, unsigned n_rank
 /* Submits (retrying while BUSY) and waits; the outcome. */
 ta_status write_and_wait(struct ta_checkpoint_writer *w, struct ta_snapshot *s, const unsigned *writers, unsigned n);
 ta_status wait_for(struct ta_checkpoint_writer *w, char *path, size_t bytes);
+/* A writer that waits five seconds for the others. keep: 0 for the default. */
+struct ta_checkpoint_writer *writer_of(const char *directory, const struct ta_model *model, unsigned keep);
+/* The made-up state of one replica alone, written; two checkpoints are kept. */
+void write_alone(const char *directory, const struct ta_model *model, uint64_t steps);
 
 #endif

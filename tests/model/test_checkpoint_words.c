@@ -15,21 +15,6 @@ enum { MOST_KB = 8000 };
 enum { MOST_KB = 1500 };
 #endif
 
-static struct ta_checkpoint_writer *writer_of(const char *directory, const struct ta_model *model) {
-    struct ta_checkpoint_writer *w;
-    const struct ta_checkpoint_config config = {.directory = directory, .model = model, .patience_s = 5};
-    assert_ok(ta_checkpoint_open(&config, &w));
-    return w;
-}
-
-static void write_alone(const char *directory, const struct ta_model *model, uint64_t steps) {
-    struct ta_checkpoint_writer *w = writer_of(directory, model);
-    struct ta_snapshot s;
-    made_up(model, 0, 1, steps, &s);
-    assert_ok(write_and_wait(w, &s, (unsigned[]){0}, 1));
-    assert_ok(ta_checkpoint_close(w));
-}
-
 static void assert_loads(const char *directory, const struct ta_model *model, unsigned n, uint64_t steps) {
     struct ta_checkpoint_info info;
     struct ta_snapshot s;
@@ -67,7 +52,7 @@ static void three_replicas_come_back(void **state) {
     small_word_model(&model);
     for (uint64_t steps = 20; steps <= 21; steps++) {
         for (unsigned i = 0; i < 3; i++) {
-            w[i] = writer_of(*state, &model);
+            w[i] = writer_of(*state, &model, 2);
             made_up(&model, i, 3, steps, &s);
             assert_ok(ta_checkpoint_submit(w[i], &s, writers, 3));
         }
@@ -82,7 +67,7 @@ static void what_is_lent_stays(void **state) {
     struct ta_model model;
     struct ta_snapshot s, lent;
     small_word_model(&model);
-    struct ta_checkpoint_writer *w = writer_of(*state, &model);
+    struct ta_checkpoint_writer *w = writer_of(*state, &model, 2);
     made_up(&model, 0, 2, 31, &s);
     lent = s;
     s.borrowed = true;
@@ -117,7 +102,7 @@ static void what_is_missing_is_said(void **state) {
     struct ta_snapshot s;
     small_word_model(&model);
     small_model(&layers);
-    struct ta_checkpoint_writer *w = writer_of(*state, &model);
+    struct ta_checkpoint_writer *w = writer_of(*state, &model, 2);
     made_up(&model, 0, 2, 1, &s);
     ta_mem_free(s.delta);
     s.delta = NULL; /* only one alone has none */
@@ -133,7 +118,7 @@ static void what_is_missing_is_said(void **state) {
     assert_ok(TA_NEW(&s.m, model.n_params, "m"));
     assert_refused(w, &s, "moments");
     assert_ok(ta_checkpoint_close(w));
-    w = writer_of(*state, &layers);
+    w = writer_of(*state, &layers, 2);
     made_up(&layers, 0, 1, 1, &s);
     ta_mem_free(s.delta);
     s.delta = NULL;
@@ -147,7 +132,7 @@ static void what_is_missing_is_said(void **state) {
 }
 
 static void write_fixed(const char *directory, const struct ta_model *model, const struct ta_names *names) {
-    struct ta_checkpoint_writer *w = writer_of(directory, model);
+    struct ta_checkpoint_writer *w = writer_of(directory, model, 2);
     struct ta_snapshot s = {.n_ranks = 1, .epoch = 1, .total_steps = 5, .steps = 5, .batch = 4, .table_seed = 8};
     assert_ok(TA_NEW(&s.peer_steps, 1, "steps"));
     assert_ok(TA_NEW(&s.w, model->n_params, "w"));
@@ -236,7 +221,7 @@ static long cost_of_writing(const char *directory, const char *text) {
     some_names(&few, 10);
     assert_ok(words_of("model: {type: cbow}", &few, &warm));
     write_fixed(directory, &warm, &few);
-    struct ta_checkpoint_writer *w = writer_of(directory, &model);
+    struct ta_checkpoint_writer *w = writer_of(directory, &model, 2);
     struct ta_snapshot s = {
         .n_ranks = 1, .epoch = 2, .total_steps = 6, .batch = 1, .borrowed = true, .names = names};
     float *tables;
