@@ -22,6 +22,7 @@ ta_require(xxhash "xxHash" libxxhash-dev libxxhash)
 ta_require(jpeg "libjpeg" libjpeg-dev libjpeg)
 ta_require(png "libpng" libpng-dev libpng)
 ta_require(zlib "zlib" zlib1g-dev zlib)
+ta_require(sodium "libsodium" libsodium-dev libsodium)
 
 # Debian's CMake package of oneDNN asks for OpenCL, which nothing here uses: look for the library itself.
 find_library(DNNL_LIBRARY dnnl)

@@ -4,9 +4,12 @@
 ta_packages_of() {
     case $1 in
     build) echo gcc libc6-dev make cmake ninja-build pkg-config git libhdf5-dev libhwloc-dev libdnnl-dev libcyaml-dev \
-        libyaml-dev libjansson-dev librandom123-dev libxxhash-dev libjpeg-dev libpng-dev zlib1g-dev libcmocka-dev ;;
+        libyaml-dev libjansson-dev librandom123-dev libxxhash-dev libjpeg-dev libpng-dev zlib1g-dev libcmocka-dev \
+        libsodium-dev libibverbs-dev libfabric-dev libmunge-dev ;;
     run) echo gnuplot-nox hdf5-tools curl ca-certificates ;;
-    test) echo python3 python3-numpy python3-h5py python3-torch clang libclang-rt-14-dev libomp-dev libjpeg-turbo-progs man-db ;;
+    test) echo python3 python3-numpy python3-h5py python3-torch clang libclang-rt-14-dev libomp-dev libjpeg-turbo-progs man-db \
+        qemu-system-x86 busybox-static cpio kmod xz-utils zstd iproute2 rdma-core ibverbs-providers ibverbs-utils perftest \
+        munge ;;
     esac
 }
 

@@ -16,17 +16,16 @@
 
 #include "mem.h"
 
-enum { RECORD_FORMAT = 1, NAME_BYTES = 64 };
+enum { RECORD_FORMAT = 2, NAME_BYTES = 64 };
 
 struct record {
     char magic[8];
     uint32_t format;
     uint32_t sender, receiver;
-    uint32_t n_ranks;
+    uint32_t n_ranks, generation;
     uint64_t run_id;
     uint64_t fingerprint;
     struct ta_key key;
-    uint32_t zero;
     uint64_t checksum; /* XXH64 of all before it */
 };
 
@@ -112,13 +111,14 @@ static ta_status write_all(const struct ta_rendezvous *r, int fd, const char *na
     return fchmod(fd, 0600) == 0 ? TA_OK : ta_fail_errno(TA_IO, "%s/%s", r->directory, name);
 }
 
-ta_status ta_rendezvous_publish(struct ta_rendezvous *r, unsigned peer, const struct ta_key *key) {
+ta_status ta_rendezvous_publish(struct ta_rendezvous *r, unsigned peer, uint32_t generation, const struct ta_key *key) {
     ta_status status = check_peer(r, peer);
     if (status != TA_OK) return status;
     if (key->bytes > TA_KEY_BYTES) return ta_fail(TA_INVALID, "a key of %u bytes is over %d", key->bytes, TA_KEY_BYTES);
     struct record record = {.format = RECORD_FORMAT, .sender = r->config.rank, .receiver = peer, .key = *key};
     memcpy(record.magic, record_magic, sizeof record.magic);
     record.n_ranks = r->config.n_ranks;
+    record.generation = generation;
     record.run_id = r->config.run_id;
     record.fingerprint = r->config.fingerprint;
     record.checksum = checksum_of(&record);
@@ -189,7 +189,7 @@ static ta_status read_record(const struct ta_rendezvous *r, const char *name, st
     return TA_OK;
 }
 
-ta_status ta_rendezvous_lookup(struct ta_rendezvous *r, unsigned peer, struct ta_key *out) {
+ta_status ta_rendezvous_lookup(struct ta_rendezvous *r, unsigned peer, uint32_t *generation, struct ta_key *out) {
     *out = (struct ta_key){0};
     ta_status status = check_peer(r, peer);
     if (status != TA_OK) return status;
@@ -212,6 +212,7 @@ ta_status ta_rendezvous_lookup(struct ta_rendezvous *r, unsigned peer, struct ta
                        "replica %u has another model (fingerprint %016" PRIx64 ", replica %u has %016" PRIx64
                        "); give all the same configuration",
                        peer, record.fingerprint, r->config.rank, r->config.fingerprint);
+    *generation = record.generation;
     *out = record.key;
     return TA_OK;
 }

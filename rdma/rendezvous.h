@@ -1,9 +1,13 @@
-/* rendezvous: how replicas find each other's window keys before the first put.
+/* rendezvous: how replicas find each other's window keys before the first put, and again after a path has broken.
  *
- * This make goes through files in a directory only the owner can enter (RUN_DIR/rendezvous, mode 0700): a replica
- * publishes one small record per peer, by writing a temporary file and renaming it; the peer polls for it. Each record
- * carries format, run id, sender, receiver, model fingerprint and a checksum; all are checked before the key is handed
- * out. Only for replicas that see the same directory.
+ * Two ways, told apart by `store`. Replicas of one machine go through files in a directory only the owner can enter
+ * (RUN_DIR/rendezvous, mode 0700): a small record per pair, written under a temporary name and renamed. Others go
+ * through the store of the run (store.h), as values "key/RECEIVER/SENDER". Either way a record carries format, run id,
+ * sender, receiver, generation, model fingerprint and name, and a checksum; all are checked before the key is handed
+ * out.
+ *
+ * A key has a generation: 1 at first. Whoever finds a path broken makes a new key of the next generation; the peer sees
+ * a generation above its own, and does the same; both are then of one generation, and connect.
  *
  * Threads: one at a time. No call blocks.
  */
@@ -13,24 +17,27 @@
 #include <stdint.h>
 
 #include "status.h"
+#include "store.h"
 #include "transport.h"
 
 struct ta_rendezvous;
 
 struct ta_rendezvous_config {
-    const char *directory; /* created with mode 0700 when missing; one that others can enter is refused (CONFIG) */
+    const char *directory;  /* files: created with mode 0700 when missing; one that others can enter is refused (CONFIG) */
+    struct ta_store *store; /* borrowed; NULL: files */
     unsigned rank, n_ranks;
     uint64_t run_id;
     uint64_t fingerprint; /* of the model: shapes and kinds; replicas with different ones refuse each other */
+    const char *model;    /* the same in words, for the message that names both; at most 127 bytes count. May be NULL */
 };
 
 ta_status ta_rendezvous_open(const struct ta_rendezvous_config *config, struct ta_rendezvous **out);
 void ta_rendezvous_close(struct ta_rendezvous *r); /* removes what this replica published; NULL is fine */
 
-/* Errors: IO. */
-ta_status ta_rendezvous_publish(struct ta_rendezvous *r, unsigned peer, const struct ta_key *key);
-/* OK; AGAIN: not there yet (records of other runs are ignored); CONFIG: another model, both fingerprints named; FORMAT:
- * damaged; IO. */
-ta_status ta_rendezvous_lookup(struct ta_rendezvous *r, unsigned peer, struct ta_key *out);
+/* Takes the place of what was published for that peer before. Errors: IO, PEER (the store is gone). */
+ta_status ta_rendezvous_publish(struct ta_rendezvous *r, unsigned peer, uint32_t generation, const struct ta_key *key);
+/* The newest key of `peer` for us. OK; AGAIN: not there yet (records of other runs are ignored); CONFIG: another model,
+ * both named; FORMAT: damaged; IO; PEER: the store is gone and nothing was received before. The caller polls the store. */
+ta_status ta_rendezvous_lookup(struct ta_rendezvous *r, unsigned peer, uint32_t *generation, struct ta_key *out);
 
 #endif

@@ -1,5 +1,6 @@
 /* self: one replica and nobody to talk to. Gives a window, so that the layers above need no special case. */
 #include <stdint.h>
+#include <stdio.h>
 
 #include "mem.h"
 #include "transport.h"
@@ -80,12 +81,44 @@ static enum ta_peer_state self_peer_state(struct ta_transport *t, unsigned peer)
     return TA_PEER_UNKNOWN;
 }
 
+static ta_status self_probe(const struct ta_transport_spec *spec, char *said, size_t bytes) {
+    (void)spec;
+    snprintf(said, bytes, "one replica, nobody to talk to");
+    return TA_OK;
+}
+
+static ta_status self_window_adopt(struct ta_transport *t, const struct ta_window *window) {
+    (void)t, (void)window;
+    return ta_fail(TA_INVALID, "transport 'self' makes its window itself");
+}
+
+static ta_status self_grant(struct ta_transport *t, unsigned peer, size_t offset, size_t bytes) {
+    (void)offset, (void)bytes;
+    (void)t;
+    return no_peer(peer);
+}
+
+static ta_status self_range_open(struct ta_transport *t, size_t offset, size_t bytes, uint64_t *pass) {
+    (void)t, (void)offset, (void)bytes;
+    *pass = 1;
+    return TA_OK;
+}
+
+static void self_describe(const struct ta_transport *t, char *out, size_t bytes) {
+    (void)t;
+    snprintf(out, bytes, "one replica, nobody to talk to");
+}
+
 const struct ta_transport_ops ta_transport_self = {
     .name = "self",
     .package = "",
+    .probe = self_probe,
     .open = self_open,
     .close = self_close,
     .window_create = self_window_create,
+    .window_adopt = self_window_adopt,
+    .grant = self_grant,
+    .range_open = self_range_open,
     .source_register = self_source_register,
     .key_make = self_key_make,
     .connect = self_connect,
@@ -94,4 +127,5 @@ const struct ta_transport_ops ta_transport_self = {
     .progress = self_progress,
     .in_flight = self_in_flight,
     .peer_state = self_peer_state,
+    .describe = self_describe,
 };

@@ -4,6 +4,7 @@
  * death is seen through a pidfd, looked at every few milliseconds of the time that progress is given; a peer that
  * closed its transport in order is DOWN too.
  */
+#include <stdio.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -207,12 +208,43 @@ static enum ta_peer_state shm_peer_state(struct ta_transport *t, unsigned peer) 
     return t->paths[peer].state;
 }
 
+static ta_status shm_probe(const struct ta_transport_spec *spec, char *said, size_t bytes) {
+    (void)spec;
+    snprintf(said, bytes, "memory shared by the processes of this machine");
+    return TA_OK;
+}
+
+static ta_status shm_window_adopt(struct ta_transport *t, const struct ta_window *window) {
+    (void)t, (void)window;
+    return ta_fail(TA_INVALID, "transport 'shm' makes its window itself");
+}
+
+static ta_status shm_grant(struct ta_transport *t, unsigned peer, size_t offset, size_t bytes) {
+    (void)offset, (void)bytes;
+    return check_peer(t, peer);
+}
+
+static ta_status shm_range_open(struct ta_transport *t, size_t offset, size_t bytes, uint64_t *pass) {
+    (void)t, (void)offset, (void)bytes;
+    *pass = 1;
+    return TA_OK;
+}
+
+static void shm_describe(const struct ta_transport *t, char *out, size_t bytes) {
+    (void)t;
+    snprintf(out, bytes, "memory shared by the processes of this machine");
+}
+
 const struct ta_transport_ops ta_transport_shm = {
     .name = "shm",
     .package = "",
+    .probe = shm_probe,
     .open = shm_open,
     .close = shm_close,
     .window_create = shm_window_create,
+    .window_adopt = shm_window_adopt,
+    .grant = shm_grant,
+    .range_open = shm_range_open,
     .source_register = shm_source_register,
     .key_make = shm_key_make,
     .connect = shm_connect,
@@ -221,4 +253,5 @@ const struct ta_transport_ops ta_transport_shm = {
     .progress = shm_progress,
     .in_flight = shm_in_flight,
     .peer_state = shm_peer_state,
+    .describe = shm_describe,
 };

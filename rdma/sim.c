@@ -1,6 +1,7 @@
 /* sim: the transport that each replica has on a simulated fabric. */
 #include "sim.h"
 
+#include <stdio.h>
 #include <math.h>
 #include <string.h>
 
@@ -192,12 +193,43 @@ static enum ta_peer_state sim_peer_state(struct ta_transport *t, unsigned peer) 
     return ta_sim_path_state(t->fabric, *ta_sim_cell(t->fabric, t->config.rank, peer));
 }
 
+static ta_status sim_probe(const struct ta_transport_spec *spec, char *said, size_t bytes) {
+    (void)spec;
+    snprintf(said, bytes, "a simulated fabric");
+    return TA_OK;
+}
+
+static ta_status sim_window_adopt(struct ta_transport *t, const struct ta_window *window) {
+    (void)t, (void)window;
+    return ta_fail(TA_INVALID, "transport 'sim' makes its window itself");
+}
+
+static ta_status sim_grant(struct ta_transport *t, unsigned peer, size_t offset, size_t bytes) {
+    (void)offset, (void)bytes;
+    return check_peer(t, peer);
+}
+
+static ta_status sim_range_open(struct ta_transport *t, size_t offset, size_t bytes, uint64_t *pass) {
+    (void)t, (void)offset, (void)bytes;
+    *pass = 1;
+    return TA_OK;
+}
+
+static void sim_describe(const struct ta_transport *t, char *out, size_t bytes) {
+    (void)t;
+    snprintf(out, bytes, "a simulated fabric");
+}
+
 const struct ta_transport_ops ta_transport_sim = {
     .name = "sim",
     .package = "",
+    .probe = sim_probe,
     .open = sim_open,
     .close = sim_close,
     .window_create = sim_window_create,
+    .window_adopt = sim_window_adopt,
+    .grant = sim_grant,
+    .range_open = sim_range_open,
     .source_register = sim_source_register,
     .key_make = sim_key_make,
     .connect = sim_connect,
@@ -206,4 +238,5 @@ const struct ta_transport_ops ta_transport_sim = {
     .progress = sim_progress,
     .in_flight = sim_in_flight,
     .peer_state = sim_peer_state,
+    .describe = sim_describe,
 };

@@ -1,8 +1,13 @@
-/* transport: one-sided puts into a peer's window; a make is a file (self, shm, sim) or a folder (verbs/).
+/* transport: one-sided puts into a peer's window; a make is a file (self, shm, sim, mixed, ofi) or a folder (verbs/).
  *
- * Each replica opens one transport, creates one window (memory that named peers may write into, see window.h), hands
- * each peer a key to it, and connects to each peer with that peer's key. From then on `put` writes into the peer's
- * window without the peer taking part: no receive, no acknowledgement, no credit.
+ * Each replica opens one transport, creates one window (memory that named peers may write into, see window.h), grants
+ * each peer the ranges it may write, hands it a key, and connects to each peer with that peer's key. From then on `put`
+ * writes into the peer's window without the peer taking part: no receive, no acknowledgement, no credit. Both sides of
+ * a pair do all this: a path may need both (verbs), and then carries nothing before the second one has connected too.
+ *
+ * A path can break without its peer being dead (a link that flaps). Then the state is BROKEN: disconnect, make a new
+ * key, let the peer do the same, connect: a new path, on which nothing of the old one arrives any more. What was in
+ * flight when it broke may or may not have been delivered.
  *
  * A put is a list of segments, written in order. Three moments, apart:
  *   - source free: the source memory may be changed without the change being part of this put. (The exchange does not
@@ -25,24 +30,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "log.h"
 #include "status.h"
 #include "window.h"
 
 /* Opaque bytes that rendezvous carries from one replica to another. */
-enum { TA_KEY_BYTES = 256 };
+enum { TA_KEY_BYTES = 512 };
 
 struct ta_key {
     uint32_t bytes;
     unsigned char data[TA_KEY_BYTES];
 };
 
-struct ta_transport_config {
-    unsigned rank, n_ranks;
-    uint64_t run_id; /* the same for all replicas of a run, different for every run: fences off former lives */
-    void *fabric;    /* sim: the struct ta_sim_fabric all replicas share; others: NULL */
+/* What a user may ask for: section `transport` of a configuration. NULL and 0: not given. */
+struct ta_transport_spec {
+    char *type;       /* auto | self | shm | sim | mixed | verbs | ofi; NULL: auto */
+    char *device;     /* verbs: "mlx5_0", "mlx5_0:1", several with commas (for rails); ofi: a domain; NULL: nearest */
+    char *gid;        /* verbs: index in the port's table; NULL: the best RoCE v2 (or InfiniBand) one */
+    char *provider;   /* ofi: as FI_PROVIDER, "tcp;ofi_rxm"; NULL: the best there is */
+    char *gpu_direct; /* auto | require | off: registration of GPU memory */
+    uint32_t rails;   /* verbs: ports to stripe bodies over; 0: 1 */
 };
 
-enum { TA_PUT_MAX_SEGMENTS = 16 };
+struct ta_transport_config {
+    unsigned rank, n_ranks;
+    unsigned per_node; /* rank r runs on node r / per_node; 0: all on this one */
+    uint64_t run_id;   /* the same for all replicas of a run, different for every run: fences off former lives */
+    void *fabric;      /* sim: the struct ta_sim_fabric all replicas share; others: NULL */
+    const struct ta_transport_spec *spec; /* outlives the transport; NULL: nothing was asked for */
+    struct ta_log *log;                   /* may be NULL */
+};
+
+enum { TA_PUT_MAX_SEGMENTS = 16, TA_MAX_GRANTS = 2 };
 
 /* One piece of memory; or, with `rows`, n_rows pieces of `bytes` each of two tables of that pitch, in the order listed:
  * source + rows[i] * bytes goes to target_offset + rows[i] * bytes. The list belongs to the source: it must stay as it
@@ -53,15 +72,23 @@ struct ta_put_segment {
     size_t target_offset; /* into the peer's window; checked against its size: beyond it is INVALID */
     const uint32_t *rows; /* NULL: one piece */
     size_t n_rows;
+    uint64_t pass; /* of a range that was opened to all (range_open); 0: a range granted to this replica */
 };
 
-enum ta_peer_state { TA_PEER_UNKNOWN, TA_PEER_UP, TA_PEER_DOWN };
+/* UNKNOWN: not connected. UP: connected and, as far as the transport can tell, alive. BROKEN: the path is of no use any
+ * more, its peer may be alive. DOWN: the peer's process is gone, or we gave it up. */
+enum ta_peer_state { TA_PEER_UNKNOWN, TA_PEER_UP, TA_PEER_DOWN, TA_PEER_BROKEN };
 
 struct ta_transport;
 
 struct ta_transport_ops {
-    const char *name;    /* "self", "shm", "sim", "verbs" */
+    const char *name;    /* "self", "shm", "sim", "mixed", "verbs", "ofi" */
     const char *package; /* what to install when it is missing */
+
+    /* Whether this make can work on this machine as asked, without keeping anything open; `said` gets one line on what
+     * it would use ("device rxe0 port 1, gid 1 ::ffff:10.77.0.1 RoCE v2"). Errors: DEVICE, CONFIG: what is missing, and
+     * the cure. */
+    ta_status (*probe)(const struct ta_transport_spec *spec, char *said, size_t bytes);
 
     /* Errors: NO_MEMORY, DEVICE, CONFIG (rank not below n_ranks). */
     ta_status (*open)(const struct ta_transport_config *config, struct ta_transport **out);
@@ -70,36 +97,60 @@ struct ta_transport_ops {
     /* Creates the window of this replica: zeroed, page-aligned, once. shm: all pages are present when it returns, in
      * the memory nearest to the calling core: pin before. Errors: NO_MEMORY, INVALID (twice). */
     ta_status (*window_create)(struct ta_transport *t, size_t bytes, struct ta_window *out);
+    /* Makes memory that somebody else owns (until this transport is closed) the window. Errors: as window_create. */
+    ta_status (*window_adopt)(struct ta_transport *t, const struct ta_window *window);
+    /* Lets `peer` write [offset, offset + bytes) of our window, and nothing outside of what it was granted (at most
+     * TA_MAX_GRANTS ranges; after none at all: the whole window). To be called before key_make, which puts it into the
+     * key; it lasts for all later keys. How hard it is: verbs and ofi: the peer's device is refused by ours. shm: the
+     * sender's put checks it; a process that may write our memory at all may write all of it. Offsets of puts are into
+     * the whole window everywhere. Errors: INVALID (no such peer, beyond the window, too many). */
+    ta_status (*grant)(struct ta_transport *t, unsigned peer, size_t offset, size_t bytes);
+    /* Lets every connected peer write a range, from now on, if it shows `pass` (not 0; carried to them by the caller) in
+     * its segments. Open until close. Errors: INVALID; DEVICE, NO_MEMORY. */
+    ta_status (*range_open)(struct ta_transport *t, size_t offset, size_t bytes, uint64_t *pass);
     /* Memory that puts read from lies in [base, base + bytes): registers it with the device. Others: nothing to do. */
     ta_status (*source_register)(struct ta_transport *t, const void *base, size_t bytes);
 
-    /* What `peer` needs to write into our window. Errors: INVALID (no window yet). */
+    /* What `peer` needs to write into our window. Once for each connect: a key made after a disconnect is for a new
+     * path. Errors: INVALID (no window yet), DEVICE, NO_MEMORY. */
     ta_status (*key_make)(struct ta_transport *t, unsigned peer, struct ta_key *out);
     /* Opens the path to `peer` with the key it made for us. Errors: PEER (the peer is gone; the key is of another run,
      * for another receiver or damaged: both run ids are named), INVALID (no such peer; it is connected already:
      * disconnect first), NO_MEMORY, IO. */
     ta_status (*connect)(struct ta_transport *t, unsigned peer, const struct ta_key *key);
-    /* Gives up a peer: nothing is put to it again, its state is DOWN, in_flight is 0. */
+    /* Gives up a path: nothing is put on it again, the state is DOWN, in_flight is 0. After BROKEN: the first step to a new
+     * path. */
     void (*disconnect)(struct ta_transport *t, unsigned peer);
 
     /* Starts a put. OK: taken, in order. BUSY: no room, nothing was done; try after progress. PEER: the path is broken.
-     * INVALID: not connected, too many segments, beyond the window. */
+     * INVALID: not connected, too many segments, beyond the window or what was granted. */
     ta_status (*put)(struct ta_transport *t, unsigned peer, const struct ta_put_segment *segments, unsigned n_segments);
 
     /* Moves things on; cheap when there is nothing to do. sim: delivers what is due at now_ns. Returns OK, or PEER once
      * for each peer whose path broke since the last call (ask peer_state). */
     ta_status (*progress)(struct ta_transport *t, int64_t now_ns);
     unsigned (*in_flight)(const struct ta_transport *t, unsigned peer); /* puts whose source is not free yet */
-    /* UP: connected and, as far as the transport can tell, alive. DOWN: its process is gone or the path broke. */
     enum ta_peer_state (*peer_state)(struct ta_transport *t, unsigned peer);
+    /* One line on what is in use: device, port, address, MTU, paths, memory registered and held. */
+    void (*describe)(const struct ta_transport *t, char *out, size_t bytes);
 };
 
-extern const struct ta_transport_ops ta_transport_self; /* one replica: no peers; put is INVALID */
-extern const struct ta_transport_ops ta_transport_shm;  /* replicas on one machine, a process (or thread) each */
-extern const struct ta_transport_ops ta_transport_sim;  /* replicas in one thread, virtual time, faults: sim.h */
+extern const struct ta_transport_ops ta_transport_self;  /* one replica: no peers; put is INVALID */
+extern const struct ta_transport_ops ta_transport_shm;   /* replicas on one machine, a process (or thread) each */
+extern const struct ta_transport_ops ta_transport_sim;   /* replicas in one thread, virtual time, faults: sim.h */
+extern const struct ta_transport_ops ta_transport_mixed; /* shm within a node, verbs or ofi between nodes */
+extern const struct ta_transport_ops ta_transport_verbs; /* RDMA writes by libibverbs; where it was built in */
+extern const struct ta_transport_ops ta_transport_ofi;   /* libfabric; where it was built in */
 
-/* The make of that name; "auto": self for one replica, else shm. Errors: CONFIG (unknown: lists the names), NOT_BUILT
- * (known but not in this program: which package to install and build again). */
-ta_status ta_transport_find(const char *name, unsigned n_ranks, const struct ta_transport_ops **out);
+/* The make of that name (not "auto"). Errors: CONFIG (unknown: lists the names), NOT_BUILT (known but not in this program:
+ * which package to install and build again). */
+ta_status ta_transport_find(const char *name, const struct ta_transport_ops **out);
+
+/* The make that spec->type asks for, or, for auto: self for one replica; shm for one node; for several, verbs where its
+ * probe succeeds, else ofi, and mixed where a node has several replicas. `why` gets one line: what was chosen and, for
+ * auto, why not the better ones. A make asked for by name is that one or an error, never another. Errors: as find and
+ * probe; DEVICE (several nodes and neither verbs nor ofi works: both reasons). */
+ta_status ta_transport_choose(const struct ta_transport_spec *spec, unsigned n_ranks, unsigned per_node,
+                              const struct ta_transport_ops **out, char *why, size_t bytes);
 
 #endif

@@ -339,7 +339,7 @@ ta_status ta_bench_window(int argc, char **argv) {
     ta_status status = parse(argc, argv, &b.o, &wants_help);
     if (wants_help) fputs(help, stdout);
     if (status != TA_OK || wants_help) return status;
-    status = ta_transport_find(b.o.transport, 2, &b.ops);
+    status = ta_transport_find(b.o.transport, &b.ops);
     if (status != TA_OK) return status;
     if (b.ops == &ta_transport_self || b.ops == &ta_transport_sim)
         return ta_fail(TA_USAGE, "--transport %s: needs a transport between two processes, as shm", b.o.transport);

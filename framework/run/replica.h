@@ -40,11 +40,13 @@ const char *ta_replica_state_name(enum ta_replica_state state); /* "training" */
 struct ta_replica_config {
     const struct ta_run_config *run; /* checked; outlives the replica */
     unsigned rank, n_ranks;
+    unsigned per_node;               /* rank r runs on node r / per_node; 0: all on this one */
+    const char *server;              /* the store's server file (store.h), to meet through; NULL: files of run_dir */
     uint64_t run_id;                 /* the same for all replicas of this life, different for every life */
     uint32_t life;                   /* of the run, from 1; 0: one more than the checkpoint's */
     const char *run_dir;             /* NULL: no files (then n_ranks must be 1) */
     const char *resume;              /* a complete checkpoint to go on from; NULL: start anew */
-    void *fabric;                    /* exchange.transport sim: the fabric all replicas share */
+    void *fabric;                    /* transport.type sim: the fabric all replicas share */
     struct ta_board *board;          /* n_ranks rows; outlives the replica */
     struct ta_log *log;              /* may be NULL */
 };

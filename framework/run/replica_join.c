@@ -19,7 +19,7 @@ ta_status ta_replica_publish(struct ta_replica *r) {
         if (peer == r->config.rank) continue;
         struct ta_key key;
         status = r->transport_ops->key_make(r->transport, peer, &key);
-        if (status == TA_OK) status = ta_rendezvous_publish(r->rendezvous, peer, &key);
+        if (status == TA_OK) status = ta_rendezvous_publish(r->rendezvous, peer, 1, &key);
     }
     return status;
 }
@@ -31,7 +31,8 @@ static bool ended(const struct ta_replica *r, unsigned peer) {
 /* OK: met (or known to be gone). AGAIN: not yet. */
 static ta_status meet(struct ta_replica *r, unsigned peer, int64_t now_ns) {
     struct ta_key key;
-    ta_status status = ta_rendezvous_lookup(r->rendezvous, peer, &key);
+    uint32_t generation;
+    ta_status status = ta_rendezvous_lookup(r->rendezvous, peer, &generation, &key);
     if (status == TA_OK) status = r->transport_ops->connect(r->transport, peer, &key);
     if (status == TA_OK) {
         r->met[peer] = TA_MEETING_DONE;

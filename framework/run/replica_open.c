@@ -88,11 +88,20 @@ static ta_status open_compute(struct ta_replica *r) {
 static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *restart) {
     const struct ta_exchange_section *e = &r->run->exchange;
     unsigned n = r->config.n_ranks;
-    ta_status status = ta_transport_find(e->transport != NULL ? e->transport : "auto", n, &r->transport_ops);
+    char why[512];
+    ta_status status = ta_transport_choose(&r->run->transport, n, r->config.per_node, &r->transport_ops, why, sizeof why);
+    if (status == TA_OK && n > 1) ta_log_info(r->config.log, "%s", why);
     if (status == TA_OK) status = ta_exchange_find(e->spec.type != NULL ? e->spec.type : "live", &r->exchange_ops);
     if (status != TA_OK) return status;
     struct ta_transport_config transport = {
-        .rank = r->config.rank, .n_ranks = n, .run_id = r->config.run_id, .fabric = r->config.fabric};
+        .rank = r->config.rank,
+        .n_ranks = n,
+        .per_node = r->config.per_node,
+        .run_id = r->config.run_id,
+        .fabric = r->config.fabric,
+        .spec = &r->run->transport,
+        .log = r->config.log,
+    };
     status = r->transport_ops->open(&transport, &r->transport);
     if (status != TA_OK) return status;
     struct ta_exchange_config config = {

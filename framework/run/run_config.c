@@ -199,8 +199,9 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     const struct ta_kernels_ops *kernels;
     ta_status status = check_stream(c);
     if (status == TA_OK) status = ta_exchange_find(c->exchange.spec.type != NULL ? c->exchange.spec.type : "live", &exchange);
+    bool automatic = c->transport.type == NULL || strcmp(c->transport.type, "auto") == 0;
     if (status == TA_OK)
-        status = ta_transport_find(c->exchange.transport != NULL ? c->exchange.transport : "auto", c->run.replicas, &transport);
+        status = ta_transport_find(automatic ? "self" : c->transport.type, &transport);
     if (status == TA_OK) status = ta_kernels_find(c->device.type != NULL ? c->device.type : "auto", &kernels);
     return status;
 }

@@ -6,7 +6,9 @@
  *     pace:       {type: max | constant | poisson | bursts | trace, rate: 0, burst: 1, speed: 1, seed: 0,
  *                  schedule: [{at: 0, rate: 100}, ...]}
  *     model:      see spec.h                 optimizer:  see spec.h
- *     exchange:   {type: live, transport: auto, scale: sum | mean, puts_in_flight: 1, heartbeat: .25, dead_after: 3,
+ *     transport:  {type: auto | self | shm | mixed | verbs | ofi, device, gid, provider, rails: 1, gpu_direct: auto |
+ *                  require | off}      see transport.h
+ *     exchange:   {type: live, scale: sum | mean, puts_in_flight: 1, heartbeat: .25, dead_after: 3,
  *                  join_within: 60, rows_after: 0, rows_within: 0 (0: see exchange.h)}
  *     device:     {type: auto | cpu | cuda, threads: 1, number: 0}
  *     checkpoint: {every_records: 0, every_seconds: 300, keep: 2}
@@ -27,6 +29,7 @@
 #include "replayer.h"
 #include "spec.h"
 #include "stream.h"
+#include "transport.h"
 
 enum { TA_MAX_REPLICAS = 1024 };
 
@@ -50,7 +53,6 @@ struct ta_stream_section {
 
 struct ta_exchange_section {
     struct ta_exchange_spec spec;
-    char *transport;      /* NULL: auto */
     double join_within_s; /* all peers must have been met; 0: 60 */
 };
 
@@ -79,6 +81,7 @@ struct ta_run_config {
     struct ta_pacer_spec pace;
     struct ta_model_spec model;
     struct ta_optimizer_spec optimizer;
+    struct ta_transport_spec transport;
     struct ta_exchange_section exchange;
     struct ta_device_section device;
     struct ta_checkpoint_section checkpoint;

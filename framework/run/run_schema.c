@@ -59,9 +59,18 @@ static const cyaml_schema_field_t pace_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t transport_fields[] = {
+    TEXT("type", struct ta_transport_spec, type),
+    TEXT("device", struct ta_transport_spec, device),
+    TEXT("gid", struct ta_transport_spec, gid),
+    TEXT("provider", struct ta_transport_spec, provider),
+    TEXT("gpu_direct", struct ta_transport_spec, gpu_direct),
+    COUNT("rails", struct ta_transport_spec, rails),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t exchange_fields[] = {
     TEXT("type", struct ta_exchange_section, spec.type),
-    TEXT("transport", struct ta_exchange_section, transport),
     CHOICE("scale", struct ta_exchange_section, spec.scale_mean, scale_names),
     COUNT("puts_in_flight", struct ta_exchange_section, spec.puts_in_flight),
     NUMBER("heartbeat", struct ta_exchange_section, spec.heartbeat_s),
@@ -102,6 +111,7 @@ static const cyaml_schema_field_t config_fields[] = {
     SECTION("pace", OPTIONAL, pace, pace_fields),
     SECTION("model", CYAML_FLAG_DEFAULT, model, ta_model_schema),
     SECTION("optimizer", OPTIONAL, optimizer, ta_optimizer_schema),
+    SECTION("transport", OPTIONAL, transport, transport_fields),
     SECTION("exchange", OPTIONAL, exchange, exchange_fields),
     SECTION("device", OPTIONAL, device, device_fields),
     SECTION("checkpoint", OPTIONAL, checkpoint, checkpoint_fields),

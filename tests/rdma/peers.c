@@ -145,7 +145,8 @@ static void foreign_keys_are_refused(void **state) {
     config.n_ranks = 3;
     for (int i = 0; i < 2 && kind->fabric.n_ranks > 0; i++) assert_int_equal(ta_sim_create(&config, &fabric[i]), TA_OK);
     for (unsigned i = 0; i < 4; i++) { /* the fourth is rank 1 of another run */
-        struct ta_transport_config c = {i % 3 + i / 3, 3, i == 3 ? 0xabcdef : PAIR_RUN, fabric[i / 3]};
+        struct ta_transport_config c = {
+            .rank = i % 3 + i / 3, .n_ranks = 3, .run_id = i == 3 ? 0xabcdef : PAIR_RUN, .fabric = fabric[i / 3]};
         assert_int_equal(ops->open(&c, &t[i]), TA_OK);
         assert_int_equal(ops->window_create(t[i], 64, &window), TA_OK);
     }

@@ -81,25 +81,25 @@ static void replicas_meet(void **state) {
     struct ta_rendezvous_config c0 = config_of(p, 0), c2 = config_of(p, 2);
     struct ta_rendezvous *r0 = open_ok(&c0), *r2 = open_ok(&c2);
     struct ta_key sent = key_of(5), got, other = key_of(6);
-    assert_int_equal(ta_rendezvous_lookup(r2, 0, &got), TA_AGAIN);
-    assert_int_equal(ta_rendezvous_publish(r0, 2, &sent), TA_OK);
-    assert_int_equal(ta_rendezvous_lookup(r2, 0, &got), TA_OK);
+    assert_int_equal(ta_rendezvous_lookup(r2, 0, &(uint32_t){0}, &got), TA_AGAIN);
+    assert_int_equal(ta_rendezvous_publish(r0, 2, 1, &sent), TA_OK);
+    assert_int_equal(ta_rendezvous_lookup(r2, 0, &(uint32_t){0}, &got), TA_OK);
     assert_int_equal(got.bytes, sent.bytes);
     assert_memory_equal(got.data, sent.data, sizeof got.data);
-    assert_int_equal(ta_rendezvous_publish(r0, 2, &other), TA_OK); /* again: a new life of rank 0 */
-    assert_int_equal(ta_rendezvous_lookup(r2, 0, &got), TA_OK);
+    assert_int_equal(ta_rendezvous_publish(r0, 2, 1, &other), TA_OK); /* again: a new life of rank 0 */
+    assert_int_equal(ta_rendezvous_lookup(r2, 0, &(uint32_t){0}, &got), TA_OK);
     assert_int_equal(got.bytes, other.bytes);
     assert_int_equal(entries(p->meet), 1); /* no temporary file stays */
-    assert_int_equal(ta_rendezvous_lookup(r2, 2, &got), TA_INVALID);
-    assert_int_equal(ta_rendezvous_lookup(r2, 3, &got), TA_INVALID);
-    assert_int_equal(ta_rendezvous_publish(r0, 0, &sent), TA_INVALID);
+    assert_int_equal(ta_rendezvous_lookup(r2, 2, &(uint32_t){0}, &got), TA_INVALID);
+    assert_int_equal(ta_rendezvous_lookup(r2, 3, &(uint32_t){0}, &got), TA_INVALID);
+    assert_int_equal(ta_rendezvous_publish(r0, 0, 1, &sent), TA_INVALID);
     sent.bytes = TA_KEY_BYTES + 1;
-    assert_int_equal(ta_rendezvous_publish(r0, 2, &sent), TA_INVALID);
+    assert_int_equal(ta_rendezvous_publish(r0, 2, 1, &sent), TA_INVALID);
     struct stat dir;
     assert_int_equal(stat(p->meet, &dir), 0);
     assert_int_equal(dir.st_mode & 07777, 0700);
     ta_rendezvous_close(r0);
-    assert_int_equal(ta_rendezvous_lookup(r2, 0, &got), TA_AGAIN);
+    assert_int_equal(ta_rendezvous_lookup(r2, 0, &(uint32_t){0}, &got), TA_AGAIN);
     assert_int_equal(entries(p->meet), 0);
     ta_rendezvous_close(r2);
     ta_rendezvous_close(NULL);
@@ -145,14 +145,14 @@ static void strangers_are_told_apart(void **state) {
 
     c0.run_id = 0x78;
     struct ta_rendezvous *stale = open_ok(&c0);
-    assert_int_equal(ta_rendezvous_publish(stale, 1, &key), TA_OK);
-    assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_AGAIN); /* of another run: as if not there */
+    assert_int_equal(ta_rendezvous_publish(stale, 1, 1, &key), TA_OK);
+    assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_AGAIN); /* of another run: as if not there */
 
     c0 = config_of(p, 0);
     c0.fingerprint = 0xbeef;
     struct ta_rendezvous *other = open_ok(&c0);
-    assert_int_equal(ta_rendezvous_publish(other, 1, &key), TA_OK); /* over the stale one */
-    assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_CONFIG);
+    assert_int_equal(ta_rendezvous_publish(other, 1, 1, &key), TA_OK); /* over the stale one */
+    assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_CONFIG);
     assert_non_null(strstr(ta_why(), "000000000000beef"));
     assert_non_null(strstr(ta_why(), "000000000000feed"));
     ta_rendezvous_close(stale); /* must not take away what is no longer its own */
@@ -163,8 +163,8 @@ static void strangers_are_told_apart(void **state) {
     c0 = config_of(p, 0);
     c0.n_ranks = 2;
     struct ta_rendezvous *fewer = open_ok(&c0);
-    assert_int_equal(ta_rendezvous_publish(fewer, 1, &key), TA_OK);
-    assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_CONFIG);
+    assert_int_equal(ta_rendezvous_publish(fewer, 1, 1, &key), TA_OK);
+    assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_CONFIG);
     ta_rendezvous_close(fewer);
     ta_rendezvous_close(r1);
 }
@@ -182,12 +182,12 @@ static void links_and_pipes_are_refused(void **state) {
     record_path(p, path);
     snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", p->root);
     snprintf(target, sizeof target, "%s/target", p->root);
-    assert_int_equal(ta_rendezvous_publish(r0, 1, &key), TA_OK);
+    assert_int_equal(ta_rendezvous_publish(r0, 1, 1, &key), TA_OK);
     assert_int_equal(rename(path, elsewhere), 0);
     assert_int_equal(symlink(elsewhere, path), 0); /* a good record behind a link is still behind a link */
-    assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_FORMAT);
-    assert_int_equal(ta_rendezvous_publish(r0, 1, &key), TA_OK); /* takes the link's place, does not follow it */
-    assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_OK);
+    assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_FORMAT);
+    assert_int_equal(ta_rendezvous_publish(r0, 1, 1, &key), TA_OK); /* takes the link's place, does not follow it */
+    assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_OK);
     struct stat file;
     assert_int_equal(lstat(path, &file), 0);
     assert_true(S_ISREG(file.st_mode));
@@ -198,20 +198,20 @@ static void links_and_pipes_are_refused(void **state) {
     char fresh[2 * PATH_BYTES];
     snprintf(fresh, sizeof fresh, "%s/.key-00000-for-00001.%d", p->meet, (int)getpid());
     assert_int_equal(symlink(target, fresh), 0);
-    assert_int_equal(ta_rendezvous_publish(r0, 1, &key), TA_OK);
+    assert_int_equal(ta_rendezvous_publish(r0, 1, 1, &key), TA_OK);
     assert_int_equal(access(target, F_OK), -1);
 
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkfifo(path, 0600), 0); /* must not hang */
-    assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_FORMAT);
+    assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_FORMAT);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkdir(path, 0700), 0);
-    assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_FORMAT);
-    assert_int_equal(ta_rendezvous_publish(r0, 1, &key), TA_IO);
+    assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_FORMAT);
+    assert_int_equal(ta_rendezvous_publish(r0, 1, 1, &key), TA_IO);
     assert_int_equal(rmdir(path), 0);
-    assert_int_equal(ta_rendezvous_publish(r0, 1, &key), TA_OK);
+    assert_int_equal(ta_rendezvous_publish(r0, 1, 1, &key), TA_OK);
     assert_int_equal(chmod(path, 0644), 0);
-    assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_FORMAT);
+    assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_FORMAT);
     ta_rendezvous_close(r0);
     ta_rendezvous_close(r1);
 }
@@ -232,18 +232,18 @@ static void damage_is_found(void **state) {
     char path[2 * PATH_BYTES];
     unsigned char good[1024], bad[1024];
     record_path(p, path);
-    assert_int_equal(ta_rendezvous_publish(r0, 1, &key), TA_OK);
+    assert_int_equal(ta_rendezvous_publish(r0, 1, 1, &key), TA_OK);
     int fd = open(path, O_RDONLY);
     ssize_t bytes = read(fd, good, sizeof good);
     close(fd);
     assert_true(bytes > TA_KEY_BYTES && bytes < (ssize_t)sizeof good);
     for (size_t n = 0; n < (size_t)bytes; n++) { /* truncated at every byte, and every byte damaged */
         write_file(path, good, n);
-        assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_FORMAT);
+        assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_FORMAT);
         memcpy(bad, good, sizeof bad);
         bad[n] ^= (unsigned char)(1 + n % 255);
         write_file(path, bad, (size_t)bytes);
-        assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_FORMAT);
+        assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_FORMAT);
         assert_int_equal(got.bytes, 0);
     }
     struct ta_rng rng = ta_rng_make(3, 3);
@@ -251,14 +251,14 @@ static void damage_is_found(void **state) {
         size_t n = ta_rng_below(&rng, 3) == 0 ? (size_t)bytes : ta_rng_below(&rng, sizeof bad);
         for (size_t k = 0; k < n; k++) bad[k] = (unsigned char)ta_rng_u32(&rng);
         write_file(path, bad, n);
-        assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_FORMAT);
+        assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_FORMAT);
     }
     write_file(path, good, (size_t)bytes);
-    assert_int_equal(ta_rendezvous_lookup(r1, 0, &got), TA_OK);
+    assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_OK);
     char name[2 * PATH_BYTES];
     snprintf(name, sizeof name, "%s/key-00002-for-00001", p->meet); /* a good record under another's name */
     write_file(name, good, (size_t)bytes);
-    assert_int_equal(ta_rendezvous_lookup(r1, 2, &got), TA_FORMAT);
+    assert_int_equal(ta_rendezvous_lookup(r1, 2, &(uint32_t){0}, &got), TA_FORMAT);
     ta_rendezvous_close(r0);
     ta_rendezvous_close(r1);
 }
@@ -293,13 +293,13 @@ static int attend(const struct place *p, unsigned rank, unsigned n_ranks) {
     if (ta_rendezvous_open(&config, &r) != TA_OK || ops->open(&transport, &t) != TA_OK) return 2;
     if (ops->window_create(t, 8 * n_ranks, &window) != TA_OK) return 3;
     for (unsigned i = 0; i < n_ranks; i++)
-        if (i != rank && (ops->key_make(t, i, &key) != TA_OK || ta_rendezvous_publish(r, i, &key) != TA_OK)) return 4;
+        if (i != rank && (ops->key_make(t, i, &key) != TA_OK || ta_rendezvous_publish(r, i, 1, &key) != TA_OK)) return 4;
     int64_t limit_ns = ta_clock_now_ns() + 30 * TA_NS_PER_S;
     uint64_t mine = 1000 + rank;
     struct ta_put_segment segment = {&mine, sizeof mine, 8 * rank};
     for (unsigned i = 0; i < n_ranks; i++) {
         ta_status status = TA_AGAIN;
-        while (i != rank && (status = ta_rendezvous_lookup(r, i, &key)) == TA_AGAIN) {
+        while (i != rank && (status = ta_rendezvous_lookup(r, i, &(uint32_t){0}, &key)) == TA_AGAIN) {
             if (ta_clock_now_ns() > limit_ns) return 5;
             usleep(500);
         }

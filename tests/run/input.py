@@ -26,7 +26,7 @@ def configuration():
         (["--set", "run.epochs=-2"], 2, ["run.epochs", "-2"]),
         (["--set", "metrics.fading=1"], 2, ["metrics.fading"]),
         (["--set", "exchange.type=lively"], 2, ["lively"]),
-        (["--set", "exchange.transport=pigeon"], 2, ["pigeon"]),
+        (["--set", "transport.type=pigeon"], 2, ["pigeon"]),
         (["--set", "exchange.dead_after=0.1"], 2, ["dead_after", "heartbeat"]),
         (["--set", "device.type=abacus"], 2, ["abacus"]),
         (["--set", "run.log_level=loud"], 2, ["loud", "debug"]),

@@ -26,7 +26,7 @@ static const char text[] =
     "    - {type: batch_norm}\n"
     "    - {type: dense, units: 2, activation: softmax}\n"
     "optimizer: {type: momentum, rate: 0.02}\n"
-    "exchange: {transport: sim}\n"
+    "transport: {type: sim}\n"
     "checkpoint: {every_records: 1000}\n";
 
 /* A run of n replicas in this thread. */
@@ -192,7 +192,7 @@ static void no_memory(void **state) {
     struct world w = {0};
     snprintf(w.folder, sizeof w.folder, "/tmp/tensair-replica-XXXXXX");
     assert_non_null(mkdtemp(w.folder));
-    const char *overrides[] = {"exchange.transport=self"};
+    const char *overrides[] = {"transport.type=self"};
     load(&w, overrides, 1);
     assert_int_equal(ta_board_create(&w.board, 1, 0), TA_OK);
     struct ta_replica_config config = {.run = w.config, .n_ranks = 1, .run_id = 1, .board = &w.board};
