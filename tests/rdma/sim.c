@@ -23,7 +23,7 @@ struct world {
 };
 
 static void join(struct world *w, unsigned rank) {
-    struct ta_transport_config config = {rank, w->n, 9, w->fabric};
+    struct ta_transport_config config = {.rank = rank, .n_ranks = w->n, .run_id = 9, .fabric = w->fabric};
     assert_int_equal(ops->open(&config, &w->t[rank]), TA_OK);
     assert_int_equal(ops->window_create(w->t[rank], WINDOW, &w->window[rank]), TA_OK);
 }
@@ -341,12 +341,12 @@ static void wrong_fabrics_are_refused(void **state) {
     }
     ta_mem_fail_nth(0);
     assert_int_equal(ta_mem_held_bytes(), 0);
-    assert_int_equal(ops->open(&(struct ta_transport_config){0, 2, 1, NULL}, &t), TA_CONFIG);
+    assert_int_equal(ops->open(&(struct ta_transport_config){.n_ranks = 2, .run_id = 1, .fabric = NULL}, &t), TA_CONFIG);
     assert_int_equal(ta_sim_create(&config, &f), TA_OK);
-    assert_int_equal(ops->open(&(struct ta_transport_config){0, 3, 1, f}, &t), TA_CONFIG);
-    assert_int_equal(ops->open(&(struct ta_transport_config){0, 2, 1, f}, &t), TA_OK);
+    assert_int_equal(ops->open(&(struct ta_transport_config){.n_ranks = 3, .run_id = 1, .fabric = f}, &t), TA_CONFIG);
+    assert_int_equal(ops->open(&(struct ta_transport_config){.n_ranks = 2, .run_id = 1, .fabric = f}, &t), TA_OK);
     struct ta_transport *twice;
-    assert_int_equal(ops->open(&(struct ta_transport_config){0, 2, 1, f}, &twice), TA_CONFIG);
+    assert_int_equal(ops->open(&(struct ta_transport_config){.n_ranks = 2, .run_id = 1, .fabric = f}, &twice), TA_CONFIG);
     ops->close(t);
     ta_sim_destroy(f);
     assert_int_equal(ta_mem_held_bytes(), 0);
