@@ -211,7 +211,7 @@ static void test_out_of_memory(void **state) {
     unsigned nth = 1;
     for (;; nth++) {
         struct ta_transport *transport;
-        struct ta_transport_config t = {0, 2, 1, fabric};
+        struct ta_transport_config t = {.n_ranks = 2, .run_id = 1, .fabric = fabric};
         assert_int_equal(ta_transport_sim.open(&t, &transport), TA_OK);
         struct ta_exchange_config config = {
             .spec = &world.spec, .model = &world.model, .kernel_ops = &ta_kernels_cpu, .kernels = world.kernels,

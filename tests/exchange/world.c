@@ -38,7 +38,7 @@ static void shape_model(struct world *w) {
 static void open_replica(struct world *w, unsigned rank) {
     struct world_replica *r = &w->replica[rank];
     const struct world_config *c = &w->config;
-    struct ta_transport_config transport = {rank, c->n_ranks, RUN_ID, w->fabric};
+    struct ta_transport_config transport = {.rank = rank, .n_ranks = c->n_ranks, .run_id = RUN_ID, .fabric = w->fabric};
     world_must(w, ta_transport_sim.open(&transport, &r->transport));
     struct ta_exchange_config config = {
         .spec = &w->spec, .model = &w->model, .kernel_ops = &ta_kernels_cpu, .kernels = w->kernels,
