@@ -4,13 +4,14 @@
  * death is seen through a pidfd, looked at every few milliseconds of the time that progress is given; a peer that
  * closed its transport in order is DOWN too.
  */
-#include <stdio.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "copy.h"
+#include "grants.h"
 #include "key.h"
 #include "mem.h"
 #include "shm_map.h"
@@ -19,6 +20,8 @@
 #define LIVENESS_NS INT64_C(5000000) /* how often progress asks the kernel who is alive */
 
 struct path {
+    struct ta_grants granted; /* to the peer, for all its keys */
+    struct ta_grants grants;  /* by the peer, as its key says */
     struct ta_shm_map map;
     enum ta_peer_state state;
     bool reported; /* progress has said that it broke */
@@ -95,11 +98,11 @@ static ta_status shm_key_make(struct ta_transport *t, unsigned peer, struct ta_k
     if (status != TA_OK) return status;
     if (t->window.base == NULL)
         return ta_fail(TA_INVALID, "rank %u has no window yet to make a key for", t->config.rank);
-    struct ta_shm_place place;
-    status = ta_shm_map_place(&t->window, &place);
+    struct ta_shm_key key = {.grants = t->paths[peer].granted};
+    status = ta_shm_map_place(&t->window, &key.place);
     if (status != TA_OK) return status;
     struct ta_key_envelope envelope = {"shm", t->config.run_id, t->config.rank, peer};
-    return ta_key_seal(&envelope, &place, sizeof place, out);
+    return ta_key_seal(&envelope, &key, sizeof key, out);
 }
 
 /* pidfd_open(2) by number: glibc names it only from 2.36 on. */
@@ -118,21 +121,22 @@ static ta_status shm_connect(struct ta_transport *t, unsigned peer, const struct
     if (status != TA_OK) return status;
     struct path *path = &t->paths[peer];
     if (path->map.base != NULL) return ta_fail(TA_INVALID, "peer %u is connected already: disconnect it first", peer);
-    struct ta_shm_place place;
+    struct ta_shm_key opened;
     struct ta_key_envelope envelope = {"shm", t->config.run_id, peer, t->config.rank};
-    status = ta_key_open(&envelope, key, &place, sizeof place);
+    status = ta_key_open(&envelope, key, &opened, sizeof opened);
+    if (status == TA_OK) status = ta_grants_check(&opened.grants, peer, opened.place.window_bytes);
     if (status != TA_OK) return status;
     int pidfd;
-    status = watch_process(peer, place.pid, &pidfd);
+    status = watch_process(peer, opened.place.pid, &pidfd);
     if (status != TA_OK) return status;
     /* The map checks the start time after the pidfd was opened, so both are of the process that made the key. */
     struct ta_shm_map map;
-    status = ta_shm_map_open(&map, peer, &place);
+    status = ta_shm_map_open(&map, peer, &opened.place);
     if (status != TA_OK) {
         close(pidfd);
         return status;
     }
-    *path = (struct path){.map = map, .state = TA_PEER_UP};
+    *path = (struct path){.granted = path->granted, .grants = opened.grants, .map = map, .state = TA_PEER_UP};
     t->alive[peer].fd = pidfd;
     return TA_OK;
 }
@@ -157,6 +161,8 @@ static ta_status shm_put(struct ta_transport *t, unsigned peer, const struct ta_
     if (path->map.base == NULL) return ta_fail(TA_INVALID, "peer %u is not connected", peer);
     if (path->state != TA_PEER_UP) return ta_fail(TA_PEER, "peer %u is gone", peer);
     status = ta_put_check(peer, path->map.window_bytes, segments, n_segments);
+    if (status == TA_OK)
+        status = ta_grants_put_check(peer, &path->grants, &path->map.owner->openings, segments, n_segments);
     if (status == TA_OK) ta_copy_put(path->map.base, segments, n_segments);
     return status;
 }
@@ -220,19 +226,22 @@ static ta_status shm_window_adopt(struct ta_transport *t, const struct ta_window
 }
 
 static ta_status shm_grant(struct ta_transport *t, unsigned peer, size_t offset, size_t bytes) {
-    (void)offset, (void)bytes;
-    return check_peer(t, peer);
+    ta_status status = check_peer(t, peer);
+    if (status != TA_OK) return status;
+    return ta_grants_add(&t->paths[peer].granted, peer, t->window.window_bytes, offset, bytes);
 }
 
 static ta_status shm_range_open(struct ta_transport *t, size_t offset, size_t bytes, uint64_t *pass) {
-    (void)t, (void)offset, (void)bytes;
-    *pass = 1;
-    return TA_OK;
+    *pass = 0;
+    if (t->window.base == NULL) return ta_fail(TA_INVALID, "rank %u has no window yet to open", t->config.rank);
+    return ta_openings_add(&t->window.owner->openings, &t->config, t->window.window_bytes, offset, bytes, pass);
 }
 
 static void shm_describe(const struct ta_transport *t, char *out, size_t bytes) {
-    (void)t;
-    snprintf(out, bytes, "memory shared by the processes of this machine");
+    unsigned up = 0;
+    for (unsigned i = 0; i < t->config.n_ranks; i++) up += t->paths[i].state == TA_PEER_UP;
+    snprintf(out, bytes, "memory shared by the processes of this machine: a window of %zu bytes, %u paths",
+             t->window.window_bytes, up);
 }
 
 const struct ta_transport_ops ta_transport_shm = {

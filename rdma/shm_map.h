@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "grants.h"
 #include "status.h"
 
 /* Where a piece of shared memory is, as plain bytes in a key. Device, inode and start time make sure that it still is
@@ -22,10 +23,19 @@ struct ta_shm_place {
     int32_t pid, fd;
 };
 
-/* The owner's page. */
+/* What a key carries: where the window is, and what of it the receiver of the key may write. */
+struct ta_shm_key {
+    struct ta_shm_place place;
+    struct ta_grants grants;
+};
+
+/* The owner's page: what it tells all senders, at any time. */
 struct ta_shm_owner {
     _Atomic uint32_t closed; /* 1: the owner gave the window up in order; what is put from now on is seen by nobody */
+    struct ta_openings openings;
 };
+
+_Static_assert(sizeof(struct ta_shm_owner) <= 4096, "it fits the smallest page there is");
 
 struct ta_shm_map {
     unsigned char *base; /* NULL: not mapped */

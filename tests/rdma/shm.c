@@ -32,7 +32,8 @@ struct two {
 
 static void seal(const struct ta_shm_place *place, struct ta_key *key) {
     struct ta_key_envelope envelope = {"shm", RUN, 1, 0};
-    assert_int_equal(ta_key_seal(&envelope, place, sizeof *place, key), TA_OK);
+    struct ta_shm_key whole = {.place = *place};
+    assert_int_equal(ta_key_seal(&envelope, &whole, sizeof whole, key), TA_OK);
 }
 
 static int two_open(void **state) {
@@ -43,9 +44,11 @@ static int two_open(void **state) {
         assert_int_equal(ops->window_create(two.t[i], WINDOW, &two.window[i]), TA_OK);
     }
     struct ta_key key;
+    struct ta_shm_key opened;
     struct ta_key_envelope envelope = {"shm", RUN, 1, 0};
     assert_int_equal(ops->key_make(two.t[1], 0, &key), TA_OK);
-    assert_int_equal(ta_key_open(&envelope, &key, &two.place, sizeof two.place), TA_OK);
+    assert_int_equal(ta_key_open(&envelope, &key, &opened, sizeof opened), TA_OK);
+    two.place = opened.place;
     *state = &two;
     return 0;
 }
@@ -184,6 +187,85 @@ static void looking_for_the_dead_is_cheap(void **state) {
     ops->disconnect(two->t[0], 1);
 }
 
+/* Grants and openings against what they say: every range of a small window, tried. */
+static void what_was_granted_can_be_written_and_nothing_else(void **state) {
+    struct two *two = *state;
+    enum { BYTES = 40 };
+    static const struct ta_range granted[TA_MAX_GRANTS] = {{8, 12}, {24, 8}};
+    const struct ta_range opened = {18, 10};
+    struct ta_key key;
+    uint64_t pass;
+    unsigned char source[BYTES], *seen = two->window[1].base;
+    memset(source, 1, sizeof source);
+    for (unsigned i = 0; i < TA_MAX_GRANTS; i++)
+        assert_int_equal(ops->grant(two->t[1], 0, granted[i].offset, granted[i].bytes), TA_OK);
+    assert_int_equal(ops->key_make(two->t[1], 0, &key), TA_OK);
+    assert_int_equal(ops->connect(two->t[0], 1, &key), TA_OK);
+    assert_int_equal(ops->range_open(two->t[1], opened.offset, opened.bytes, &pass), TA_OK);
+    assert_true(pass != 0);
+    for (size_t offset = 0; offset < BYTES; offset++)
+        for (size_t bytes = 0; offset + bytes <= BYTES; bytes++)
+            for (int with_pass = 0; with_pass < 2; with_pass++) {
+                bool may = bytes == 0;
+                for (unsigned i = 0; i < TA_MAX_GRANTS && !with_pass; i++)
+                    may |= offset >= granted[i].offset && offset + bytes <= granted[i].offset + granted[i].bytes;
+                if (with_pass) may |= offset >= opened.offset && offset + bytes <= opened.offset + opened.bytes;
+                struct ta_put_segment segment = {source, bytes, offset, .pass = with_pass ? pass : 0};
+                memset(seen, 0, BYTES);
+                assert_int_equal(ops->put(two->t[0], 1, &segment, 1), may ? TA_OK : TA_INVALID);
+                for (size_t k = 0; k < BYTES; k++)
+                    assert_int_equal(seen[k], may && k >= offset && k < offset + bytes);
+            }
+    const uint32_t inside[] = {4, 2, 3}, below[] = {1, 2}, between[] = {2, 6};
+    struct ta_put_segment rows = {source, 4, 0, inside, 3}; /* from 8 to 20: the first range to the byte */
+    assert_int_equal(ops->put(two->t[0], 1, &rows, 1), TA_OK);
+    rows.rows = below, rows.n_rows = 2;
+    assert_int_equal(ops->put(two->t[0], 1, &rows, 1), TA_INVALID);
+    rows.rows = between;
+    assert_int_equal(ops->put(two->t[0], 1, &rows, 1), TA_INVALID);
+    struct ta_put_segment wrong_pass = {source, 1, opened.offset, .pass = pass + 1};
+    assert_int_equal(ops->put(two->t[0], 1, &wrong_pass, 1), TA_INVALID);
+    ops->disconnect(two->t[0], 1);
+    assert_int_equal(ops->key_make(two->t[1], 0, &key), TA_OK); /* grants outlive a path */
+    assert_int_equal(ops->connect(two->t[0], 1, &key), TA_OK);
+    struct ta_put_segment outside = {source, 1, 0};
+    assert_int_equal(ops->put(two->t[0], 1, &outside, 1), TA_INVALID);
+    assert_non_null(strstr(ta_why(), "[8, 20) and [24, 32)"));
+}
+
+static void grants_and_openings_are_counted_and_checked(void **state) {
+    struct two *two = *state;
+    uint64_t passes[TA_MAX_OPENINGS], pass;
+    const size_t wrong[][2] = {{0, WINDOW + 1}, {WINDOW, 1}, {WINDOW + 1, 0}, {SIZE_MAX, 2}, {2, SIZE_MAX}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_int_equal(ops->grant(two->t[1], 0, wrong[i][0], wrong[i][1]), TA_INVALID);
+        assert_int_equal(ops->range_open(two->t[1], wrong[i][0], wrong[i][1], &pass), TA_INVALID);
+    }
+    assert_int_equal(ops->grant(two->t[1], 1, 0, 8), TA_INVALID);
+    assert_int_equal(ops->grant(two->t[1], 2, 0, 8), TA_INVALID);
+    for (unsigned i = 0; i < TA_MAX_GRANTS; i++) assert_int_equal(ops->grant(two->t[1], 0, 0, 8), TA_OK);
+    assert_int_equal(ops->grant(two->t[1], 0, 0, 8), TA_INVALID);
+    for (unsigned i = 0; i < TA_MAX_OPENINGS; i++) {
+        assert_int_equal(ops->range_open(two->t[1], 0, 8, &passes[i]), TA_OK);
+        for (unsigned k = 0; k < i; k++) assert_true(passes[k] != passes[i]);
+    }
+    assert_int_equal(ops->range_open(two->t[1], 0, 8, &pass), TA_NO_MEMORY);
+    /* A key whose grants make no sense is no key. */
+    struct ta_key_envelope envelope = {"shm", RUN, 1, 0};
+    const struct ta_grants bad[] = {{.n = TA_MAX_GRANTS + 1},
+                                    {.n = UINT64_MAX},
+                                    {.n = 1, .range = {{WINDOW, 1}}},
+                                    {.n = 1, .range = {{UINT64_MAX, 0}}},
+                                    {.n = 2, .range = {{0, 8}, {8, UINT64_MAX}}}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct ta_shm_key whole = {.place = two->place, .grants = bad[i]};
+        struct ta_key key;
+        assert_int_equal(ta_key_seal(&envelope, &whole, sizeof whole, &key), TA_OK);
+        assert_int_equal(ops->connect(two->t[0], 1, &key), TA_PEER);
+        assert_non_null(strstr(ta_why(), "makes no sense"));
+    }
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, two_open, two_close)
     const struct CMUnitTest tests[] = {
@@ -192,6 +274,8 @@ int main(void) {
         TEST(a_window_cannot_shrink_under_its_readers),
         TEST(without_descriptors_it_says_so),
         TEST(looking_for_the_dead_is_cheap),
+        TEST(what_was_granted_can_be_written_and_nothing_else),
+        TEST(grants_and_openings_are_counted_and_checked),
     };
     return cmocka_run_group_tests_name("shm", tests, NULL, NULL);
 }
