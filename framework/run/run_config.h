@@ -1,7 +1,8 @@
 /* run_config: the whole configuration of a run as one struct, read from YAML, checked, with every default filled in.
  *
  *     run:        {seed: 1, replicas: 2, run_dir: runs/a, log_level: warn, max_records: 0, epochs: 1, max_seconds: 0}
- *     stream:     {file: x.h5 | generator: sea, records: 0, seed: 0, drift: "abrupt@5000:2", batch: 32, ring: 8,
+ *     stream:     {file: x.h5 | generator: sea, records: 0, seed: 0, drift: "abrupt@5000:2",
+ *                  inject_drift: [{type: swap, at: 10000, classes: [3, 7]}, ...] (inject.h), batch: 32, ring: 8,
  *                  on_overload: lag | drop, max_lag: 1}
  *     pace:       {type: max | constant | poisson | bursts | trace, rate: 0, burst: 1, speed: 1, seed: 0,
  *                  schedule: [{at: 0, rate: 100}, ...]}

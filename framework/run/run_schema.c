@@ -1,4 +1,5 @@
 /* run_schema: the keys of a configuration. The sections `model` and `optimizer` come from the model's folder. */
+#include "inject.h"
 #include "run_config.h"
 
 #define OPTIONAL CYAML_FLAG_OPTIONAL
@@ -28,12 +29,36 @@ static const cyaml_schema_field_t run_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_strval_t inject_names[] = {{"swap", TA_INJECT_SWAP},
+                                              {"rotate", TA_INJECT_ROTATE},
+                                              {"shift", TA_INJECT_SHIFT},
+                                              {"permute", TA_INJECT_PERMUTE},
+                                              {"mix", TA_INJECT_MIX}};
+static const cyaml_schema_value_t number_value = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint32_t)};
+static const cyaml_schema_field_t inject_fields[] = {
+    CYAML_FIELD_ENUM("type", CYAML_FLAG_STRICT, struct ta_inject_change, type, inject_names, CYAML_ARRAY_LEN(inject_names)),
+    COUNT("at", struct ta_inject_change, at),
+    COUNT("width", struct ta_inject_change, width),
+    COUNT("every", struct ta_inject_change, every),
+    COUNT("seed", struct ta_inject_change, seed),
+    CYAML_FIELD_SEQUENCE("classes", CYAML_FLAG_POINTER | OPTIONAL, struct ta_inject_change, classes, &number_value, 0, 2),
+    COUNT("by", struct ta_inject_change, by),
+    NUMBER("amount", struct ta_inject_change, amount),
+    CYAML_FIELD_SEQUENCE("features", CYAML_FLAG_POINTER | OPTIONAL, struct ta_inject_change, features, &number_value, 0, 2),
+    TEXT("file", struct ta_inject_change, file),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t inject_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct ta_inject_change, inject_fields)};
+
 static const cyaml_schema_field_t stream_fields[] = {
     TEXT("file", struct ta_stream_section, spec.file),
     TEXT("generator", struct ta_stream_section, spec.generator),
     COUNT("records", struct ta_stream_section, spec.records),
     COUNT("seed", struct ta_stream_section, spec.seed),
     TEXT("drift", struct ta_stream_section, spec.drift),
+    CYAML_FIELD_SEQUENCE("inject_drift", CYAML_FLAG_POINTER | OPTIONAL, struct ta_stream_section, spec.inject, &inject_value,
+                         0, TA_INJECT_MOST),
     COUNT("batch", struct ta_stream_section, batch),
     COUNT("ring", struct ta_stream_section, ring),
     CHOICE("on_overload", struct ta_stream_section, on_overload, overload_names),

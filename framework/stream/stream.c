@@ -2,6 +2,7 @@
 #include "stream.h"
 
 #include "h5.h"
+#include "inject.h"
 #include "synthetic.h"
 
 ta_status ta_stream_open(const struct ta_stream_spec *spec, struct ta_stream **out) {
@@ -11,11 +12,16 @@ ta_status ta_stream_open(const struct ta_stream_spec *spec, struct ta_stream **o
     if (file && generator)
         return ta_fail(TA_CONFIG, "stream: both file '%s' and generator '%s' are given; keep one", spec->file,
                        spec->generator);
-    if (file) return ta_stream_hdf5_open(spec->file, out);
-    if (generator) return ta_synthetic_open(spec, out);
-    return ta_fail(TA_CONFIG,
-                   "stream: neither file nor generator is given; name a stream file (made by 'tensair data import') "
-                   "or a generator");
+    if (!file && !generator)
+        return ta_fail(TA_CONFIG,
+                       "stream: neither file nor generator is given; name a stream file (made by 'tensair data import') "
+                       "or a generator");
+    struct ta_stream *plain;
+    ta_status status = file ? ta_stream_hdf5_open(spec->file, &plain) : ta_synthetic_open(spec, &plain);
+    if (status != TA_OK) return status;
+    if (spec->inject_count > 0) return ta_inject_open(plain, spec->inject, spec->inject_count, out);
+    *out = plain;
+    return TA_OK;
 }
 
 void ta_stream_close(struct ta_stream *s) {

@@ -102,12 +102,16 @@ struct ta_stream {
     struct ta_stream_info info;
 };
 
+struct ta_inject_change;
+
 /* What a configuration says of a stream. Strings belong to the configuration. */
 struct ta_stream_spec {
     char *file;       /* HDF5 stream; or NULL and `generator` */
     char *generator;  /* sea, stagger, agrawal, hyperplane, rbf, glyphs: see synthetic.h */
     uint64_t records; /* generator: how many; 0: no end */
     uint64_t seed;
+    struct ta_inject_change *inject; /* drift made to order, of either: see inject.h */
+    unsigned inject_count;
     char *drift; /* generator: "abrupt@5000:2,gradual@9000+1000:3": concept number from that record on (over width) */
 };
 
