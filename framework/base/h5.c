@@ -89,11 +89,14 @@ static ta_status look_before(struct ta_h5 *file) {
     return status;
 }
 
-/* Close everything with the file; lock where the file system can; the same bytes for the same content. */
-static hid_t access_properties(void) {
+/* Close everything with the file; lock where the file system can; the same bytes for the same content. A growing file
+ * needs the newest format, and no lock: it is meant to be read. */
+static hid_t access_properties(enum ta_h5_mode mode) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access < 0) return access;
-    if (H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) < 0 || H5Pset_file_locking(access, 1, 1) < 0) {
+    bool grows = mode == TA_H5_GROW;
+    if (H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) < 0 || H5Pset_file_locking(access, !grows, 1) < 0 ||
+        (grows && H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) < 0)) {
         H5Pclose(access);
         return H5I_INVALID_HID;
     }
@@ -101,20 +104,21 @@ static hid_t access_properties(void) {
 }
 
 static ta_status open_locked(struct ta_h5 *file) {
-    if (file->mode != TA_H5_CREATE) {
+    bool fresh = file->mode == TA_H5_CREATE || file->mode == TA_H5_GROW;
+    if (!fresh) {
         ta_status status = look_before(file);
         if (status != TA_OK) return status;
     }
-    hid_t access = access_properties();
+    hid_t access = access_properties(file->mode);
     if (access < 0) return ta_h5_fail(TA_NO_MEMORY, file, NULL, "cannot prepare");
-    if (file->mode == TA_H5_CREATE)
+    if (fresh)
         file->id = H5Fcreate(file->path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     else
         file->id = H5Fopen(file->path, file->mode == TA_H5_UPDATE ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
     ta_status status = TA_OK;
     if (file->id < 0)
-        status = file->mode == TA_H5_CREATE ? ta_h5_fail(TA_IO, file, NULL, "cannot create")
-                                            : ta_h5_fail(TA_FORMAT, file, NULL, "cannot be read as HDF5");
+        status = fresh ? ta_h5_fail(TA_IO, file, NULL, "cannot create")
+                       : ta_h5_fail(TA_FORMAT, file, NULL, "cannot be read as HDF5");
     H5Pclose(access);
     return status;
 }
@@ -151,6 +155,15 @@ ta_status ta_h5_close(struct ta_h5 *file) {
     ta_h5_unlock();
     ta_mem_free(file->path);
     ta_mem_free(file);
+    return status;
+}
+
+ta_status ta_h5_grow(struct ta_h5 *file) {
+    ta_h5_lock();
+    ta_status status = TA_OK;
+    if (file->mode != TA_H5_GROW) status = ta_fail(TA_INVALID, "%s: was not opened to grow", file->path);
+    else if (H5Fstart_swmr_write(file->id) < 0) status = ta_h5_fail(TA_IO, file, NULL, "cannot be written while it is read");
+    ta_h5_unlock();
     return status;
 }
 

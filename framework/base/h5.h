@@ -34,12 +34,19 @@ enum ta_h5_mode {
     TA_H5_READ,   /* must exist */
     TA_H5_CREATE, /* truncates */
     TA_H5_UPDATE, /* must exist, read and write */
+    TA_H5_GROW,   /* truncates; for files that are read while they grow: see ta_h5_grow */
 };
 
 ta_status ta_h5_open(const char *path, enum ta_h5_mode mode, struct ta_h5 **out);
 /* Flushes, closes; NULL is fine. Returns what went wrong while flushing: a checkpoint must look at it. The handle is
  * gone in any case. All datasets of the file must be closed before. */
 ta_status ta_h5_close(struct ta_h5 *file);
+
+/* Of a file opened with GROW, once everything is made in it: from now on rows may be added to its chunked sets while
+ * others read (HDF5's single writer, multiple readers; h5py: File(path, "r", swmr=True), then id.refresh()). Nothing can
+ * be made in it any more. What ta_h5_set_flush has written, readers see. A writer that was killed leaves a file that
+ * opens like this only; `h5clear -s` makes an ordinary one of it. */
+ta_status ta_h5_grow(struct ta_h5 *file);
 
 bool ta_h5_exists(struct ta_h5 *file, const char *object); /* "/x", "/model_weights/dense" */
 ta_status ta_h5_group_create(struct ta_h5 *file, const char *group); /* with its parents; existing is fine */
@@ -86,6 +93,9 @@ uint64_t ta_h5_set_chunk_rows(const struct ta_h5_set *set); /* 0: contiguous */
  * one row. */
 ta_status ta_h5_set_read(struct ta_h5_set *set, enum ta_h5_type type, uint64_t first, uint64_t rows, void *out);
 ta_status ta_h5_set_write(struct ta_h5_set *set, enum ta_h5_type type, uint64_t first, uint64_t rows, const void *in);
+
+/* Hands what was written to the system, in an order that a reader of a growing file can follow. */
+ta_status ta_h5_set_flush(struct ta_h5_set *set);
 
 /* Whole-array shorthands: create + write + close; open + check the shape's rank and dims equal + read + close. */
 ta_status ta_h5_write_all(struct ta_h5 *file, const char *name, const struct ta_h5_shape *shape, const void *in);

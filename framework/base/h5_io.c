@@ -155,3 +155,10 @@ ta_status ta_h5_read_all(struct ta_h5 *file, const char *name, const struct ta_h
     ta_h5_set_close(set);
     return status;
 }
+
+ta_status ta_h5_set_flush(struct ta_h5_set *set) {
+    ta_h5_lock();
+    ta_status status = H5Dflush(set->id) < 0 ? ta_h5_fail(TA_IO, set->file, set->name, "cannot be written") : TA_OK;
+    ta_h5_unlock();
+    return status;
+}
