@@ -62,6 +62,7 @@ static void sizes_and_offsets(void **state) {
     struct pair pair;
     pair_open(&pair, *state, 8 * MIB + 4096);
     unsigned char *source = noise(8 * MIB + 64, 7);
+    pair_lend(&pair, source, 8 * MIB + 64);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         for (size_t j = 0; j < sizeof skews / sizeof skews[0]; j++) {
             if (sizes[i] > MIB && j > 2) continue; /* the long ones cost time: aligned, odd, word-aligned */
@@ -76,6 +77,7 @@ static void segments_keep_their_order(void **state) {
     pair_open(&pair, *state, 4096);
     unsigned char source[TA_PUT_MAX_SEGMENTS][SEGMENT_BYTES], seen[SEGMENT_BYTES + 2 * TA_PUT_MAX_SEGMENTS];
     struct ta_put_segment segments[TA_PUT_MAX_SEGMENTS];
+    pair_lend(&pair, source, sizeof source);
     for (unsigned i = 0; i < TA_PUT_MAX_SEGMENTS; i++) {
         memset(source[i], (int)i + 1, sizeof source[i]);
         segments[i] = (struct ta_put_segment){.source = source[i], .bytes = SEGMENT_BYTES, .target_offset = 2 * i};
@@ -95,6 +97,7 @@ static void puts_keep_their_order(void **state) {
     pair_open(&pair, *state, 4096);
     static uint32_t source[500][100];
     uint32_t seen[100];
+    pair_lend(&pair, source, sizeof source);
     for (uint32_t v = 0; v < 500; v++) {
         for (unsigned i = 0; i < 100; i++) source[v][i] = v;
         struct ta_put_segment segment = {.source = source[v], .bytes = sizeof source[v], .target_offset = 40};
@@ -122,6 +125,7 @@ static void beyond_the_window_is_refused(void **state) {
     pair_open(&pair, *state, BYTES);
     unsigned char source[2 * BYTES], seen[BYTES];
     memset(source, 0xee, sizeof source);
+    pair_lend(&pair, source, sizeof source);
     const struct ta_put_segment wrong[] = {
         {source, 1, BYTES},    {source, BYTES + 1, 0},       {source, 2, BYTES - 1},    {source, 1, SIZE_MAX},
         {source, SIZE_MAX, 1}, {source, SIZE_MAX, SIZE_MAX}, {source, 8, SIZE_MAX - 7}, {NULL, 1, 0},
@@ -156,6 +160,8 @@ static void header_never_runs_ahead(void **state) {
     uint32_t body[WORDS], seen[WORDS];
     uint64_t header[4][8];
     memset(body, 0, sizeof body);
+    pair_lend(&pair, body, sizeof body);
+    pair_lend(&pair, header, sizeof header);
     for (uint32_t version = 1; version <= 60; version++) {
         for (unsigned i = 0; i < WORDS; i++) body[i] = version; /* live: earlier puts may still read it */
         uint64_t *mine = header[version % 4];

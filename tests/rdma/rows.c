@@ -22,6 +22,7 @@ static void table_open(struct table *t, const struct pair_kind *kind, uint32_t r
     assert_ok(TA_NEW(&t->right, t->window_bytes, "a window as it should be"));
     assert_ok(TA_NEW(&t->seen, t->window_bytes, "a window as it is"));
     t->source = t->block + skew;
+    pair_lend(&t->pair, t->block, t->table_bytes + skew + 16);
 }
 
 static void table_close(struct table *t) {
@@ -160,6 +161,7 @@ static void rows_keep_the_order_of_segments(void **state) {
     assert_ok(TA_NEW(&twos, t.table_bytes, "another source"));
     memset(t.source, 1, t.table_bytes);
     memset(twos, 2, t.table_bytes);
+    pair_lend(&t.pair, twos, t.table_bytes);
     for (uint32_t k = 0; k < ROWS / 2; k++) odd[k] = 2 * k + 1;
     struct ta_put_segment rows = {twos, BYTES, GUARD, odd, ROWS / 2}, whole = {t.source, t.table_bytes, GUARD};
     struct ta_put_segment orders[][3] = {{whole, rows}, {rows, whole}, {whole, rows, whole}, {rows, whole, rows}};
@@ -188,6 +190,7 @@ static void header_never_runs_ahead_of_rows(void **state) {
     struct ta_rng rng = ta_rng_make(8, 1);
     struct pair *pair = &t.pair;
     uint64_t header[4][8];
+    pair_lend(pair, header, sizeof header);
     static uint32_t lists[4][LISTED];
     uint32_t due[ROWS] = {0}, *live = (void *)t.source; /* due: the version each row was last put with */
     uint32_t history[61][ROWS];
