@@ -15,7 +15,7 @@ enum { PAGE = 4096 };
 struct ta_transport {
     struct ta_sim_fabric *fabric;
     struct ta_transport_config config;
-    uint64_t deaths_seen;
+    uint64_t troubles_seen;
     void *block; /* holds the window */
     size_t window_bytes;
 };
@@ -23,7 +23,7 @@ struct ta_transport {
 /* What a key carries. */
 struct place {
     uint64_t window_bytes;
-    uint64_t life;
+    uint64_t life, turn;
 };
 
 static ta_status sim_open(const struct ta_transport_config *config, struct ta_transport **out) {
@@ -87,7 +87,11 @@ static ta_status sim_key_make(struct ta_transport *t, unsigned peer, struct ta_k
     if (status != TA_OK) return status;
     if (t->block == NULL) return ta_fail(TA_INVALID, "rank %u has no window yet to make a key for", t->config.rank);
     struct ta_key_envelope envelope = {"sim", t->config.run_id, t->config.rank, peer};
-    struct place place = {t->window_bytes, t->fabric->ranks[t->config.rank].life};
+    struct place place = {
+        .window_bytes = t->window_bytes,
+        .life = t->fabric->ranks[t->config.rank].life,
+        .turn = *ta_sim_turn(t->fabric, peer, t->config.rank),
+    };
     return ta_key_seal(&envelope, &place, sizeof place, out);
 }
 
@@ -105,10 +109,13 @@ static ta_status sim_connect(struct ta_transport *t, unsigned peer, const struct
     if (!f->ranks[peer].alive || f->ranks[peer].life != place.life)
         return ta_fail(TA_PEER, "peer %u is gone: the key is of its life %llu, it is in life %u", peer,
                        (unsigned long long)place.life, f->ranks[peer].life);
+    if (*ta_sim_turn(f, t->config.rank, peer) != place.turn)
+        return ta_fail(TA_PEER, "peer %u made this key for path %llu, which is void: the next one is path %u", peer,
+                       (unsigned long long)place.turn, *ta_sim_turn(f, t->config.rank, peer));
     if (*path == NULL) status = ta_sim_path_add(f, t->config.rank, peer);
     if (status != TA_OK) return status;
     (*path)->connected = true;
-    (*path)->reported = false;
+    (*path)->reported = (*path)->broken = false;
     (*path)->life = (uint32_t)place.life;
     (*path)->window_bytes = place.window_bytes;
     (*path)->state = TA_PEER_UP;
@@ -116,8 +123,9 @@ static ta_status sim_connect(struct ta_transport *t, unsigned peer, const struct
 }
 
 static void sim_disconnect(struct ta_transport *t, unsigned peer) {
-    if (peer >= t->config.n_ranks) return;
+    if (peer >= t->config.n_ranks || peer == t->config.rank) return;
     struct ta_sim_path *path = *ta_sim_cell(t->fabric, t->config.rank, peer);
+    ta_sim_path_break(t->fabric, peer, t->config.rank, true);
     if (path == NULL) return;
     path->connected = false;
     path->reported = true;
@@ -151,10 +159,16 @@ static ta_status sim_put(struct ta_transport *t, unsigned peer, const struct ta_
     struct ta_sim_path *path = *ta_sim_cell(f, t->config.rank, peer);
     if (path == NULL || !path->connected) return ta_fail(TA_INVALID, "peer %u is not connected", peer);
     if (!f->ranks[t->config.rank].alive) return ta_fail(TA_PEER, "rank %u was killed", t->config.rank);
-    if (ta_sim_path_state(f, path) == TA_PEER_DOWN) return ta_fail(TA_PEER, "peer %u is gone", peer);
+    enum ta_peer_state state = ta_sim_path_state(f, path);
+    if (state == TA_PEER_DOWN) return ta_fail(TA_PEER, "peer %u is gone", peer);
+    if (state == TA_PEER_BROKEN) return ta_fail(TA_PEER, "the path to peer %u is broken", peer);
     status = ta_put_check(peer, path->window_bytes, segments, n_segments);
     if (status != TA_OK) return status;
     if (path->count == path->depth) return TA_BUSY;
+    if (path->broken) {
+        ta_sim_path_broke(f, path); /* and this put is lost */
+        return TA_OK;
+    }
     struct ta_sim_put put = {.n_segments = n_segments};
     if (n_segments > 0) memcpy(put.segments, segments, n_segments * sizeof *segments);
     travel_times(t, path, &put);
@@ -166,19 +180,19 @@ static ta_status sim_progress(struct ta_transport *t, int64_t now_ns) {
     struct ta_sim_fabric *f = t->fabric;
     ta_sim_advance(f, now_ns);
     if (!f->ranks[t->config.rank].alive) return ta_fail(TA_PEER, "rank %u was killed", t->config.rank);
-    if (t->deaths_seen == f->deaths) return TA_OK;
+    if (t->troubles_seen == f->troubles) return TA_OK;
     bool undetected = false;
     for (unsigned peer = 0; peer < t->config.n_ranks; peer++) {
         struct ta_sim_path *path = *ta_sim_cell(f, t->config.rank, peer);
         if (path == NULL || !path->connected) continue;
-        if (ta_sim_path_state(f, path) == TA_PEER_UP) {
-            undetected |= !ta_sim_path_reaches(f, path);
-        } else if (!path->reported) {
-            path->reported = true;
-            return ta_fail(TA_PEER, "peer %u is gone: it was killed or closed its window", peer);
-        }
+        enum ta_peer_state state = ta_sim_path_state(f, path);
+        undetected |= state != TA_PEER_DOWN && !ta_sim_path_reaches(f, path);
+        if (state == TA_PEER_UP || path->reported) continue;
+        path->reported = true;
+        return ta_fail(TA_PEER, state == TA_PEER_BROKEN ? "the path to peer %u broke"
+                                                        : "peer %u is gone: it was killed or closed its window", peer);
     }
-    if (!undetected) t->deaths_seen = f->deaths;
+    if (!undetected) t->troubles_seen = f->troubles;
     return TA_OK;
 }
 

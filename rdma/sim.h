@@ -38,6 +38,11 @@ void ta_sim_destroy(struct ta_sim_fabric *fabric); /* after the transports on it
 void ta_sim_kill(struct ta_sim_fabric *fabric, unsigned rank, int64_t now_ns, int64_t detect_ns);
 /* Cuts (1) or heals (0) the path from `from` to `to`: what is in flight waits, and so does what is put meanwhile. */
 void ta_sim_cut(struct ta_sim_fabric *fabric, unsigned from, unsigned to, int cut);
+/* Breaks both paths between two live ranks: a link that flaps. Of what is in flight each put is delivered or lost at
+ * random, the first loss ends the path. The state is BROKEN on a side at once, or, at random and if nothing was lost
+ * there, after its next put, which is lost. Keys made before are void. A new path: disconnect, key_make and connect, on
+ * both sides. (A disconnect by one side breaks the path of the other in the same way.) */
+void ta_sim_break(struct ta_sim_fabric *fabric, unsigned a, unsigned b, int64_t now_ns);
 /* Time of the next delivery, or INT64_MAX: the driver may jump there. */
 int64_t ta_sim_next_ns(const struct ta_sim_fabric *fabric);
 

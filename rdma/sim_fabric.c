@@ -69,6 +69,7 @@ ta_status ta_sim_create(const struct ta_sim_config *config, struct ta_sim_fabric
     status = TA_NEW(&f->ranks, n, "sim: ranks");
     if (status == TA_OK) status = TA_NEW(&f->paths, n * n, "sim: paths");
     if (status == TA_OK) status = TA_NEW(&f->cut, n * n, "sim: cuts");
+    if (status == TA_OK) status = TA_NEW(&f->turn, n * n, "sim: turns");
     if (status == TA_OK)
         *out = f;
     else
@@ -81,6 +82,7 @@ void ta_sim_destroy(struct ta_sim_fabric *f) {
     size_t n = f->config.n_ranks;
     for (size_t i = 0; f->paths != NULL && i < n * n; i++) ta_sim_path_destroy(f->paths[i]);
     ta_mem_free(f->heap);
+    ta_mem_free(f->turn);
     ta_mem_free(f->cut);
     ta_mem_free(f->paths);
     ta_mem_free(f->ranks);
@@ -115,7 +117,7 @@ void ta_sim_die(struct ta_sim_fabric *f, unsigned rank, int64_t detect_ns) {
     if (!r->alive) return;
     r->alive = false;
     if (__builtin_add_overflow(f->now_ns, detect_ns, &r->detect_ns)) r->detect_ns = INT64_MAX;
-    f->deaths++;
+    f->troubles++;
     for (unsigned to = 0; to < f->config.n_ranks; to++)
         if (*ta_sim_cell(f, rank, to) != NULL) ta_sim_path_stop(f, *ta_sim_cell(f, rank, to));
 }
@@ -137,6 +139,33 @@ void ta_sim_cut(struct ta_sim_fabric *f, unsigned from, unsigned to, int cut) {
         if (path->next_ns < f->now_ns) path->next_ns = f->now_ns;
         enqueue(f, path);
     }
+}
+
+uint32_t *ta_sim_turn(struct ta_sim_fabric *f, unsigned from, unsigned to) { return &f->turn[cell(f, from, to)]; }
+
+void ta_sim_path_broke(struct ta_sim_fabric *f, struct ta_sim_path *path) {
+    path->state = TA_PEER_BROKEN;
+    f->troubles++;
+}
+
+void ta_sim_path_break(struct ta_sim_fabric *f, unsigned from, unsigned to, bool all_lost) {
+    struct ta_sim_path *path = f->paths[cell(f, from, to)];
+    f->turn[cell(f, from, to)]++;
+    if (path == NULL || !path->connected || path->broken || path->state != TA_PEER_UP) return;
+    unsigned arrive = all_lost ? 0 : ta_sim_roll(&f->dice, path->count + 1);
+    bool lost = arrive < path->count;
+    path->broken = true;
+    path->count = arrive;
+    if (arrive == 0) ta_sim_path_stop(f, path);
+    if (lost || ta_sim_roll(&f->dice, 2)) ta_sim_path_broke(f, path);
+}
+
+void ta_sim_break(struct ta_sim_fabric *f, unsigned a, unsigned b, int64_t now_ns) {
+    if (a >= f->config.n_ranks || b >= f->config.n_ranks || a == b) return;
+    ta_sim_advance(f, now_ns);
+    if (!f->ranks[a].alive || !f->ranks[b].alive) return;
+    ta_sim_path_break(f, a, b, false);
+    ta_sim_path_break(f, b, a, false);
 }
 
 int64_t ta_sim_next_ns(const struct ta_sim_fabric *f) { return f->n_heap > 0 ? f->heap[0].next_ns : INT64_MAX; }
@@ -174,8 +203,10 @@ enum ta_peer_state ta_sim_path_state(struct ta_sim_fabric *f, struct ta_sim_path
     if (path == NULL) return TA_PEER_UNKNOWN;
     const struct ta_sim_rank *to = &f->ranks[path->to];
     bool known = to->life != path->life || f->now_ns >= to->detect_ns;
-    if (path->state == TA_PEER_UP && known && !ta_sim_path_reaches(f, path)) {
+    bool stands = path->state == TA_PEER_UP || path->state == TA_PEER_BROKEN;
+    if (stands && known && !ta_sim_path_reaches(f, path)) {
         path->state = TA_PEER_DOWN;
+        path->reported = false;
         ta_sim_path_stop(f, path);
     }
     return path->state;

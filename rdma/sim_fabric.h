@@ -29,11 +29,12 @@ struct ta_sim_fabric {
     struct ta_sim_config config;
     int64_t now_ns;
     uint64_t sequence;
-    uint64_t deaths; /* counts; who has seen all of them need not look again */
+    uint64_t troubles; /* counts deaths and breaks; who has seen all of them need not look again */
     struct ta_sim_dice dice;
     struct ta_sim_rank *ranks;  /* [n_ranks] */
     struct ta_sim_path **paths; /* [n_ranks][n_ranks], from then to; NULL: never connected */
     unsigned char *cut;         /* [n_ranks][n_ranks] */
+    uint32_t *turn;             /* [n_ranks][n_ranks], from then to: counts paths, so that an old key is refused */
     struct ta_sim_due *heap;    /* by (next_ns, sequence); room for all paths there are */
     size_t n_heap, n_paths, heap_room;
 };
@@ -48,6 +49,12 @@ void ta_sim_die(struct ta_sim_fabric *f, unsigned rank, int64_t detect_ns);
 /* Makes the path `from` -> `to` and room in the heap for it. Errors: NO_MEMORY. */
 ta_status ta_sim_path_add(struct ta_sim_fabric *f, unsigned from, unsigned to);
 void ta_sim_path_remove(struct ta_sim_fabric *f, unsigned from, unsigned to);
+/* Breaks a path that is up, and voids the keys for it. `all_lost`: nothing in flight arrives; else at
+ * random (sim.h). */
+void ta_sim_path_break(struct ta_sim_fabric *f, unsigned from, unsigned to, bool all_lost);
+/* The sender knows now. */
+void ta_sim_path_broke(struct ta_sim_fabric *f, struct ta_sim_path *path);
+uint32_t *ta_sim_turn(struct ta_sim_fabric *f, unsigned from, unsigned to);
 /* Forgets what travels on it. */
 void ta_sim_path_stop(struct ta_sim_fabric *f, struct ta_sim_path *path);
 /* Appends a put; there is room. */

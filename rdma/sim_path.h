@@ -38,6 +38,7 @@ struct ta_sim_path {
     uint32_t life;            /* of `to` when it was connected */
     size_t window_bytes;      /* of `to` */
     enum ta_peer_state state; /* as the sender knows it */
+    bool broken;              /* it broke; while the state is UP the sender will know after its next put */
     bool reported;            /* the sender's progress has said that it broke */
 
     struct ta_sim_put *queue; /* ring of `depth`; the one at `head` moves */

@@ -26,7 +26,8 @@ struct ta_exchange_spec {        /* mapping `exchange:` of the configuration */
     int scale_mean;              /* scale: sum (0) | mean (1) */
     uint32_t puts_in_flight;     /* per peer; 0: 1 */
     double heartbeat_s;          /* longest silence of a live replica; 0: 0.25 */
-    double dead_after_s;         /* silence after which a peer is dropped; 0: 3 */
+    double dead_after_s;         /* silence after which a peer is dropped; 0: 2.5, so that, with the time between two
+                                  * polls and the news among the others, all drop it within three seconds */
     uint32_t rows_after;         /* a row of a table is put once it was changed so often since its last put, */
     double rows_within_s;        /* or at the latest after so long, or at rest; 0: the defaults of live.h */
 };
@@ -48,6 +49,8 @@ enum ta_peer_life { TA_PEER_JOINING, TA_PEER_LIVE, TA_PEER_LEFT, TA_PEER_DEAD };
 /* What the replica and the metrics want to know of one peer. */
 struct ta_peer_stats {
     enum ta_peer_life life;
+    bool broken;               /* the path to it broke, and no new one stands yet: see peer_broken */
+    uint32_t breaks;           /* so often */
     uint64_t puts, bytes;      /* started by us towards it */
     uint64_t busy;             /* steps whose put was coalesced into a later one */
     uint64_t foreign;          /* headers in its slot that were not its own (another run's, damaged): ignored */
@@ -88,8 +91,16 @@ struct ta_exchange_ops {
     ta_status (*open)(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
                       struct ta_exchange **out);
     void (*close)(struct ta_exchange *x); /* disconnects all peers; before the transport is closed; NULL is fine */
-    /* Called once connections stand (transport.connect done by the caller for this peer). */
+    /* Called once connections stand (transport.connect done by the caller for this peer), and again for each new path:
+     * all is put anew. To a peer that we hold for dead only that is said: it must leave. */
     void (*peer_joined)(struct ta_exchange *x, unsigned peer, int64_t now_ns);
+    /* The path to `peer` is of no use any more, though the peer may be alive. poll finds out by itself what the
+     * transport knows (BROKEN): then peer_stats says `broken`. The caller says it when it knows first (the peer has asked
+     * for a new path), and always before it disconnects. From then on nothing is put to the peer. The caller makes a new
+     * path (transport.h: disconnect, key_make, the same on the other side, connect), then calls peer_joined. Meanwhile
+     * the peer's silence counts: with no new path within dead_after it is dead to us, and we to it; which of two such
+     * halves gives way when they meet again stands in membership.h. Nothing for a peer that was never joined. */
+    void (*peer_broken)(struct ta_exchange *x, unsigned peer, int64_t now_ns);
     /* The launcher or rendezvous knows that a peer is gone: do not wait for the silence. */
     void (*peer_lost)(struct ta_exchange *x, unsigned peer, int64_t now_ns);
 

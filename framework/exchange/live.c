@@ -13,7 +13,7 @@
 
 #include "mem.h"
 
-static const double DEFAULT_HEARTBEAT_S = 0.25, DEFAULT_DEAD_AFTER_S = 3, LONGEST_S = 1e6;
+static const double DEFAULT_HEARTBEAT_S = 0.25, DEFAULT_DEAD_AFTER_S = 2.5, LONGEST_S = 1e6;
 
 const float *ta_live_register(const struct ta_live *l, unsigned rank) {
     if (rank == l->self.rank) return l->base.delta;
@@ -65,7 +65,8 @@ static void live_close(struct ta_exchange *x) {
     struct ta_live *l = ta_live_of(x);
     /* What is in flight reads memory that is about to go. */
     for (unsigned p = 0; l->members.member != NULL && p < l->self.n_ranks; p++)
-        if (p != l->self.rank && l->members.member[p].connected) l->transport_ops->disconnect(l->transport, p);
+        if (l->members.member[p].connected || l->members.member[p].broken)
+            l->transport_ops->disconnect(l->transport, p);
     ta_estates_close(l);
     ta_live_tables_close(l);
     ta_mem_free(l->registers);
@@ -202,7 +203,15 @@ static void live_peer_joined(struct ta_exchange *x, unsigned peer, int64_t now_n
     if (peer >= x->n_ranks || peer == x->rank) return;
     struct ta_live *l = ta_live_of(x);
     ta_membership_joined(&l->members, peer);
+    ta_outbox_restart(l, peer);
     ta_outbox_push(l, peer, now_ns);
+}
+
+static void live_peer_broken(struct ta_exchange *x, unsigned peer, int64_t now_ns) {
+    if (peer >= x->n_ranks || peer == x->rank) return;
+    struct ta_live *l = ta_live_of(x);
+    l->stale |= ta_membership_hear(&l->members, now_ns); /* its last word may be that it leaves */
+    ta_membership_broken(&l->members, peer);
 }
 
 static void live_peer_lost(struct ta_exchange *x, unsigned peer, int64_t now_ns) {
@@ -239,9 +248,11 @@ static ta_status live_stepped(struct ta_exchange *x, uint64_t records, int64_t n
 static void find_broken(struct ta_live *l) {
     for (unsigned p = 0; p < l->self.n_ranks; p++) {
         const struct ta_member *member = &l->members.member[p];
-        if (p == l->self.rank || !member->connected || ta_member_gone(member)) continue;
-        if (l->transport_ops->peer_state(l->transport, p) != TA_PEER_DOWN) continue;
-        ta_membership_lose(&l->members, p, "is gone (its process ended or the path to it broke)");
+        if (p == l->self.rank || !member->connected) continue;
+        enum ta_peer_state state = l->transport_ops->peer_state(l->transport, p);
+        if (state == TA_PEER_BROKEN) ta_membership_broken(&l->members, p);
+        if (state != TA_PEER_DOWN) continue;
+        ta_membership_lose(&l->members, p, "is gone: its process ended");
         l->stale = true;
     }
 }
@@ -296,6 +307,8 @@ static void live_peer_stats(const struct ta_exchange *x, unsigned peer, struct t
     const struct ta_member *member = &l->members.member[peer];
     const struct ta_outbox *outbox = &l->outboxes.outbox[peer];
     out->life = member->life;
+    out->broken = member->broken;
+    out->breaks = member->breaks;
     out->puts = outbox->puts;
     out->bytes = outbox->bytes;
     out->busy = outbox->busy;
@@ -316,6 +329,7 @@ const struct ta_exchange_ops ta_exchange_live = {
     .close = live_close,
     .peer_joined = live_peer_joined,
     .peer_lost = live_peer_lost,
+    .peer_broken = live_peer_broken,
     .stepped = live_stepped,
     .touched = ta_live_touched,
     .reset_rows = ta_live_reset_rows,

@@ -55,10 +55,26 @@ static void gone(struct ta_membership *m, unsigned peer, enum ta_peer_life life)
 
 void ta_membership_joined(struct ta_membership *m, unsigned peer) {
     struct ta_member *member = &m->member[peer];
-    if (ta_member_gone(member)) return;
+    if (member->life == TA_PEER_LEFT) return;
+    if (member->broken) ta_log_info(m->log, "a new path to peer %u stands", peer);
     member->connected = true;
+    member->broken = false;
     member->silent_ns = 0;
-    if (member->heard) member->life = TA_PEER_LIVE;
+    if (member->life == TA_PEER_DEAD)
+        member->doubted = true;
+    else if (member->heard)
+        member->life = TA_PEER_LIVE;
+}
+
+void ta_membership_broken(struct ta_membership *m, unsigned peer) {
+    struct ta_member *member = &m->member[peer];
+    if (!member->connected) return;
+    member->connected = member->doubted = false;
+    member->broken = true;
+    member->breaks++;
+    if (!ta_member_gone(member))
+        ta_log_warn(m->log, "the path to peer %u broke: with no new one within %.1f s the peer counts as dead", peer,
+                    (double)m->dead_after_ns * 1e-9);
 }
 
 void ta_membership_lose(struct ta_membership *m, unsigned peer, const char *why) {
@@ -134,7 +150,7 @@ static void hear_rival(struct ta_membership *m, unsigned peer) {
 /* True when it was silent for too long. */
 static bool too_silent(struct ta_membership *m, unsigned peer, int64_t gap_ns) {
     struct ta_member *member = &m->member[peer];
-    if (!member->connected) return false;
+    if (!member->connected && !member->broken) return false;
     member->silent_ns += gap_ns;
     int64_t patience_ns = m->dead_after_ns;
     if (!member->heard) patience_ns = patience_ns > INT64_MAX / JOIN_PATIENCE ? INT64_MAX : patience_ns * JOIN_PATIENCE;

@@ -12,6 +12,10 @@
  * the patience is charged to the others. Patience must still be longer than the longest step, since a replica that
  * computes says nothing.
  *
+ * A path that breaks says nothing about its peer: the peer stays what it was until a new path stands or its silence has
+ * lasted too long. Two replicas between whom no path comes back hold each other for dead, and then any third one that
+ * both can reach decides; if the path comes back later, they are two halves as above.
+ *
  * One thread. Reads the window, sends nothing.
  */
 #ifndef TA_MEMBERSHIP_H
@@ -26,6 +30,8 @@
 struct ta_member {
     enum ta_peer_life life;
     bool connected;            /* we can put to it */
+    bool broken;               /* we could, until its path broke: its silence counts, and it may come back */
+    uint32_t breaks;           /* so often */
     bool heard;                /* it put a header to us */
     bool doubted;              /* it is connected and dead: it must be told (once) that it is */
     struct ta_slot_said known; /* the newest we know of it; frozen when it is gone */
@@ -63,8 +69,10 @@ struct ta_membership_config {
 ta_status ta_membership_open(struct ta_membership *m, const struct ta_membership_config *config); /* NO_MEMORY */
 void ta_membership_close(struct ta_membership *m);
 
-/* We can put to `peer` from now on. Nothing when it is already gone. */
+/* We can put to `peer` from now on. One that is dead is only told so: it cannot come back. Nothing for one that left. */
 void ta_membership_joined(struct ta_membership *m, unsigned peer);
+/* We cannot put to `peer` until it joins again. Not its death: only its silence is. */
+void ta_membership_broken(struct ta_membership *m, unsigned peer);
 /* `peer` is dead; `why` completes the line "peer 3 ..." in the log. Nothing when it is gone already. */
 void ta_membership_lose(struct ta_membership *m, unsigned peer, const char *why);
 

@@ -62,8 +62,8 @@ static void pack(const struct ta_live *l, unsigned peer, struct parcel *parcel) 
         .copy = copy,
         .rows = {.rows = lists, .ids = lists + o->most_rows},
         .doubted = doubted,
-        .all = !doubted && !out->joined && l->tables.resumed,
-        .board = doubted || out->board_version != l->members.board_version,
+        .all = !doubted && !out->joined && (l->tables.resumed || out->anew),
+        .board = doubted || !out->joined || out->board_version != l->members.board_version,
     };
     parcel->body = !doubted && !parcel->all && l->dense && (!out->joined || out->body_steps != l->base.steps);
     struct ta_rows_mark now = {l->base.steps, l->base.records};
@@ -167,6 +167,13 @@ static void sent(struct ta_live *l, unsigned peer, const struct parcel *parcel) 
     ta_rows_sent(&l->rows, peer, &parcel->rows);
 }
 
+void ta_outbox_restart(struct ta_live *l, unsigned peer) {
+    struct ta_outbox *out = &l->outboxes.outbox[peer];
+    out->joined = false;
+    out->anew = out->puts > 0;
+    out->relay_rank = l->self.n_ranks;
+}
+
 bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns) {
     struct ta_outbox *out = &l->outboxes.outbox[peer];
     struct ta_member *member = &l->members.member[peer];
@@ -178,7 +185,7 @@ bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns) {
     unsigned n = fill_segments(l, peer, &parcel, segments);
     ta_status status = l->transport_ops->put(l->transport, peer, segments, n);
     if (status == TA_BUSY) return false;
-    if (status != TA_OK) { /* PEER: the path is broken; poll finds it DOWN. Anything else ends the run */
+    if (status != TA_OK) { /* PEER: poll finds it BROKEN or DOWN. Anything else ends the run */
         member->doubted = false;
         if (status != TA_PEER) l->put_status = status;
         return false;

@@ -11,6 +11,10 @@
  * by itself. Header, acknowledgement, lists of rows and relay lines are put from copies that stay unchanged until the
  * put has left: one more a peer than puts that may be in flight.
  *
+ * On a new path all of that is put anew: the whole register (tables are to be scanned), the board, the acknowledgement,
+ * and what a gone rank left. Whatever arrived of the puts on the path before, a later put on this one has repeated it;
+ * and nothing that is counted on below was ever taken from what was put, but from what the peer itself said it has.
+ *
  * One thread.
  */
 #ifndef TA_OUTBOX_H
@@ -38,7 +42,8 @@ struct ta_put_copy {
 struct ta_outbox {
     struct ta_put_copy *copies; /* [puts_in_flight + 1] */
     unsigned turn;              /* the copy the next put uses */
-    bool joined;                /* it was sent a body */
+    bool joined;                /* it was sent a body, on the path there is now */
+    bool anew;                  /* there was a path before, which broke: what arrived of all that was put is unknown */
     uint64_t body_steps;        /* of ours, in the last body put; of models without tables the same as */
     uint64_t put_steps;         /* of ours, wholly put */
     uint64_t told;              /* the state word (slot.h) of the last header with nothing left to come */
@@ -67,6 +72,8 @@ struct ta_outboxes {
 ta_status ta_outboxes_open(struct ta_outboxes *o, unsigned n_ranks, unsigned in_flight, uint32_t most_rows);
 void ta_outboxes_close(struct ta_outboxes *o);
 
+/* A path to `peer` stands, on which nothing has been put yet. */
+void ta_outbox_restart(struct ta_live *l, unsigned peer);
 /* Puts what is new to `peer`, if there is room. False: no room (or no path). */
 bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns);
 /* The same for all peers that have something to be told, or have not heard of us for a while. */

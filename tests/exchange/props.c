@@ -1,5 +1,6 @@
 /* props: thousands of short lives of 1 to 6 replicas with everything that can happen on the way, from a seed; half of
- * them with tables of rows, small row logs and small puts.
+ * them with tables of rows, small row logs and small puts; a third of them over paths that break, and are made anew, or
+ * not.
  *
  * Whatever happens, at every rest: each replica's weights are w0 plus its registers, element by element, bit for bit;
  * the registers of all who are not dead are exactly what their owners made (nothing lost, nothing twice); what a dead
@@ -16,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "flaps.h"
 #include "mem.h"
 #include "world.h"
 
@@ -42,6 +44,7 @@ struct actor {
 
 struct life {
     struct world world;
+    struct flaps flaps;
     enum trouble trouble;
     struct actor actor[WORLD_MAX_RANKS];
     struct ta_rng rng;
@@ -95,6 +98,7 @@ static void plan(struct life *l, uint64_t seed) {
     l->victim[0] = below(l, n);
     l->victim[1] = below(l, n);
     l->cut_to = below(l, n);
+    flaps_plan(&l->flaps, &l->world, below(l, 2) ? FLAPS_NONE : (enum flap_kind)below(l, FLAP_KINDS));
 }
 
 static void kill_one(struct life *l, unsigned rank) {
@@ -265,8 +269,9 @@ static void compare(struct life *l) {
                 if (w->replica[i].killed || w->replica[j].killed) continue;
                 if ((a->dead >> j & 1) && (b->dead >> i & 1)) continue;
                 if (memcmp(a->rest[at], b->rest[at], w->config.n_params * sizeof(float)) != 0)
-                    world_fail(w, "ranks %u and %u differ at rest in round %u, holding %x and %x for dead (trouble %d)",
-                               i, j, at, a->dead, b->dead, (int)l->trouble);
+                    world_fail(w, "ranks %u and %u differ at rest in round %u, holding %x and %x for dead (trouble %d, "
+                               "flaps %d)",
+                               i, j, at, a->dead, b->dead, (int)l->trouble, (int)l->flaps.kind);
             }
 }
 
@@ -278,7 +283,7 @@ static void judge(struct life *l) {
         const struct actor *a = &l->actor[r], *b = &l->actor[a->suspect % WORLD_MAX_RANKS];
         if (a->wrong[0] == '\0' || a->expelled || w->replica[r].killed) continue;
         bool parted = a->suspect < w->config.n_ranks && (a->dead >> a->suspect & 1) && (b->dead >> r & 1);
-        if (!parted) world_fail(w, "%s (trouble %d)", a->wrong, (int)l->trouble);
+        if (!parted) world_fail(w, "%s (trouble %d, flaps %d)", a->wrong, (int)l->trouble, (int)l->flaps.kind);
     }
 }
 
@@ -289,6 +294,7 @@ static void end(struct life *l) {
         for (unsigned at = 0; at <= MAX_ROUNDS; at++) ta_mem_free(l->actor[r].rest[at]);
     }
     bool calm = l->trouble == NONE || l->trouble == CRASH || l->trouble == CRASH_TWO || l->trouble == CRASH_AT_REST;
+    calm = calm && l->flaps.kind != FLAPS_LONG;
     if (calm && gone > 0) world_fail(&l->world, "%u replicas were expelled without reason", gone);
     world_close(&l->world);
 }
@@ -303,13 +309,17 @@ static void live_once(uint64_t seed) {
         if (ticks == MAX_TICKS) {
             for (unsigned r = 0; r < n; r++)
                 print_error("rank %u phase %d round %u\n", r, (int)l->actor[r].phase, l->actor[r].round);
-            world_fail(&l->world, "still not over (trouble %d, %u replicas)", (int)l->trouble, n);
+            world_fail(&l->world, "still not over (trouble %d, flaps %d, %u replicas)", (int)l->trouble,
+                       (int)l->flaps.kind, n);
         }
         l->world.now_ns += 1 + below(l, 1000);
         strike(l);
+        unsigned all_awake = 0;
+        for (unsigned r = 0; r < n; r++) all_awake |= (l->world.now_ns >= l->actor[r].asleep_until_ns) << r;
+        flaps_step(&l->flaps, &l->world, all_awake);
         out = 0;
         for (unsigned r = 0; r < n; r++) {
-            bool awake = l->world.now_ns >= l->actor[r].asleep_until_ns;
+            bool awake = all_awake >> r & 1;
             if (l->actor[r].phase != OUT && awake && below(l, 2)) tick(l, r);
             out += l->actor[r].phase == OUT;
         }

@@ -118,6 +118,31 @@ void world_connect(struct world *w, unsigned from, unsigned to) {
     ta_exchange_live.peer_joined(w->replica[from].x, to, w->now_ns);
 }
 
+void world_break(struct world *w, unsigned a, unsigned b) { ta_sim_break(w->fabric, a, b, w->now_ns); }
+
+void world_part(struct world *w, unsigned rank, unsigned peer, struct ta_key *key) {
+    struct world_replica *r = &w->replica[rank];
+    ta_exchange_live.peer_broken(r->x, peer, w->now_ns);
+    ta_transport_sim.disconnect(r->transport, peer);
+    world_must(w, ta_transport_sim.key_make(r->transport, peer, key));
+}
+
+bool world_rejoin(struct world *w, unsigned rank, unsigned peer, const struct ta_key *key) {
+    struct world_replica *r = &w->replica[rank];
+    ta_status status = ta_transport_sim.connect(r->transport, peer, key);
+    if (status == TA_PEER) return false;
+    world_must(w, status);
+    ta_exchange_live.peer_joined(r->x, peer, w->now_ns);
+    return true;
+}
+
+void world_restore(struct world *w, unsigned a, unsigned b) {
+    struct ta_key of_a, of_b;
+    world_part(w, a, b, &of_a);
+    world_part(w, b, a, &of_b);
+    if (!world_rejoin(w, a, b, &of_b) || !world_rejoin(w, b, a, &of_a)) world_fail(w, "no way back: %s", ta_why());
+}
+
 void world_connect_all(struct world *w) {
     for (unsigned a = 0; a < w->config.n_ranks; a++)
         for (unsigned b = 0; b < w->config.n_ranks; b++)

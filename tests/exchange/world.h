@@ -85,6 +85,15 @@ void world_close(struct world *w);
 /* `from` can put to `to` from now on. */
 void world_connect(struct world *w, unsigned from, unsigned to);
 void world_connect_all(struct world *w);
+/* The paths between the two break; the exchange finds out by itself. */
+void world_break(struct world *w, unsigned a, unsigned b);
+/* What a replica does about it on its side, with a key the other side has made after it did the same: gives up the old
+ * path and makes a key for the new one, */
+void world_part(struct world *w, unsigned rank, unsigned peer, struct ta_key *key);
+/* and connects. False: the key is void already (it broke again), or the peer is gone. */
+bool world_rejoin(struct world *w, unsigned rank, unsigned peer, const struct ta_key *key);
+/* All four at once. */
+void world_restore(struct world *w, unsigned a, unsigned b);
 
 /* One step of a replica: a few random parameters get a whole number from 1 to 4; statistics get any. */
 void world_step(struct world *w, unsigned rank);
