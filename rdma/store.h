@@ -32,6 +32,7 @@ struct ta_store_server_config {
     const char *address;   /* to listen on and to publish; NULL: all, and the names and addresses of this host */
     uint64_t run_id;       /* clients of another run are told so and refused */
     unsigned max_clients;  /* 0: 4096 */
+    const char *munge_socket; /* of munged; NULL: the system's */
     struct ta_log *log;    /* may be NULL */
 };
 
@@ -55,7 +56,9 @@ struct ta_store_config {
     const char *directory; /* that holds the file `server` */
     const char *who;       /* "rank 3", "node 1": how the server names us in its log; at most 31 bytes */
     uint64_t run_id;       /* 0: whichever the server has (then ta_store_run_id tells) */
-    double patience_s;     /* open waits so long for the file and the server; 0: it does not wait */
+    double patience_s;     /* open waits so long for the file and the server; 0: for neither (a server that is there has
+                              5 seconds to answer) */
+    const char *munge_socket; /* of munged; NULL: the system's */
     struct ta_log *log;
 };
 
@@ -72,7 +75,8 @@ uint64_t ta_store_run_id(const struct ta_store *s);
 ta_status ta_store_put(struct ta_store *s, const char *name, const void *value, size_t bytes);
 /* From now on the server sends every value whose name begins with `prefix`, those it has first. */
 ta_status ta_store_watch(struct ta_store *s, const char *prefix);
-/* Moves bytes both ways. OK; PEER: the server is gone (told at every call from then on; what was received stays). */
+/* Moves bytes both ways. OK; PEER: the server is gone (told at every call from then on; what was received stays);
+ * NO_MEMORY: likewise the end of it. */
 ta_status ta_store_poll(struct ta_store *s);
 
 struct ta_store_value {
