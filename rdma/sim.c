@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "copy.h"
+#include "grants.h"
 #include "key.h"
 #include "mem.h"
 #include "sim_fabric.h"
@@ -18,12 +19,15 @@ struct ta_transport {
     uint64_t troubles_seen;
     void *block; /* holds the window */
     size_t window_bytes;
+    struct ta_grants *granted; /* [n_ranks] */
+    struct ta_openings openings;
 };
 
 /* What a key carries. */
 struct place {
     uint64_t window_bytes;
     uint64_t life, turn;
+    struct ta_grants grants;
 };
 
 static ta_status sim_open(const struct ta_transport_config *config, struct ta_transport **out) {
@@ -37,10 +41,14 @@ static ta_status sim_open(const struct ta_transport_config *config, struct ta_tr
     if (r->open) return ta_fail(TA_CONFIG, "rank %u of the fabric is open already", config->rank);
     struct ta_transport *t;
     ta_status status = TA_NEW(&t, 1, "transport sim");
-    if (status != TA_OK) return status;
+    if (status == TA_OK) status = TA_NEW(&t->granted, config->n_ranks, "transport sim: grants");
+    if (status != TA_OK) {
+        ta_mem_free(t);
+        return status;
+    }
     t->fabric = f;
     t->config = *config;
-    *r = (struct ta_sim_rank){.open = true, .alive = true, .life = r->life + 1};
+    *r = (struct ta_sim_rank){.open = true, .alive = true, .life = r->life + 1, .openings = &t->openings};
     *out = t;
     return TA_OK;
 }
@@ -52,8 +60,10 @@ static void sim_close(struct ta_transport *t) {
     ta_sim_die(f, rank, f->config.latency_ns);
     f->ranks[rank].open = false;
     f->ranks[rank].window = NULL;
+    f->ranks[rank].openings = NULL;
     for (unsigned to = 0; to < t->config.n_ranks; to++) ta_sim_path_remove(f, rank, to);
     ta_mem_free(t->block);
+    ta_mem_free(t->granted);
     ta_mem_free(t);
 }
 
@@ -91,6 +101,7 @@ static ta_status sim_key_make(struct ta_transport *t, unsigned peer, struct ta_k
         .window_bytes = t->window_bytes,
         .life = t->fabric->ranks[t->config.rank].life,
         .turn = *ta_sim_turn(t->fabric, peer, t->config.rank),
+        .grants = t->granted[peer],
     };
     return ta_key_seal(&envelope, &place, sizeof place, out);
 }
@@ -105,6 +116,7 @@ static ta_status sim_connect(struct ta_transport *t, unsigned peer, const struct
     struct place place;
     struct ta_key_envelope envelope = {"sim", t->config.run_id, peer, t->config.rank};
     status = ta_key_open(&envelope, key, &place, sizeof place);
+    if (status == TA_OK) status = ta_grants_check(&place.grants, peer, place.window_bytes);
     if (status != TA_OK) return status;
     if (!f->ranks[peer].alive || f->ranks[peer].life != place.life)
         return ta_fail(TA_PEER, "peer %u is gone: the key is of its life %llu, it is in life %u", peer,
@@ -118,6 +130,7 @@ static ta_status sim_connect(struct ta_transport *t, unsigned peer, const struct
     (*path)->reported = (*path)->broken = false;
     (*path)->life = (uint32_t)place.life;
     (*path)->window_bytes = place.window_bytes;
+    (*path)->grants = place.grants;
     (*path)->state = TA_PEER_UP;
     return TA_OK;
 }
@@ -163,7 +176,12 @@ static ta_status sim_put(struct ta_transport *t, unsigned peer, const struct ta_
     if (state == TA_PEER_DOWN) return ta_fail(TA_PEER, "peer %u is gone", peer);
     if (state == TA_PEER_BROKEN) return ta_fail(TA_PEER, "the path to peer %u is broken", peer);
     status = ta_put_check(peer, path->window_bytes, segments, n_segments);
-    if (status != TA_OK) return status;
+    if (status == TA_OK)
+        status = ta_grants_put_check(peer, &path->grants, f->ranks[peer].openings, segments, n_segments);
+    if (status != TA_OK) {
+        f->refused++;
+        return status;
+    }
     if (path->count == path->depth) return TA_BUSY;
     if (path->broken) {
         ta_sim_path_broke(f, path); /* and this put is lost */
@@ -219,14 +237,12 @@ static ta_status sim_window_adopt(struct ta_transport *t, const struct ta_window
 }
 
 static ta_status sim_grant(struct ta_transport *t, unsigned peer, size_t offset, size_t bytes) {
-    (void)offset, (void)bytes;
-    return check_peer(t, peer);
+    ta_status status = check_peer(t, peer);
+    return status == TA_OK ? ta_grants_add(&t->granted[peer], peer, t->window_bytes, offset, bytes) : status;
 }
 
 static ta_status sim_range_open(struct ta_transport *t, size_t offset, size_t bytes, uint64_t *pass) {
-    (void)t, (void)offset, (void)bytes;
-    *pass = 1;
-    return TA_OK;
+    return ta_openings_add(&t->openings, &t->config, t->window_bytes, offset, bytes, pass);
 }
 
 static void sim_describe(const struct ta_transport *t, char *out, size_t bytes) {

@@ -9,6 +9,9 @@
  * Time: the fabric is as late as the latest now_ns that anyone's progress was given, and a put starts then. progress of
  * any replica delivers what is due everywhere. A transport that is closed is, to its peers, a replica that died one
  * latency later; its rank may be opened again, and needs new keys.
+ *
+ * What a replica granted, or opened to all, is checked by put, against what the key and the peer's openings say at that
+ * time; puts that this refuses are counted, so that a test may ask for none.
  */
 #ifndef TA_SIM_H
 #define TA_SIM_H
@@ -43,6 +46,8 @@ void ta_sim_cut(struct ta_sim_fabric *fabric, unsigned from, unsigned to, int cu
  * there, after its next put, which is lost. Keys made before are void. A new path: disconnect, key_make and connect, on
  * both sides. (A disconnect by one side breaks the path of the other in the same way.) */
 void ta_sim_break(struct ta_sim_fabric *fabric, unsigned a, unsigned b, int64_t now_ns);
+/* Puts that went beyond a window or beyond what was granted. */
+uint64_t ta_sim_refused(const struct ta_sim_fabric *fabric);
 /* Time of the next delivery, or INT64_MAX: the driver may jump there. */
 int64_t ta_sim_next_ns(const struct ta_sim_fabric *fabric);
 

@@ -168,6 +168,8 @@ void ta_sim_break(struct ta_sim_fabric *f, unsigned a, unsigned b, int64_t now_n
     ta_sim_path_break(f, b, a, false);
 }
 
+uint64_t ta_sim_refused(const struct ta_sim_fabric *f) { return f->refused; }
+
 int64_t ta_sim_next_ns(const struct ta_sim_fabric *f) { return f->n_heap > 0 ? f->heap[0].next_ns : INT64_MAX; }
 
 ta_status ta_sim_path_add(struct ta_sim_fabric *f, unsigned from, unsigned to) {

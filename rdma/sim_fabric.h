@@ -5,6 +5,7 @@
 #ifndef TA_SIM_FABRIC_H
 #define TA_SIM_FABRIC_H
 
+#include "grants.h"
 #include "sim.h"
 #include "sim_path.h"
 #include "transport.h"
@@ -14,6 +15,7 @@ struct ta_sim_rank {
     bool open, alive;
     uint32_t life;         /* counts openings, so that a key of a former life is refused */
     unsigned char *window; /* NULL: not created */
+    const struct ta_openings *openings; /* of its window to all; NULL while it is closed */
     int64_t detect_ns;     /* dead: when its peers see it */
     int64_t nic_free_ns;   /* when what it put so far has left it */
 };
@@ -29,6 +31,7 @@ struct ta_sim_fabric {
     struct ta_sim_config config;
     int64_t now_ns;
     uint64_t sequence;
+    uint64_t refused; /* puts */
     uint64_t troubles; /* counts deaths and breaks; who has seen all of them need not look again */
     struct ta_sim_dice dice;
     struct ta_sim_rank *ranks;  /* [n_ranks] */

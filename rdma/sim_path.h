@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "grants.h"
 #include "status.h"
 #include "transport.h"
 
@@ -37,6 +38,7 @@ struct ta_sim_path {
     bool connected;
     uint32_t life;            /* of `to` when it was connected */
     size_t window_bytes;      /* of `to` */
+    struct ta_grants grants;  /* by `to` */
     enum ta_peer_state state; /* as the sender knows it */
     bool broken;              /* it broke; while the state is UP the sender will know after its next put */
     bool reported;            /* the sender's progress has said that it broke */

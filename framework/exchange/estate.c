@@ -1,4 +1,4 @@
-/* estate: freeze, elect, relay; see estate.h for why this converges. */
+/* estate: freeze, elect, admit, relay; see estate.h for why this converges. */
 #include "estate.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@ enum { CHUNK_FLOATS = TA_ESTATE_CHUNK_FLOATS, REPEAT_BEATS = 2 };
 /* Words of a relay line. The ticket is a segment of its own and last. */
 enum { RELAY_ID, RELAY_RUN, RELAY_SERIAL, RELAY_STATE, RELAY_RECORDS, RELAY_TICKET = 7 };
 
-#define RELAY_MAGIC UINT64_C(0x54415201) /* "TAR", format 1 */
+#define RELAY_MAGIC UINT64_C(0x54415202) /* "TAR", format 2 */
 
 ta_status ta_estates_open(struct ta_estates *e, unsigned n_ranks) {
     memset(e, 0, sizeof *e);
@@ -84,9 +84,7 @@ static ta_status take(struct ta_live *l, unsigned rank, const struct facts *fact
     e->state = facts->state;
     e->steps = said.steps;
     e->records = facts->records;
-    ta_membership_claim(&l->members, rank, &(struct ta_slot_claim){
-        .gone = l->members.board[rank].gone, .state = e->state, .checksum = e->checksum,
-    });
+    ta_membership_claim(&l->members, rank, e->state, e->checksum);
     return TA_OK;
 }
 
@@ -109,6 +107,7 @@ static ta_status freeze(struct ta_live *l, unsigned rank) {
         keep = false;
     }
     e->in_place = !keep;
+    e->registered = keep;
     e->copy = keep ? copy : (float *)(l->window + ta_slot_body(&l->layout, l->self.rank, rank));
     if (keep) l->held_bytes += bytes;
     return take(l, rank, &facts);
@@ -122,7 +121,7 @@ static bool better(uint64_t state, unsigned a, uint64_t other, unsigned b) {
 /* Looks at a relay into the inbox of `rank`, once. Takes it when it is whole and better than what we hold. */
 static ta_status judge(struct ta_live *l, unsigned rank, bool *changed) {
     struct ta_estate *e = &l->estates.estate[rank];
-    const char *line = l->window + ta_slot_control(&l->layout, l->self.rank, rank) + TA_SLOT_RELAY;
+    const char *line = l->window + ta_slot_body(&l->layout, l->self.rank, rank) + l->layout.relay;
     uint64_t words[8];
     for (unsigned i = RELAY_TICKET + 1; i-- > 0;) words[i] = ta_window_load_u64(line + 8 * i);
     if (words[RELAY_TICKET] == 0 || (words[RELAY_TICKET] == e->seen_ticket && words[RELAY_SERIAL] == e->seen_serial))
@@ -179,21 +178,49 @@ static bool elected(const struct ta_live *l, unsigned rank) {
     return true;
 }
 
+/* Lets the others write what they hold of `rank` into its inbox here, once one of them has something better. */
+static ta_status admit(struct ta_live *l, unsigned rank) {
+    const struct ta_estate *e = &l->estates.estate[rank];
+    bool wanted = false;
+    for (unsigned p = 0; p < l->self.n_ranks && l->members.board[rank].since == 0; p++) {
+        if (!counts(l, p)) continue;
+        struct ta_slot_claim claim = ta_slot_claim_read(ta_membership_board_of(&l->members, p), rank);
+        bool other = claim.gone != 0 && claim.checksum != 0 && claim.checksum != e->checksum;
+        wanted |= other && better(claim.state, p, e->state, l->self.rank);
+    }
+    if (!wanted) return TA_OK;
+    uint64_t pass;
+    size_t body = ta_slot_body(&l->layout, l->self.rank, rank);
+    ta_status status = l->transport_ops->range_open(l->transport, body, l->layout.body_bytes, &pass);
+    if (status == TA_OK) ta_membership_admit(&l->members, rank, pass);
+    return status;
+}
+
 /* One estate a peer at a time: the next when its board shows that it has this one. */
-static void relay(struct ta_live *l, unsigned rank, int64_t now_ns) {
+static ta_status relay(struct ta_live *l, unsigned rank, int64_t now_ns) {
+    struct ta_estate *e = &l->estates.estate[rank];
+    if (!e->registered) { /* an inbox that is used in place is seldom read by puts */
+        ta_status status =
+            l->transport_ops->source_register(l->transport, e->copy, l->layout.n_params * sizeof(float));
+        if (status != TA_OK) return status;
+        e->registered = true;
+    }
     for (unsigned p = 0; p < l->self.n_ranks; p++) {
         if (!counts(l, p)) continue;
         struct ta_outbox *out = &l->outboxes.outbox[p];
         struct ta_slot_claim claim = ta_slot_claim_read(ta_membership_board_of(&l->members, p), rank);
-        if (claim.checksum == l->estates.estate[rank].checksum) {
+        if (claim.checksum == e->checksum) {
             if (out->relay_rank == rank) out->relay_rank = l->self.n_ranks;
             continue;
         }
+        uint64_t pass = ta_slot_claim_pass(&claim, l->members.member[p].known.board);
+        if (pass == 0) continue;
         bool other = out->relay_rank != rank && out->relay_rank < l->self.n_ranks;
         bool waiting = out->relay_rank == rank && now_ns - out->relay_ns < REPEAT_BEATS * l->outboxes.heartbeat_ns;
         if (other ? now_ns - out->relay_ns < REPEAT_BEATS * l->outboxes.heartbeat_ns : waiting) continue;
-        ta_outbox_relay(l, p, rank, now_ns);
+        ta_outbox_relay(l, p, rank, pass, now_ns);
     }
+    return TA_OK;
 }
 
 ta_status ta_estates_step(struct ta_live *l, int64_t now_ns, bool *changed) {
@@ -218,7 +245,8 @@ ta_status ta_estates_step(struct ta_live *l, int64_t now_ns, bool *changed) {
             continue;
         }
         open = true;
-        if (elected(l, r)) relay(l, r, now_ns);
+        status = elected(l, r) ? relay(l, r, now_ns) : admit(l, r);
+        if (status != TA_OK) return status;
     }
     l->estates.open = open;
     return TA_OK;

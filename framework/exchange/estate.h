@@ -8,8 +8,10 @@
  *      has LEFT put last is complete and final: its inbox is used as it is, at no cost in memory.)
  *   2. Elect. When the boards of all others who are not gone show a copy, the one in the latest state (of the
  *      lowest rank, among equals) is what counts. No messages: all see the same boards.
- *   3. Relay. Its holder puts it into the inbox of the gone rank at everyone whose checksum differs, and repeats that
- *      until it no longer does. The receiver copies, checks the sum, and shows the new checksum on its board.
+ *   3. Admit. That inbox may only be written by the rank that is gone: who sees that a better copy than its own will be
+ *      relayed opens it to all, and says on its board with which pass.
+ *   4. Relay. The holder puts the copy into the inbox of the gone rank at everyone whose checksum differs, and repeats
+ *      that until it no longer does. The receiver copies, checks the sum, and shows the new checksum on its board.
  *
  * Agreed: the boards of all who are not gone show one checksum. If the holder dies meanwhile the same rules find
  * another. A relay that was overwritten half-way (by the sleeper, by another relay) fails its checksum and is repeated.
@@ -32,6 +34,7 @@ struct ta_estate {
     bool frozen;
     bool in_place;        /* `copy` is the inbox itself */
     bool told;            /* the agreement was logged */
+    bool registered;      /* `copy` is memory that puts may read from */
     float *copy;          /* [n_params]; of kernels.alloc unless in_place */
     uint64_t state;       /* packed, see slot.h: how far the rank had come in this copy */
     uint64_t steps;       /* of state */
@@ -50,8 +53,8 @@ struct ta_estates {
 ta_status ta_estates_open(struct ta_estates *e, unsigned n_ranks); /* NO_MEMORY */
 void ta_estates_close(struct ta_live *l);
 
-/* Freezes, relays, takes relays, for all that are gone. True when a register changed: the weights are out of date.
- * Errors: of the kernels' copies. */
+/* Freezes, admits, relays, takes relays, for all that are gone. True when a register changed: the weights are out of
+ * date. Errors: of the kernels' copies; of the transport, which could not open an inbox to all. */
 ta_status ta_estates_step(struct ta_live *l, int64_t now_ns, bool *changed);
 /* Everybody who is not gone holds the same of everybody who is. */
 bool ta_estates_agreed(const struct ta_live *l);

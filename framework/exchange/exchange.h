@@ -91,15 +91,16 @@ struct ta_exchange_ops {
     ta_status (*open)(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
                       struct ta_exchange **out);
     void (*close)(struct ta_exchange *x); /* disconnects all peers; before the transport is closed; NULL is fine */
-    /* Called once connections stand (transport.connect done by the caller for this peer), and again for each new path:
-     * all is put anew. To a peer that we hold for dead only that is said: it must leave. */
+    /* Called once connections stand (transport.connect done by the caller for this peer), and again for each new
+     * path: all is put anew. To a peer that we hold for dead only that is said: it must leave. */
     void (*peer_joined)(struct ta_exchange *x, unsigned peer, int64_t now_ns);
     /* The path to `peer` is of no use any more, though the peer may be alive. poll finds out by itself what the
-     * transport knows (BROKEN): then peer_stats says `broken`. The caller says it when it knows first (the peer has asked
-     * for a new path), and always before it disconnects. From then on nothing is put to the peer. The caller makes a new
-     * path (transport.h: disconnect, key_make, the same on the other side, connect), then calls peer_joined. Meanwhile
-     * the peer's silence counts: with no new path within dead_after it is dead to us, and we to it; which of two such
-     * halves gives way when they meet again stands in membership.h. Nothing for a peer that was never joined. */
+     * transport knows (BROKEN): then peer_stats says `broken`. The caller says it when it knows first (the peer has
+     * asked for a new path), and always before it disconnects. From then on nothing is put to the peer. The caller
+     * makes a new path (transport.h: disconnect, key_make, the same on the other side, connect), then calls
+     * peer_joined. Meanwhile the peer's silence counts: with no new path within dead_after it is dead to us, and we to
+     * it; which of two such halves gives way when they meet again stands in membership.h. Nothing for a peer that was
+     * never joined. */
     void (*peer_broken)(struct ta_exchange *x, unsigned peer, int64_t now_ns);
     /* The launcher or rendezvous knows that a peer is gone: do not wait for the silence. */
     void (*peer_lost)(struct ta_exchange *x, unsigned peer, int64_t now_ns);

@@ -114,7 +114,14 @@ static ta_status open_window(struct ta_live *l) {
     if (status != TA_OK) return status;
     l->window = window.base;
     l->held_bytes += window.bytes;
-    return TA_OK;
+    const struct ta_slot_layout *layout = &l->layout;
+    for (unsigned p = 0; p < l->self.n_ranks && status == TA_OK; p++) {
+        if (p == l->self.rank) continue;
+        size_t control = ta_slot_control(layout, l->self.rank, p), body = ta_slot_body(layout, l->self.rank, p);
+        status = l->transport_ops->grant(l->transport, p, control, layout->control_bytes);
+        if (status == TA_OK) status = l->transport_ops->grant(l->transport, p, body, layout->body_bytes);
+    }
+    return status;
 }
 
 static ta_status open_parts(struct ta_live *l, const struct ta_exchange_config *config) {

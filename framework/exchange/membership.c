@@ -39,10 +39,21 @@ const void *ta_membership_board_of(const struct ta_membership *m, unsigned peer)
     return control_of(m, peer) + TA_SLOT_BOARD;
 }
 
-void ta_membership_claim(struct ta_membership *m, unsigned rank, const struct ta_slot_claim *claim) {
-    m->board[rank] = *claim;
+static void board_changed(struct ta_membership *m) {
     m->board_version++;
     m->news = true;
+}
+
+void ta_membership_claim(struct ta_membership *m, unsigned rank, uint64_t state, uint64_t checksum) {
+    m->board[rank].state = state;
+    m->board[rank].checksum = checksum;
+    board_changed(m);
+}
+
+void ta_membership_admit(struct ta_membership *m, unsigned rank, uint64_t pass) {
+    board_changed(m);
+    m->board[rank].pass = pass;
+    m->board[rank].since = m->board_version; /* headers from now on say this version, after a board that has it */
 }
 
 static void gone(struct ta_membership *m, unsigned peer, enum ta_peer_life life) {
@@ -50,7 +61,8 @@ static void gone(struct ta_membership *m, unsigned peer, enum ta_peer_life life)
     member->life = life;
     member->doubted = life == TA_PEER_DEAD && member->connected;
     m->n_gone++;
-    ta_membership_claim(m, peer, &(struct ta_slot_claim){.gone = life == TA_PEER_LEFT ? TA_CLAIM_LEFT : TA_CLAIM_DEAD});
+    m->board[peer].gone = life == TA_PEER_LEFT ? TA_CLAIM_LEFT : TA_CLAIM_DEAD;
+    board_changed(m);
 }
 
 void ta_membership_joined(struct ta_membership *m, unsigned peer) {
@@ -85,7 +97,7 @@ void ta_membership_lose(struct ta_membership *m, unsigned peer, const char *why)
 }
 
 /* Takes what the header of `peer` says. True when it made steps. */
-static bool hear_header(struct ta_membership *m, unsigned peer, bool *spoke, bool *board_changed) {
+static bool hear_header(struct ta_membership *m, unsigned peer, bool *spoke, bool *new_board) {
     struct ta_member *member = &m->member[peer];
     const struct ta_slot_ident writer = {peer, m->self.n_ranks, m->self.epoch};
     const char *line = control_of(m, peer);
@@ -99,7 +111,7 @@ static bool hear_header(struct ta_membership *m, unsigned peer, bool *spoke, boo
     if (heard != TA_SLOT_OURS) return false;
     bool advanced = said.steps > member->known.steps;
     *spoke = !member->heard || said.pulse != member->known.pulse;
-    *board_changed = !member->heard || said.board != member->known.board;
+    *new_board = !member->heard || said.board != member->known.board;
     member->heard = true;
     if (member->connected) member->life = TA_PEER_LIVE;
     ta_slot_learn(&member->known, &said);
@@ -114,7 +126,7 @@ static bool hear_board(struct ta_membership *m, unsigned peer) {
     bool more = false;
     m->news = true;
     for (unsigned r = 0; r < m->self.n_ranks; r++) {
-        uint64_t claim = ta_slot_claim_read(board, r).gone;
+        uint32_t claim = ta_slot_claim_read(board, r).gone;
         if (r == peer || claim == 0 || claim == TA_CLAIM_LEFT) continue; /* who left says so to everybody itself */
         if (r == m->self.rank) {
             m->accused = true;
@@ -173,10 +185,10 @@ bool ta_membership_hear(struct ta_membership *m, int64_t now_ns) {
             hear_rival(m, p);
             continue;
         }
-        bool spoke = false, board_changed = false;
-        stale |= hear_header(m, p, &spoke, &board_changed);
+        bool spoke = false, new_board = false;
+        stale |= hear_header(m, p, &spoke, &new_board);
         if (spoke) member->silent_ns = 0;
-        if (board_changed) stale |= hear_board(m, p);
+        if (new_board) stale |= hear_board(m, p);
         if (ta_member_gone(member)) continue;
         if (member->known.left) {
             ta_log_info(m->log, "peer %u has left after its step %llu", p, (unsigned long long)member->known.steps);

@@ -69,7 +69,8 @@ struct ta_membership_config {
 ta_status ta_membership_open(struct ta_membership *m, const struct ta_membership_config *config); /* NO_MEMORY */
 void ta_membership_close(struct ta_membership *m);
 
-/* We can put to `peer` from now on. One that is dead is only told so: it cannot come back. Nothing for one that left. */
+/* We can put to `peer` from now on. One that is dead is only told so, for it cannot come back. Nothing for one that
+ * left. */
 void ta_membership_joined(struct ta_membership *m, unsigned peer);
 /* We cannot put to `peer` until it joins again. Not its death: only its silence is. */
 void ta_membership_broken(struct ta_membership *m, unsigned peer);
@@ -84,7 +85,9 @@ static inline bool ta_member_gone(const struct ta_member *member) { return membe
 
 /* The board `peer` put to us. */
 const void *ta_membership_board_of(const struct ta_membership *m, unsigned peer);
-/* Writes our row for a rank that is gone: the copy we hold. */
-void ta_membership_claim(struct ta_membership *m, unsigned rank, const struct ta_slot_claim *claim);
+/* Writes into our row for a rank that is gone: the copy we hold, */
+void ta_membership_claim(struct ta_membership *m, unsigned rank, uint64_t state, uint64_t checksum);
+/* and, once and for all, the pass with which its body in our window may be written. */
+void ta_membership_admit(struct ta_membership *m, unsigned rank, uint64_t pass);
 
 #endif

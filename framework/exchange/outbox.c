@@ -226,18 +226,21 @@ void ta_outboxes_flush(struct ta_live *l, int64_t now_ns) {
     }
 }
 
-bool ta_outbox_relay(struct ta_live *l, unsigned peer, unsigned gone, int64_t now_ns) {
+bool ta_outbox_relay(struct ta_live *l, unsigned peer, unsigned gone, uint64_t pass, int64_t now_ns) {
     struct ta_outbox *out = &l->outboxes.outbox[peer];
     if (!l->members.member[peer].connected || !room(l, peer)) return false;
     struct ta_put_copy *copy = next_copy(l, out);
     ta_estate_relay_line(l, gone, out->relay_serial + 1, copy->relay);
-    size_t relay = ta_slot_control(&l->layout, peer, gone) + TA_SLOT_RELAY;
-    const struct ta_put_segment segments[] = {
-        piece(ta_live_register(l, gone), l->layout.n_params * sizeof(float), ta_slot_body(&l->layout, peer, gone)),
+    size_t body = ta_slot_body(&l->layout, peer, gone), relay = body + l->layout.relay;
+    struct ta_put_segment segments[] = {
+        piece(ta_live_register(l, gone), l->layout.n_params * sizeof(float), body),
         piece(copy->relay, 7 * sizeof(uint64_t), relay),
         piece(&copy->relay[7], sizeof(uint64_t), relay + 7 * sizeof(uint64_t)),
     };
-    if (l->transport_ops->put(l->transport, peer, segments, 3) != TA_OK) return false;
+    for (unsigned i = 0; i < 3; i++) segments[i].pass = pass;
+    ta_status status = l->transport_ops->put(l->transport, peer, segments, 3);
+    if (status != TA_OK && status != TA_BUSY && status != TA_PEER) l->put_status = status;
+    if (status != TA_OK) return false;
     out->turn++;
     out->puts++;
     out->bytes += bytes_of(segments, 3);

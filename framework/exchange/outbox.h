@@ -78,7 +78,7 @@ void ta_outbox_restart(struct ta_live *l, unsigned peer);
 bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns);
 /* The same for all peers that have something to be told, or have not heard of us for a while. */
 void ta_outboxes_flush(struct ta_live *l, int64_t now_ns);
-/* Puts our copy of what `gone` left to `peer`. False: no room; try again. */
-bool ta_outbox_relay(struct ta_live *l, unsigned peer, unsigned gone, int64_t now_ns);
+/* Puts our copy of what `gone` left to `peer`, which opened its inbox with `pass`. False: no room; try again. */
+bool ta_outbox_relay(struct ta_live *l, unsigned peer, unsigned gone, uint64_t pass, int64_t now_ns);
 
 #endif

@@ -6,7 +6,7 @@
 #include "rowlog.h"
 #include "window.h"
 
-#define MAGIC UINT64_C(0x54410001) /* "TA", format 1 */
+#define MAGIC UINT64_C(0x54410002) /* "TA", format 2 */
 
 enum { LINE = 64 };
 
@@ -23,11 +23,12 @@ ta_status ta_slot_layout_make(unsigned n_ranks, size_t n_params, uint32_t log_en
     out->n_ranks = n_ranks;
     out->n_params = n_params;
     size_t slot, window;
-    if (n_params > (PTRDIFF_MAX - LINE) / sizeof(float)) goto absurd;
+    if (n_params > (PTRDIFF_MAX - 2 * LINE) / sizeof(float)) goto absurd;
     out->log_entries = log_entries;
     out->log = lines(TA_SLOT_BOARD + n_ranks * sizeof(struct ta_slot_claim));
     out->control_bytes = out->log + lines(ta_rowlog_bytes(log_entries));
-    out->body_bytes = lines(n_params * sizeof(float));
+    out->relay = lines(n_params * sizeof(float));
+    out->body_bytes = out->relay + LINE;
     slot = out->control_bytes + out->body_bytes;
     if (__builtin_mul_overflow(slot, (size_t)n_ranks - 1, &window) || window > PTRDIFF_MAX) goto absurd;
     out->window_bytes = window;
@@ -126,6 +127,8 @@ struct ta_slot_claim ta_slot_claim_read(const void *board, unsigned rank) {
     struct ta_slot_claim claim;
     claim.checksum = ta_window_load_u64(row + offsetof(struct ta_slot_claim, checksum));
     claim.state = ta_window_load_u64(row + offsetof(struct ta_slot_claim, state));
-    claim.gone = ta_window_load_u64(row);
+    claim.pass = ta_window_load_u64(row + offsetof(struct ta_slot_claim, pass));
+    uint64_t halves = ta_window_load_u64(row);
+    memcpy(&claim, &halves, sizeof halves); /* gone and since */
     return claim;
 }

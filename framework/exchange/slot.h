@@ -1,17 +1,18 @@
 /* slot: what lies where in a replica's window, and the words a header is made of.
  *
- * A window holds one slot for each peer, in rank order; only that peer writes there (a relay, below, is the exception).
+ * A window holds one slot for each peer, in rank order; only that peer is granted it: two ranges (transport.h). When it
+ * is gone its body may be opened to all, for a relay (below).
  *
  *     control of peer 0 | control of peer 1 | ... | body of peer 0 | body of peer 1 | ...
  *
- *     control:  header 64 B | ack 64 B | relay 64 B | board n_ranks * 24 B | row log          body: n_params floats
+ *     control:  header 64 B | ack 64 B | board n_ranks * 32 B | row log          body:  n_params floats | relay 64 B
  *
  *   header  what the writer says of itself, as of the body that was put before it
  *   ack     how many steps of the window's owner the writer has in its weights (the first 8 bytes)
- *   relay   written by a survivor: the body of this slot is now its copy of what the slot's writer left (estate.h)
  *   board   one claim a rank: who the writer holds for gone, and which copy of what that rank left it has
  *   log     which rows of the tables in the body have changed (rowlog.h)
  *   body    the writer's register
+ *   relay   written by a survivor: the body before it is now its copy of what the slot's writer left (estate.h)
  *
  * Every part starts at a multiple of 64 bytes. Offsets follow from (n_ranks, n_params, tables, owner, writer) alone, so
  * every replica computes the same ones and none is ever sent.
@@ -35,6 +36,7 @@ struct ta_slot_layout {
     size_t n_params;
     uint32_t log_entries;             /* of the row log; 0: the model has no tables */
     size_t log;                       /* its offset inside a control */
+    size_t relay;                     /* of the relay line inside a body */
     size_t control_bytes, body_bytes; /* of one slot, rounded up to 64 */
     size_t window_bytes;              /* of a replica's whole window; 0 for one replica */
 };
@@ -47,7 +49,7 @@ size_t ta_slot_control(const struct ta_slot_layout *layout, unsigned owner, unsi
 size_t ta_slot_body(const struct ta_slot_layout *layout, unsigned owner, unsigned writer);
 
 /* Offsets inside a control. */
-enum { TA_SLOT_HEADER = 0, TA_SLOT_ACK = 64, TA_SLOT_RELAY = 128, TA_SLOT_BOARD = 192 };
+enum { TA_SLOT_HEADER = 0, TA_SLOT_ACK = 64, TA_SLOT_BOARD = 128 };
 
 /* The eight words of a header. */
 enum ta_slot_word {
@@ -108,14 +110,23 @@ void ta_slot_unpack_state(uint64_t state, struct ta_slot_said *said);
 
 /* One row of a board: what its writer says of one rank. */
 struct ta_slot_claim {
-    uint64_t gone;     /* 0: it is not; else one of TA_CLAIM_* */
+    uint32_t gone;     /* 0: it is not; else one of TA_CLAIM_* */
+    uint32_t since;    /* the version of the board that `pass` came with; 0: there is none yet */
     uint64_t state;    /* of the copy it holds */
     uint64_t checksum; /* of that copy (estate.h); 0: none yet */
+    uint64_t pass;     /* shown by a put into the body that the rank had at the claim's writer */
 };
 
 enum { TA_CLAIM_DEAD = 1, TA_CLAIM_LEFT = 2 }; /* LEFT: by itself; nobody is to be warned of it */
 
 /* Reads one row that may be written meanwhile: the checksum first, so that a checksum that is there has its row. */
 struct ta_slot_claim ta_slot_claim_read(const void *board, unsigned rank);
+
+/* The pass of a claim, or 0 while it may have come by halves: what is shown to a device must be whole. `heard`: the
+ * version of the board in a header that was heard before the claim was read; since boards are put before headers, and a
+ * pass never changes, one that came with that version or an earlier one is. */
+static inline uint64_t ta_slot_claim_pass(const struct ta_slot_claim *claim, uint32_t heard) {
+    return claim->since != 0 && (int32_t)(heard - claim->since) >= 0 ? claim->pass : 0;
+}
 
 #endif

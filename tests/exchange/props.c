@@ -296,6 +296,8 @@ static void end(struct life *l) {
     bool calm = l->trouble == NONE || l->trouble == CRASH || l->trouble == CRASH_TWO || l->trouble == CRASH_AT_REST;
     calm = calm && l->flaps.kind != FLAPS_LONG;
     if (calm && gone > 0) world_fail(&l->world, "%u replicas were expelled without reason", gone);
+    uint64_t refused = ta_sim_refused(l->world.fabric);
+    if (refused > 0) world_fail(&l->world, "%llu puts went beyond what was granted", (unsigned long long)refused);
     world_close(&l->world);
 }
 
