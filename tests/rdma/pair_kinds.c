@@ -31,6 +31,7 @@ static const struct optional {
     {"verbs", "verbs, one process", "verbs, two processes", "verbs, two machines", 0},
     {"verbs", "verbs by two rails, one process", "verbs by two rails, two processes",
      "verbs by two rails, two machines", 2},
+    {"ofi", "ofi, one process", "ofi, two processes", "ofi, two machines", 0},
 };
 
 static struct {
