@@ -24,7 +24,7 @@ struct ta_rendezvous;
 
 struct ta_rendezvous_config {
     const char *directory;  /* files: created with mode 0700 when missing; one that others can enter is refused (CONFIG) */
-    struct ta_store *store; /* borrowed; NULL: files */
+    struct ta_store *store; /* borrowed, outlives the rendezvous; NULL: files */
     unsigned rank, n_ranks;
     uint64_t run_id;
     uint64_t fingerprint; /* of the model: shapes and kinds; replicas with different ones refuse each other */

@@ -81,13 +81,15 @@ static void replicas_meet(void **state) {
     struct ta_rendezvous_config c0 = config_of(p, 0), c2 = config_of(p, 2);
     struct ta_rendezvous *r0 = open_ok(&c0), *r2 = open_ok(&c2);
     struct ta_key sent = key_of(5), got, other = key_of(6);
+    uint32_t generation = 0;
     assert_int_equal(ta_rendezvous_lookup(r2, 0, &(uint32_t){0}, &got), TA_AGAIN);
     assert_int_equal(ta_rendezvous_publish(r0, 2, 1, &sent), TA_OK);
     assert_int_equal(ta_rendezvous_lookup(r2, 0, &(uint32_t){0}, &got), TA_OK);
     assert_int_equal(got.bytes, sent.bytes);
     assert_memory_equal(got.data, sent.data, sizeof got.data);
-    assert_int_equal(ta_rendezvous_publish(r0, 2, 1, &other), TA_OK); /* again: a new life of rank 0 */
-    assert_int_equal(ta_rendezvous_lookup(r2, 0, &(uint32_t){0}, &got), TA_OK);
+    assert_int_equal(ta_rendezvous_publish(r0, 2, 7, &other), TA_OK); /* again: a new path */
+    assert_int_equal(ta_rendezvous_lookup(r2, 0, &generation, &got), TA_OK);
+    assert_int_equal(generation, 7);
     assert_int_equal(got.bytes, other.bytes);
     assert_int_equal(entries(p->meet), 1); /* no temporary file stays */
     assert_int_equal(ta_rendezvous_lookup(r2, 2, &(uint32_t){0}, &got), TA_INVALID);
@@ -150,11 +152,13 @@ static void strangers_are_told_apart(void **state) {
 
     c0 = config_of(p, 0);
     c0.fingerprint = 0xbeef;
+    c0.model = "784 > dense 64";
     struct ta_rendezvous *other = open_ok(&c0);
     assert_int_equal(ta_rendezvous_publish(other, 1, 1, &key), TA_OK); /* over the stale one */
     assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_CONFIG);
     assert_non_null(strstr(ta_why(), "000000000000beef"));
     assert_non_null(strstr(ta_why(), "000000000000feed"));
+    assert_non_null(strstr(ta_why(), "784 > dense 64"));
     ta_rendezvous_close(stale); /* must not take away what is no longer its own */
     assert_int_equal(entries(p->meet), 1);
     ta_rendezvous_close(other);
@@ -236,7 +240,7 @@ static void damage_is_found(void **state) {
     int fd = open(path, O_RDONLY);
     ssize_t bytes = read(fd, good, sizeof good);
     close(fd);
-    assert_true(bytes > TA_KEY_BYTES && bytes < (ssize_t)sizeof good);
+    assert_true(bytes > (ssize_t)key.bytes && bytes < (ssize_t)sizeof good);
     for (size_t n = 0; n < (size_t)bytes; n++) { /* truncated at every byte, and every byte damaged */
         write_file(path, good, n);
         assert_int_equal(ta_rendezvous_lookup(r1, 0, &(uint32_t){0}, &got), TA_FORMAT);
