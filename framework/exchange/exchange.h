@@ -26,8 +26,8 @@ struct ta_exchange_spec {        /* mapping `exchange:` of the configuration */
     int scale_mean;              /* scale: sum (0) | mean (1) */
     uint32_t puts_in_flight;     /* per peer; 0: 1 */
     double heartbeat_s;          /* longest silence of a live replica; 0: 0.25 */
-    double dead_after_s;         /* silence after which a peer is dropped; 0: 2.5, so that, with the time between two
-                                  * polls and the news among the others, all drop it within three seconds */
+    double dead_after_s;         /* silence after which a peer is dropped; 0: 2.5, so that whoever polls four times a
+                                  * second or more drops it within three seconds of its last word */
     uint32_t rows_after;         /* a row of a table is put once it was changed so often since its last put, */
     double rows_within_s;        /* or at the latest after so long, or at rest; 0: the defaults of live.h */
 };
