@@ -13,9 +13,9 @@
 
 static const char help[] =
     "usage: tensair train CONFIG.yaml [-n REPLICAS] [--set KEY=VALUE]... [--run-dir DIR] [--resume auto|PATH|never]\n"
-    "                     [--log-level LEVEL] [--quiet] [--print-config]\n"
+    "                     [--nodes M --node K] [--log-level LEVEL] [--quiet] [--print-config]\n"
     "\n"
-    "Trains a network on a stream with one or more replicas on this machine.\n"
+    "Trains a network on a stream with one or more replicas on this machine, or on several.\n"
     "\n"
     "  -n, --replicas N     replicas, each a process on its own core (run.replicas)\n"
     "  --set KEY=VALUE      overrides a key of the configuration: --set optimizer.rate=0.1 --set model.layers[0].units=64\n"
@@ -23,6 +23,8 @@ static const char help[] =
     "  --resume auto        go on from the newest checkpoint in the run directory, if there is one (the default)\n"
     "  --resume PATH        go on from that checkpoint\n"
     "  --resume never       start anew; refused where a run with checkpoints lies\n"
+    "  --nodes M --node K   the run spans M machines, and this is number K of them, from 0 (TENSAIR_NODES, TENSAIR_NODE):\n"
+    "                       start the same command on each, with one run directory that all of them see\n"
     "  --log-level LEVEL    least level shown on stderr: debug, info, warn (the default), error (run.log_level)\n"
     "  --quiet              no progress\n"
     "  --print-config       print the effective configuration and exit\n"
@@ -31,7 +33,7 @@ static const char help[] =
     "Exit status: 0 finished and saved; 1 failed; 2 usage or configuration; 69 a replica was lost; 74 input or output;\n"
     "75 checkpointed, please run again.\n";
 
-enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_LOG_LEVEL, OPTION_PRINT, OPTION_HELP };
+enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_LOG_LEVEL, OPTION_NODES, OPTION_NODE, OPTION_PRINT, OPTION_HELP };
 
 static const struct option options[] = {
     {"replicas", required_argument, NULL, 'n'},
@@ -41,6 +43,8 @@ static const struct option options[] = {
     {"resume", required_argument, NULL, OPTION_RESUME},
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"log_level", required_argument, NULL, OPTION_LOG_LEVEL},
+    {"nodes", required_argument, NULL, OPTION_NODES},
+    {"node", required_argument, NULL, OPTION_NODE},
     {"quiet", no_argument, NULL, 'q'},
     {"print-config", no_argument, NULL, OPTION_PRINT},
     {"print_config", no_argument, NULL, OPTION_PRINT},
@@ -65,6 +69,13 @@ static ta_status parse_replicas(struct arguments *a, const char *text) {
     return TA_OK;
 }
 
+static ta_status parse_node(const char *option, const char *text, long least, long *out) {
+    char *end;
+    *out = strtol(text, &end, 10);
+    if (*text != '\0' && *end == '\0' && *out >= least && *out <= TA_MAX_REPLICAS) return TA_OK;
+    return ta_fail(TA_USAGE, "%s %s: not a number from %ld to %d", option, text, least, TA_MAX_REPLICAS);
+}
+
 static ta_status parse(int argc, char **argv, struct arguments *a) {
     opterr = 0;
     optind = 1;
@@ -80,6 +91,8 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
                 snprintf(a->log_level, sizeof a->log_level, "run.log_level=%s", optarg);
                 a->overrides[a->launch.n_overrides++] = a->log_level;
                 break;
+            case OPTION_NODES: status = parse_node("--nodes", optarg, 1, &a->launch.nodes); break;
+            case OPTION_NODE: status = parse_node("--node", optarg, 0, &a->launch.node); break;
             case OPTION_PRINT: a->print = true; break;
             case 'h':
             case OPTION_HELP: a->help = true; break;
@@ -107,7 +120,7 @@ static ta_status print_config(const struct ta_launch *launch) {
 }
 
 static ta_status train(int argc, char **argv) {
-    struct arguments a = {.launch = {.argc = argc, .argv = argv}};
+    struct arguments a = {.launch = {.argc = argc, .argv = argv, .nodes = -1, .node = -1}};
     ta_status status = TA_NEW(&a.overrides, (size_t)argc + 2, "the command line");
     if (status != TA_OK) return status;
     a.launch.overrides = a.overrides;

@@ -1,18 +1,20 @@
 /* board: a memory file, its mapping, and the sum over its rows. */
 #include "board.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static size_t bytes_of(unsigned n_rows) { return n_rows * sizeof(struct ta_board_row); }
+static size_t bytes_of(unsigned n_rows) { return n_rows * (sizeof(struct ta_board_row) + TA_BOARD_TEXT_BYTES); }
 
 static ta_status map(struct ta_board *board, unsigned n_rows, int fd) {
     int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
     void *rows = mmap(NULL, bytes_of(n_rows), PROT_READ | PROT_WRITE, flags, fd, 0);
     if (rows == MAP_FAILED) return ta_fail_errno(TA_NO_MEMORY, "the board of %u replicas", n_rows);
     *board = (struct ta_board){.n_rows = n_rows, .rows = rows, .fd = fd};
+    board->texts = (void *)(board->rows + n_rows);
     return TA_OK;
 }
 
@@ -86,4 +88,19 @@ void ta_board_add_up(const struct ta_board *board, struct ta_board_sum *out) {
         out->window_accuracy /= seen;
         out->window_loss /= seen;
     }
+}
+
+ta_status ta_board_check_rest(const struct ta_board *board) {
+    const struct ta_board_row *rows = board->rows;
+    for (unsigned first = 0, r = 0; r < board->n_rows; r++) {
+        if (ta_board_get(rows[r].finished) == 0 || ta_board_get(rows[r].rest_round) == 0) continue;
+        bool seen = ta_board_get(rows[first].finished) != 0 && ta_board_get(rows[first].rest_round) != 0;
+        if (!seen) first = r;
+        if (ta_board_get(rows[r].rest_round) != ta_board_get(rows[first].rest_round)) continue;
+        uint64_t a = ta_board_get(rows[first].checksum), b = ta_board_get(rows[r].checksum);
+        if (a != b)
+            return ta_fail(TA_FAILED, "replicas %u and %u ended on different weights (%016" PRIx64 ", %016" PRIx64 "): a "
+                           "fault of the exchange or of memory; the last checkpoint is good", first, r, a, b);
+    }
+    return TA_OK;
 }

@@ -4,7 +4,9 @@
  * it. It is an unnamed memory file, so nothing is left behind whatever dies: the launcher makes it and hands the
  * descriptor down. One replica alone, or several in one process, use one in private memory.
  *
- * Threads: each row is written by its replica (`ended` and `exit` by the launcher), read by anyone; every word is atomic.
+ * Of a run on several nodes each has a board of all ranks; rows of other nodes are written by the launcher (nodes.h).
+ *
+ * Threads: each row is written by its replica (`ended` by the launcher), read by anyone; every word is atomic.
  */
 #ifndef TA_BOARD_H
 #define TA_BOARD_H
@@ -14,9 +16,12 @@
 
 #include "status.h"
 
+/* Whether a replica is gone. PRESUMED: its node has not been heard for too long; it may come back. */
+enum ta_ended { TA_ENDED_NO, TA_ENDED_KNOWN, TA_ENDED_PRESUMED };
+
 struct ta_board_row {
     _Atomic uint64_t state;           /* enum ta_replica_state */
-    _Atomic uint64_t ended;           /* launcher: 1 once the process is gone */
+    _Atomic uint64_t ended;           /* launcher: enum ta_ended */
     _Atomic uint64_t finished;        /* the replica came to an orderly end of its own */
     _Atomic uint64_t records;         /* scored, former lives included */
     _Atomic uint64_t hits;
@@ -35,9 +40,12 @@ struct ta_board_row {
     _Atomic double loss_sum, window_accuracy, window_loss;
 };
 
+enum { TA_BOARD_TEXT_BYTES = 192 };
+
 struct ta_board {
     unsigned n_rows;
     struct ta_board_row *rows;
+    char (*texts)[TA_BOARD_TEXT_BYTES]; /* [n_rows] what the replica puts with; whole once started_ns is set (acquire) */
     int fd; /* -1: private memory */
 };
 
@@ -58,6 +66,9 @@ struct ta_board_sum {
     int64_t started_ns, ended_ns;                  /* first and last; 0: none */
 };
 void ta_board_add_up(const struct ta_board *board, struct ta_board_sum *out);
+
+/* All that came to an orderly end at the same rest did so on the same weights. Errors: FAILED (who did not). */
+ta_status ta_board_check_rest(const struct ta_board *board);
 
 #define ta_board_set(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
 #define ta_board_get(field) atomic_load_explicit(&(field), memory_order_relaxed)

@@ -22,33 +22,62 @@ enum { FIXED_ARGUMENTS = 8 };
 
 static const int64_t patience_ns = 10 * TA_NS_PER_S;
 
-static void set_number(const char *name, uint64_t value) {
-    char text[24];
-    snprintf(text, sizeof text, "%" PRIu64, value);
-    setenv(name, text, 1);
+/* The environment of a replica: ours, and what the launcher has decided. Made before the fork: there are threads. */
+struct surroundings {
+    char **list;
+    char rank[32]; /* the only one that differs */
+    char text[6][48];
+};
+
+static const char *const decided[] = {"TENSAIR_RANK=",  "TENSAIR_WORLD_SIZE=", "TENSAIR_RUN_ID=", "TENSAIR_LIFE=",
+                                      "TENSAIR_BOARD=", "TENSAIR_NODES=",      "TENSAIR_NODE="};
+enum { N_DECIDED = sizeof decided / sizeof decided[0] };
+
+static bool is_decided(const char *pair) {
+    for (unsigned i = 0; i < N_DECIDED; i++)
+        if (strncmp(pair, decided[i], strlen(decided[i])) == 0) return true;
+    return false;
 }
 
-static void inherit(int fd) { (void)fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) & ~FD_CLOEXEC); }
+static ta_status make_surroundings(const struct ta_children_config *config, struct surroundings *s) {
+    size_t n = 0, used = 0;
+    while (environ[n] != NULL) n++;
+    ta_status status = TA_NEW(&s->list, n + N_DECIDED + 1, "the environment of a replica");
+    if (status != TA_OK) return status;
+    for (size_t i = 0; i < n; i++)
+        if (!is_decided(environ[i])) s->list[used++] = environ[i];
+    const uint64_t values[N_DECIDED - 1] = {config->replicas,
+                                            config->run_id,
+                                            config->life,
+                                            (uint64_t)config->board->fd,
+                                            config->nodes > 0 ? config->nodes : 1,
+                                            config->node};
+    s->list[used++] = s->rank;
+    for (unsigned i = 0; i < N_DECIDED - 1; i++) {
+        snprintf(s->text[i], sizeof s->text[i], "%s%" PRIu64, decided[i + 1], values[i]);
+        s->list[used++] = s->text[i];
+    }
+    return TA_OK;
+}
+
+static void inherit(int fd) {
+    if (fd >= 0) (void)fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) & ~FD_CLOEXEC);
+}
 
 /* In the child, between fork and exec. Does not come back. */
 static void become_replica(const struct ta_children_config *config, unsigned rank, pid_t launcher, const cpu_set_t *cores,
-                           char **argv) {
+                           char **argv, char **environment) {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != launcher) _exit(128 + SIGKILL); /* it died before the line above */
     (void)sched_setaffinity(0, sizeof *cores, cores); /* not allowed: it runs where it may */
     /* Signals stay blocked: one that comes before the replica listens waits for it instead of killing it. */
-    set_number("TENSAIR_RANK", rank);
-    set_number("TENSAIR_WORLD_SIZE", config->replicas);
-    set_number("TENSAIR_RUN_ID", config->run_id);
-    set_number("TENSAIR_LIFE", config->life);
-    set_number("TENSAIR_BOARD", (uint64_t)config->board->fd);
     inherit(config->board->fd);
     inherit(config->dir->lock);
     char self[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     self[length > 0 ? length : 0] = '\0';
-    execv(self, argv);
-    execv("/proc/self/exe", argv); /* replaced or moved since we were started: then by what we still hold */
+    execve(self, argv, environment);
+    execve("/proc/self/exe", argv, environment); /* replaced or moved since we were started: then by what we still hold */
     fprintf(stderr, "tensair train: rank %u: cannot start this program again: %s\n", rank, strerror(errno));
     _exit(1);
 }
@@ -76,42 +105,53 @@ static ta_status make_arguments(const struct ta_children_config *config, char **
     return TA_OK;
 }
 
-static ta_status start_one(struct ta_children *c, const struct ta_children_config *config, unsigned rank,
-                           const cpu_set_t *cores, char **argv) {
+struct start {
+    const struct ta_children_config *config;
+    struct ta_pin pin;
+    char **argv;
+    struct surroundings around;
+};
+
+static ta_status start_one(struct ta_children *c, struct start *s, unsigned i) {
+    unsigned rank = c->first + i;
+    snprintf(s->around.rank, sizeof s->around.rank, "%s%u", decided[0], rank);
     pid_t launcher = getpid(), pid = fork();
-    if (pid < 0) return ta_fail_errno(TA_FAILED, "cannot start replica %u of %u", rank, c->count);
+    if (pid < 0) return ta_fail_errno(TA_FAILED, "cannot start replica %u of %u", rank, s->config->replicas);
     if (pid == 0) {
         (void)setpgid(0, c->group);
-        become_replica(config, rank, launcher, cores, argv);
+        become_replica(s->config, rank, launcher, &s->pin.sets[i], s->argv, s->around.list);
     }
     (void)setpgid(pid, c->group); /* both do it: whoever comes first */
     if (c->group == 0) c->group = pid;
-    c->child[rank].pid = pid;
+    c->child[i].pid = pid;
     c->alive++;
-    ta_board_set(c->board->rows[rank].ended, 0);
+    ta_board_set(c->board->rows[rank].ended, TA_ENDED_NO);
     return TA_OK;
 }
 
 ta_status ta_children_start(struct ta_children *c, const struct ta_children_config *config) {
-    *c = (struct ta_children){.count = config->replicas, .board = config->board, .log = config->log};
-    struct ta_pin pin = {0};
-    char **argv = NULL;
+    unsigned nodes = config->nodes > 0 ? config->nodes : 1, count = config->replicas / nodes;
+    *c = (struct ta_children){
+        .first = config->node * count, .count = count, .board = config->board, .log = config->log};
+    struct start s = {.config = config};
     ta_status status = TA_NEW(&c->child, c->count, "the list of replicas");
-    if (status == TA_OK) status = ta_pin_plan(config->replicas, config->threads, &pin);
-    if (status == TA_OK) status = make_arguments(config, &argv);
-    if (status == TA_OK && config->replicas * config->threads > pin.cores)
-        ta_log_warn(c->log, "%u replicas of %u thread%s on %u core%s: they will share", config->replicas, config->threads,
-                    config->threads == 1 ? "" : "s", pin.cores, pin.cores == 1 ? "" : "s");
-    for (unsigned rank = 0; status == TA_OK && rank < c->count; rank++)
-        status = start_one(c, config, rank, &pin.sets[rank], argv);
-    ta_mem_free(argv);
-    ta_pin_free(&pin);
+    if (status == TA_OK) status = ta_pin_plan(count, config->threads, &s.pin);
+    if (status == TA_OK) status = make_arguments(config, &s.argv);
+    if (status == TA_OK) status = make_surroundings(config, &s.around);
+    if (status == TA_OK && count * config->threads > s.pin.cores)
+        ta_log_warn(c->log, "%u replica%s of %u thread%s on %u core%s: they will share", count, count == 1 ? "" : "s",
+                    config->threads, config->threads == 1 ? "" : "s", s.pin.cores, s.pin.cores == 1 ? "" : "s");
+    for (unsigned i = 0; status == TA_OK && i < c->count; i++) status = start_one(c, &s, i);
+    ta_mem_free(s.around.list);
+    ta_mem_free(s.argv);
+    ta_pin_free(&s.pin);
     if (status != TA_OK) ta_children_close(c);
     return status;
 }
 
-static void tell(struct ta_children *c, unsigned rank, pid_t pid) {
-    int s = c->child[rank].wait_status;
+static void tell(struct ta_children *c, unsigned i, pid_t pid) {
+    unsigned rank = c->first + i;
+    int s = c->child[i].wait_status;
     if (WIFSIGNALED(s)) {
         ta_log_error(c->log, "replica %u (process %d) was killed by signal %d (%s)%s", rank, (int)pid, WTERMSIG(s),
                      strsignal(WTERMSIG(s)), WCOREDUMP(s) ? ", core dumped" : "");
@@ -122,22 +162,22 @@ static void tell(struct ta_children *c, unsigned rank, pid_t pid) {
 
 unsigned ta_children_reap(struct ta_children *c) {
     unsigned reaped = 0;
-    for (unsigned rank = 0; rank < c->count; rank++) {
-        struct ta_child *child = &c->child[rank];
+    for (unsigned i = 0; i < c->count; i++) {
+        struct ta_child *child = &c->child[i];
         pid_t pid = child->pid;
         if (pid == 0 || waitpid(pid, &child->wait_status, WNOHANG) != pid) continue;
         child->pid = 0;
         c->alive--;
         reaped++;
-        atomic_store_explicit(&c->board->rows[rank].ended, 1, memory_order_release);
-        tell(c, rank, pid);
+        atomic_store_explicit(&c->board->rows[c->first + i].ended, TA_ENDED_KNOWN, memory_order_release);
+        tell(c, i, pid);
     }
     return reaped;
 }
 
 void ta_children_signal(struct ta_children *c, int signal) {
-    for (unsigned rank = 0; rank < c->count; rank++)
-        if (c->child[rank].pid != 0) (void)kill(c->child[rank].pid, signal);
+    for (unsigned i = 0; i < c->count; i++)
+        if (c->child[i].pid != 0) (void)kill(c->child[i].pid, signal);
 }
 
 /* Nobody comes to its end while a live peer is on its way: one that is on its way when another has ended is not counted
@@ -146,14 +186,17 @@ static bool left_behind(const struct ta_children *c, unsigned rank) {
     const struct ta_board_row *row = &c->board->rows[rank];
     if (ta_board_get(row->lost) != 0) return true;
     if (ta_board_get(row->state) >= TA_REPLICA_SAVING) return false;
-    for (unsigned i = 0; i < c->count; i++)
-        if (c->child[i].pid == 0 && ta_board_get(c->board->rows[i].finished) != 0) return true;
+    for (unsigned r = 0; r < c->board->n_rows; r++) {
+        const struct ta_board_row *other = &c->board->rows[r];
+        if (ta_board_get(other->ended) == TA_ENDED_KNOWN && ta_board_get(other->finished) != 0) return true;
+    }
     return false;
 }
 
 void ta_children_kill_lost(struct ta_children *c, int64_t now_ns) {
-    for (unsigned rank = 0; rank < c->count; rank++) {
-        struct ta_child *child = &c->child[rank];
+    for (unsigned i = 0; i < c->count; i++) {
+        struct ta_child *child = &c->child[i];
+        unsigned rank = c->first + i;
         if (child->pid == 0 || !left_behind(c, rank)) continue;
         if (child->lost_ns == 0) child->lost_ns = now_ns;
         if (now_ns - child->lost_ns < patience_ns) continue;
@@ -166,8 +209,8 @@ void ta_children_kill_lost(struct ta_children *c, int64_t now_ns) {
 
 void ta_children_close(struct ta_children *c) {
     ta_children_signal(c, SIGKILL);
-    for (unsigned rank = 0; c->child != NULL && rank < c->count; rank++) {
-        struct ta_child *child = &c->child[rank];
+    for (unsigned i = 0; c->child != NULL && i < c->count; i++) {
+        struct ta_child *child = &c->child[i];
         while (child->pid != 0 && waitpid(child->pid, &child->wait_status, 0) < 0 && errno == EINTR) {
         }
         child->pid = 0;
@@ -177,20 +220,28 @@ void ta_children_close(struct ta_children *c) {
     c->count = 0;
 }
 
-int ta_children_exit_code(const struct ta_children *c, unsigned *lost) {
-    static const ta_status order[] = {TA_FAILED, TA_CONFIG, TA_IO, TA_PEER, TA_REQUEUE};
+/* What decides comes first; 0 comes last. */
+static unsigned place_of(int code) {
+    static const ta_status order[] = {TA_FAILED, TA_CONFIG, TA_IO, TA_PEER, TA_REQUEUE, TA_OK};
     enum { N = sizeof order / sizeof order[0], PEER_AT = 3 };
-    unsigned worst = N;
+    for (unsigned i = 0; i < N; i++)
+        if (code == ta_status_exit_code(order[i])) return i;
+    return code > 128 ? PEER_AT : 0; /* a code nobody knows counts as failed */
+}
+
+int ta_children_worse(int a, int b) {
+    int worse = place_of(b) < place_of(a) ? b : a;
+    if (worse > 128) return ta_status_exit_code(TA_PEER);
+    return place_of(worse) == 0 ? ta_status_exit_code(TA_FAILED) : worse;
+}
+
+int ta_children_exit_code(const struct ta_children *c, unsigned *lost) {
+    int worst = 0;
     *lost = 0;
-    for (unsigned rank = 0; rank < c->count; rank++) {
-        int s = c->child[rank].wait_status, code = WIFEXITED(s) ? WEXITSTATUS(s) : ta_status_exit_code(TA_PEER);
-        if (code == 0) continue;
-        if (code != ta_status_exit_code(TA_REQUEUE)) (*lost)++;
-        unsigned at = 0; /* a code nobody knows counts as failed */
-        for (unsigned i = 0; i < N; i++)
-            if (code == ta_status_exit_code(order[i])) at = i;
-        if (code > 128) at = PEER_AT;
-        if (at < worst) worst = at;
+    for (unsigned i = 0; i < c->count; i++) {
+        int s = c->child[i].wait_status, code = WIFEXITED(s) ? WEXITSTATUS(s) : ta_status_exit_code(TA_PEER);
+        if (code != 0 && code != ta_status_exit_code(TA_REQUEUE)) (*lost)++;
+        worst = ta_children_worse(worst, code);
     }
-    return worst == N ? 0 : ta_status_exit_code(order[worst]);
+    return worst;
 }

@@ -1,4 +1,4 @@
-/* children: the processes of a job: started, watched, told, and in the end all gone. */
+/* children: the processes of a job on this node: started, watched, told, and in the end all gone. */
 #ifndef TA_CHILDREN_H
 #define TA_CHILDREN_H
 
@@ -18,10 +18,10 @@ struct ta_child {
 };
 
 struct ta_children {
-    unsigned count, alive;
+    unsigned first, count, alive; /* ranks first to first + count - 1 */
     pid_t group;
-    struct ta_child *child;
-    struct ta_board *board;
+    struct ta_child *child;       /* [count] */
+    struct ta_board *board;       /* of all ranks, those of other nodes too */
     struct ta_log *log;
 };
 
@@ -32,8 +32,9 @@ struct ta_children_config {
     struct ta_log *log;
     uint64_t run_id;
     uint32_t life;
-    unsigned replicas, threads;
-    const char *resume; /* NULL: start anew */
+    unsigned replicas, threads; /* replicas: of all nodes */
+    unsigned nodes, node;       /* 0 or 1 nodes: all are here */
+    const char *resume;         /* NULL: start anew */
 };
 
 /* Starts all. On failure those already started are killed. Errors: NO_MEMORY, FAILED (no process, no topology). */
@@ -48,5 +49,7 @@ void ta_children_close(struct ta_children *c);
 
 /* Exit code of the job by the launcher's rule (launcher.h), and how many replicas were lost. */
 int ta_children_exit_code(const struct ta_children *c, unsigned *lost);
+/* Of two exit codes of replicas or nodes the one that decides. */
+int ta_children_worse(int a, int b);
 
 #endif

@@ -1,4 +1,4 @@
-/* launcher: runs a job of N replicas on this machine from a configuration to its summary.
+/* launcher: runs a job of N replicas, on this machine or its part of it on several, from a configuration to its summary.
  *
  * One replica runs in this process. More run as processes of their own (this program again, with TENSAIR_RANK,
  * TENSAIR_WORLD_SIZE, TENSAIR_RUN_ID and TENSAIR_BOARD set), each on its own core(s), in a process group of their own, killed
@@ -8,6 +8,9 @@
  * Exit status of a job, the first that applies: 128 + SIGINT after a second SIGINT; 1 when a replica failed; 2 when one was
  * configured wrongly; 74 when one could not read or write; 69 when one was lost (killed, dropped by its peers, met nobody);
  * 75 when it was stopped after a checkpoint; 0 when all finished.
+ *
+ * Over several nodes this runs once on each (nodes.h), node K with ranks K * N / nodes and on, and the same rule makes the
+ * exit status over all replicas of all nodes, as far as each node comes to know. Node 0 tells the end: summary and manifest.
  */
 #ifndef TA_LAUNCHER_H
 #define TA_LAUNCHER_H
@@ -26,6 +29,7 @@ struct ta_launch {
     const char *run_dir;         /* NULL: from the configuration, else runs/NAME-UTC */
     const char *resume;          /* "auto", "never", or a checkpoint; NULL: auto */
     bool quiet;                  /* no progress */
+    long nodes, node;            /* how many, and which one this is; -1: TENSAIR_NODES, TENSAIR_NODE, else one */
 };
 
 /* The whole job. *interrupted: a second SIGINT ended it (all replicas are gone): the program should end by SIGINT. */

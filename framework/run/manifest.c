@@ -77,12 +77,19 @@ ta_status ta_manifest_start(const struct ta_manifest *m, json_t **out) {
     for (int i = 0; i < m->argc; i++) json_array_append_new(command, json_string(m->argv[i]));
     json_t *model = json_pack("{s:I, s:o}", "parameters", (json_int_t)m->model->n_weights, "fingerprint",
                               json_sprintf("%016" PRIx64, m->model->fingerprint));
-    *out = json_pack("{s:i, s:o, s:o, s:s, s:I, s:i, s:o, s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n}", "schema", 1, "program",
+    json_t *transport = json_pack("{s:s, s:s, s:n}", "type", m->transport, "why", m->why, "in_use");
+    *out = json_pack("{s:i, s:o, s:o, s:s, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n}", "schema", 1, "program",
                      describe_program(), "command", command, "run_dir", m->dir->path, "seed", (json_int_t)m->seed,
-                     "replicas", (int)m->replicas, "host", describe_host(), "stream", describe_stream(m->stream), "model",
+                     "replicas", (int)m->replicas, "nodes", (int)m->nodes, "transport", transport, "host", describe_host(), "stream", describe_stream(m->stream), "model",
                      model, "configuration", m->config, "resumed_from", text_or_null(m->resumed), "start", now_text(), "end",
                      "exit_code", "summary");
     return store(m, *out);
+}
+
+void ta_manifest_paths(json_t *manifest, json_t *list) {
+    json_t *transport = json_object_get(manifest, "transport");
+    if (transport != NULL) json_object_set_new(transport, "in_use", list);
+    else json_decref(list);
 }
 
 ta_status ta_manifest_end(const struct ta_manifest *m, json_t *manifest, json_t *summary, int exit_code) {

@@ -1,10 +1,16 @@
 /* metrics: the common fields of a line; how a line reaches the file is jsonl's business. */
 #include "metrics.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "jsonl.h"
+
+void ta_metrics_path(char *out, size_t bytes, const char *run_dir, unsigned node) {
+    if (node == 0) snprintf(out, bytes, "%s/metrics.jsonl", run_dir);
+    else snprintf(out, bytes, "%s/metrics-%05u.jsonl", run_dir, node);
+}
 
 ta_status ta_metrics_open(struct ta_metrics *m, const char *path, int rank) {
     *m = (struct ta_metrics){.fd = -1, .rank = rank};

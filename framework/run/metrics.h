@@ -1,4 +1,6 @@
 /* metrics: RUN_DIR/metrics.jsonl, one JSON object a line, appended to by all replicas of a run (and its later lives).
+ * Replicas on node K > 0 have RUN_DIR/metrics-0000K.jsonl: what two machines append to one file of a network file system
+ * may be lost.
  *
  * Each line is one write(2) to a descriptor opened with O_APPEND, so lines of different processes do not mix; the last line
  * of a killed run may be torn. Numbers that do not exist (accuracy before the first record) are null.
@@ -25,7 +27,8 @@
  *     vocabulary, admitted, evicted, garbled  online vocabulary: rows in use; this keeper's decisions; words not UTF-8
  *     rss_bytes          resident memory of the process; held_bytes, derived_bytes: what exchange, optimizer, net and ring hold,
  *                        and what the design allows for them
- * kind "event": event (start, stop, rest, peer_lost, checkpoint_failed, disagreement), text, and for `rest`: round, steps
+ * kind "event": event (start, transport, stop, rest, peer_lost, path_broken, path_restored, checkpoint_failed,
+ *     disagreement), text, and for `rest`: round, steps
  *     (all replicas), checksum (XXH3 of w, hex: equal on all replicas at rest). The last round is 4294967295.
  * kind "summary", once at the end by the launcher or the single replica: records, seconds, records_per_s, accuracy_all,
  *     accuracy, loss_all, s_avg, s_max, steps, skipped_steps, dropped, unlabelled, puts, bytes, replicas, lost, exit_code,
@@ -36,6 +39,7 @@
 #define TA_METRICS_H
 
 #include <jansson.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "status.h"
@@ -47,6 +51,8 @@ struct ta_metrics {
     int64_t start_ns;
 };
 
+/* The file of a node. */
+void ta_metrics_path(char *out, size_t bytes, const char *run_dir, unsigned node);
 /* Opens for appending. Errors: IO. `path` NULL: lines go nowhere. */
 ta_status ta_metrics_open(struct ta_metrics *m, const char *path, int rank);
 void ta_metrics_close(struct ta_metrics *m);

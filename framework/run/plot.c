@@ -12,7 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "mem.h"
+#include "metrics.h"
 #include "plot_script.h"
+#include "run_config.h"
 
 enum { PATH_BYTES = 4096 };
 
@@ -59,28 +62,69 @@ static ta_status table_add(struct plot *p, const json_t *line) {
     return TA_OK;
 }
 
-static ta_status tables_fill(struct plot *p) {
+/* One file of metrics: that of a node. Lines of one life lie together. */
+struct source {
     char path[PATH_BYTES + 32];
-    snprintf(path, sizeof path, "%s/metrics.jsonl", p->run_dir);
-    FILE *file = fopen(path, "r");
-    if (file == NULL) return ta_fail_errno(TA_IO, "%s: cannot read: is '%s' a run directory?", path, p->run_dir);
+    FILE *file;
+    json_t *line; /* next; NULL: there is no more */
+    unsigned number;
+};
+
+/* A last line that is torn belongs to a run that was killed. */
+static ta_status source_next(struct source *s, char **text, size_t *room) {
+    json_decref(s->line);
+    s->line = NULL;
+    ssize_t length = getline(text, room, s->file);
+    if (length <= 0) return TA_OK;
+    json_error_t error;
+    s->number++;
+    s->line = json_loadb(*text, (size_t)length, 0, &error);
+    if (s->line != NULL || (*text)[length - 1] != '\n') return TA_OK;
+    return ta_fail(TA_FORMAT, "%s:%u: not a line of metrics: %s", s->path, s->number, error.text);
+}
+
+static json_int_t life_of(const struct source *s) { return json_integer_value(json_object_get(s->line, "epoch")); }
+
+/* Life by life, as a rank may have been on another node in another life. */
+static ta_status merge(struct plot *p, struct source *sources, unsigned n) {
     ta_status status = TA_OK;
     char *text = NULL;
     size_t room = 0;
-    ssize_t length;
-    for (unsigned number = 1; status == TA_OK && (length = getline(&text, &room, file)) > 0; number++) {
-        json_error_t error;
-        json_t *line = json_loadb(text, (size_t)length, 0, &error);
-        if (line != NULL)
-            status = table_add(p, line);
-        else if (text[length - 1] == '\n')
-            status = ta_fail(TA_FORMAT, "%s:%u: not a line of metrics: %s", path, number, error.text);
-        json_decref(line);
+    for (unsigned i = 0; status == TA_OK && i < n; i++) status = source_next(&sources[i], &text, &room);
+    while (status == TA_OK) {
+        struct source *first = NULL;
+        for (unsigned i = 0; i < n; i++)
+            if (sources[i].line != NULL && (first == NULL || life_of(&sources[i]) < life_of(first))) first = &sources[i];
+        if (first == NULL) break;
+        status = table_add(p, first->line);
+        if (status == TA_OK) status = source_next(first, &text, &room);
     }
     free(text);
-    fclose(file);
+    return status;
+}
+
+static ta_status tables_fill(struct plot *p) {
+    struct source *sources;
+    ta_status status = TA_NEW(&sources, TA_MAX_REPLICAS, "files of metrics");
+    if (status != TA_OK) return status;
+    unsigned n = 0;
+    for (unsigned node = 0; node < TA_MAX_REPLICAS; node++) {
+        struct source *s = &sources[n];
+        ta_metrics_path(s->path, sizeof s->path, p->run_dir, node);
+        s->file = fopen(s->path, "r");
+        if (s->file != NULL) n++;
+        else if (node == 0)
+            status = ta_fail_errno(TA_IO, "%s: cannot read: is '%s' a run directory?", s->path, p->run_dir);
+        if (s->file == NULL) break; /* nodes are numbered without gaps */
+    }
+    if (status == TA_OK) status = merge(p, sources, n);
     if (status == TA_OK && p->ranks == 0)
-        return ta_fail(TA_FORMAT, "%s: holds no window yet: let the run go on for a moment", path);
+        status = ta_fail(TA_FORMAT, "%s: holds no window yet: let the run go on for a moment", sources[0].path);
+    for (unsigned i = 0; i < n; i++) {
+        json_decref(sources[i].line);
+        fclose(sources[i].file);
+    }
+    ta_mem_free(sources);
     return status;
 }
 

@@ -1,4 +1,4 @@
-/* plot: PNG pictures of a run, drawn by gnuplot from RUN_DIR/metrics.jsonl.
+/* plot: PNG pictures of a run, drawn by gnuplot from RUN_DIR/metrics.jsonl and, of other nodes, metrics-NNNNN.jsonl.
  *
  * Writes into RUN_DIR/plots/: rank-00000.dat, ... (one line a window, columns named in its first line), plot.gp (the
  * script, to be edited and run again with `gnuplot plot.gp`), and loss.png, accuracy.png, rate.png, staleness.png,

@@ -60,6 +60,7 @@ void ta_replica_close(struct ta_replica *r) {
     (void)ta_checkpoint_close(r->writer); /* a failure of the last one was told by SAVING */
     ta_snapshot_free(&r->snapshot);
     ta_rendezvous_close(r->rendezvous);
+    ta_store_close(r->store);
     close_net(r);
     if (r->x != NULL) r->exchange_ops->close(r->x);
     if (r->transport != NULL) r->transport_ops->close(r->transport);
@@ -72,6 +73,7 @@ void ta_replica_close(struct ta_replica *r) {
     ta_mem_free(r->bench.targets);
     ta_mem_free(r->bench.predictions);
     ta_mem_free(r->bench.losses);
+    ta_mem_free(r->path);
     ta_mem_free(r->met);
     ta_mem_free(r->life);
     ta_mem_free(r);
@@ -106,6 +108,7 @@ ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
     if (r->state != TA_REPLICA_SAVING && r->state != TA_REPLICA_DONE) {
         status = r->exchange_ops->poll(r->x, now_ns);
         ta_replica_phase(r, TA_PHASE_APPLY);
+        if (status == TA_OK) ta_replica_look_at_paths(r, now_ns);
     }
     if (status == TA_OK) status = turn(r, now_ns);
     r->was_idle = status == TA_AGAIN;

@@ -30,6 +30,16 @@ enum ta_phase {
 
 enum ta_meeting { TA_MEETING_OPEN, TA_MEETING_DONE, TA_MEETING_GONE };
 
+/* Our path to a peer (replica_paths.c). */
+struct ta_replica_path {
+    uint32_t generation; /* of our key: 1 at first */
+    bool offered;        /* that key is out */
+    bool stands;         /* connected, as far as we know */
+    bool complained;     /* in the log */
+    int64_t failing_ns;  /* since when connecting fails; 0: it does not */
+    int64_t broken_ns;   /* when the one before broke; 0: there was none */
+};
+
 /* What a later life starts from; all zero for a new run but w0. Host memory. */
 struct ta_restart {
     bool resumed, exact;   /* exact: as many replicas as before, all of whose files are there */
@@ -79,7 +89,12 @@ struct ta_replica {
     struct ta_transport *transport;
     const struct ta_exchange_ops *exchange_ops;
     struct ta_exchange *x;
+    struct ta_store *store; /* NULL: replicas meet through files */
+    bool store_gone;
     struct ta_rendezvous *rendezvous;
+    struct ta_replica_path *path; /* [n_ranks] */
+    int64_t paths_ns;             /* next look at them, */
+    unsigned paths_from;          /* from this one on */
     unsigned char *met; /* [n_ranks] enum ta_meeting */
     unsigned char *life; /* [n_ranks] enum ta_peer_life as last seen */
     int64_t join_until_ns;
@@ -124,8 +139,13 @@ ta_status ta_replica_build(struct ta_replica *r);
 ta_status ta_restart_prepare(struct ta_replica *r, struct ta_restart *out);
 ta_status ta_restart_apply(struct ta_replica *r, struct ta_restart *restart); /* optimizer, score, share */
 void ta_restart_free(struct ta_restart *restart, unsigned n_ranks);
-/* replica_join.c */
+/* replica_paths.c: our keys go out; OK: the path to `peer` stands, AGAIN: not yet (others: as rendezvous.h); paths that
+ * broke are made anew. */
 ta_status ta_replica_publish(struct ta_replica *r);
+ta_status ta_replica_path_make(struct ta_replica *r, unsigned peer, int64_t now_ns);
+void ta_replica_look_at_paths(struct ta_replica *r, int64_t now_ns);
+void ta_replica_poll_store(struct ta_replica *r);
+/* replica_join.c */
 ta_status ta_replica_join(struct ta_replica *r, int64_t now_ns);
 /* replica_train.c: one batch */
 ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns);
@@ -145,6 +165,8 @@ unsigned ta_replica_lowest_live(struct ta_replica *r);
 void ta_replica_report(struct ta_replica *r, int64_t now_ns);
 void ta_replica_event(struct ta_replica *r, int64_t now_ns, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* The model in a few words, for people. */
+void ta_replica_describe_model(const struct ta_replica *r, char *out, size_t bytes);
 /* Notices peers that are gone since the last look. */
 void ta_replica_look_at_peers(struct ta_replica *r, int64_t now_ns);
 

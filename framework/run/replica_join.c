@@ -1,28 +1,7 @@
-/* replica_join: window keys go out, peers' keys come in, connections stand, the clock starts. */
-#include <stdio.h>
-
+/* replica_join: all peers are met (replica_paths.c makes the paths), the clock starts. */
 #include "clock.h"
 #include "mem.h"
 #include "replica_internal.h"
-
-ta_status ta_replica_publish(struct ta_replica *r) {
-    if (r->config.n_ranks == 1) return TA_OK;
-    char directory[4096];
-    snprintf(directory, sizeof directory, "%s/rendezvous", r->config.run_dir);
-    struct ta_rendezvous_config config = {.directory = directory,
-                                          .rank = r->config.rank,
-                                          .n_ranks = r->config.n_ranks,
-                                          .run_id = r->config.run_id,
-                                          .fingerprint = r->model.fingerprint};
-    ta_status status = ta_rendezvous_open(&config, &r->rendezvous);
-    for (unsigned peer = 0; status == TA_OK && peer < r->config.n_ranks; peer++) {
-        if (peer == r->config.rank) continue;
-        struct ta_key key;
-        status = r->transport_ops->key_make(r->transport, peer, &key);
-        if (status == TA_OK) status = ta_rendezvous_publish(r->rendezvous, peer, 1, &key);
-    }
-    return status;
-}
 
 static bool ended(const struct ta_replica *r, unsigned peer) {
     return atomic_load_explicit(&r->config.board->rows[peer].ended, memory_order_acquire) != 0;
@@ -30,13 +9,9 @@ static bool ended(const struct ta_replica *r, unsigned peer) {
 
 /* OK: met (or known to be gone). AGAIN: not yet. */
 static ta_status meet(struct ta_replica *r, unsigned peer, int64_t now_ns) {
-    struct ta_key key;
-    uint32_t generation;
-    ta_status status = ta_rendezvous_lookup(r->rendezvous, peer, &generation, &key);
-    if (status == TA_OK) status = r->transport_ops->connect(r->transport, peer, &key);
+    ta_status status = ta_replica_path_make(r, peer, now_ns);
     if (status == TA_OK) {
         r->met[peer] = TA_MEETING_DONE;
-        r->exchange_ops->peer_joined(r->x, peer, now_ns);
         return TA_OK;
     }
     if ((status == TA_AGAIN || status == TA_PEER) && ended(r, peer)) {
@@ -45,8 +20,7 @@ static ta_status meet(struct ta_replica *r, unsigned peer, int64_t now_ns) {
         ta_log_warn(r->config.log, "peer %u ended before we met: going on without it", peer);
         return TA_OK;
     }
-    /* A key that leads nowhere may belong to a peer that has just died: its end will be told. */
-    return status == TA_PEER ? TA_AGAIN : status;
+    return status == TA_PEER && !r->store_gone ? TA_AGAIN : status;
 }
 
 static void start_clock(struct ta_replica *r, int64_t now_ns) {
@@ -58,10 +32,13 @@ static void start_clock(struct ta_replica *r, int64_t now_ns) {
     r->checkpoint_ns = now_ns;
     r->checkpoint_records = ta_replica_total_records(r);
     for (int i = 0; i < TA_PHASES; i++) r->phase_ns[i] = 0;
-    ta_board_set(ta_replica_row(r)->started_ns, now_ns);
+    char *said = r->config.board->texts[r->config.rank];
+    r->transport_ops->describe(r->transport, said, TA_BOARD_TEXT_BYTES);
+    atomic_store_explicit(&ta_replica_row(r)->started_ns, now_ns, memory_order_release);
     ta_replayer_start(r->replayer, now_ns);
     ta_replica_event(r, now_ns, "start", "training as rank %u of %u, life %u, %llu records so far", r->config.rank,
                      r->config.n_ranks, r->epoch, (unsigned long long)r->score.records);
+    if (r->config.n_ranks > 1) ta_replica_event(r, now_ns, "transport", "%s: %s", r->transport_ops->name, said);
     r->state = TA_REPLICA_TRAINING;
 }
 
@@ -72,6 +49,7 @@ ta_status ta_replica_join(struct ta_replica *r, int64_t now_ns) {
         return r->result = TA_REQUEUE;
     }
     if (r->join_until_ns == 0) r->join_until_ns = now_ns + (int64_t)(r->run->exchange.join_within_s * TA_NS_PER_S);
+    ta_replica_poll_store(r);
     for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
         if (peer == r->config.rank || r->met[peer] != TA_MEETING_OPEN) continue;
         ta_status status = meet(r, peer, now_ns);

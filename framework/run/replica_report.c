@@ -33,11 +33,22 @@ void ta_replica_event(struct ta_replica *r, int64_t now_ns, const char *event, c
     ta_metrics_write(&r->metrics, line);
 }
 
+void ta_replica_describe_model(const struct ta_replica *r, char *out, size_t bytes) {
+    const struct ta_model *m = &r->model;
+    if (ta_replica_of_words(r))
+        snprintf(out, bytes, "%s of %" PRIu32 " words, %llu parameters", m->words.type == TA_MODEL_CBOW ? "cbow" : "skipgram",
+                 m->words.rows, (unsigned long long)m->n_params);
+    else
+        snprintf(out, bytes, "%u layers, %u outputs, %llu parameters", m->n_layers, m->outputs, (unsigned long long)m->n_weights);
+}
+
 void ta_replica_look_at_peers(struct ta_replica *r, int64_t now_ns) {
     for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
         if (peer == r->config.rank || r->life[peer] == TA_PEER_DEAD || r->life[peer] == TA_PEER_LEFT) continue;
         struct ta_board_row *row = &r->config.board->rows[peer];
-        bool gone = atomic_load_explicit(&row->ended, memory_order_acquire) != 0 && ta_board_get(row->finished) == 0;
+        /* Presumed is not known: then its silence towards us decides. */
+        bool known = atomic_load_explicit(&row->ended, memory_order_acquire) == TA_ENDED_KNOWN;
+        bool gone = known && ta_board_get(row->finished) == 0;
         r->exchange_ops->peer_stats(r->x, peer, &r->peer);
         if (gone && (r->peer.life == TA_PEER_LIVE || r->peer.life == TA_PEER_JOINING)) {
             r->exchange_ops->peer_lost(r->x, peer, now_ns);

@@ -52,6 +52,7 @@ static ta_status at_rest(struct ta_replica *r, int64_t now_ns) {
     ta_status status = r->exchange_ops->checksum(r->x, &checksum);
     if (status != TA_OK) return status;
     struct ta_board_row *row = ta_replica_row(r);
+    atomic_store(&row->rest_round, 0); /* nobody is to take this checksum for that of the round before */
     ta_board_set(row->checksum, checksum);
     atomic_store_explicit(&row->rest_round, r->target, memory_order_release);
     uint64_t steps = ta_replica_total_steps(r);
@@ -129,12 +130,17 @@ static void leave(struct ta_replica *r, ta_status result, int64_t now_ns) {
     r->state = TA_REPLICA_SAVING;
 }
 
-/* Moves our leaving on its way, for a second at most; after that peers' going is no news to us. */
+/* Moves our leaving on its way, for a second at most, over new paths where need be; after that peers' going is no news to
+ * us. */
 static void say_farewell(struct ta_replica *r, int64_t now_ns) {
     (void)r->exchange_ops->poll(r->x, now_ns);
+    ta_replica_look_at_paths(r, now_ns);
     r->farewell = false;
-    for (unsigned peer = 0; peer < r->config.n_ranks; peer++)
-        if (peer != r->config.rank && r->transport_ops->in_flight(r->transport, peer) > 0) r->farewell = true;
+    for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
+        if (peer == r->config.rank) continue;
+        bool whole = r->path[peer].stands && r->transport_ops->peer_state(r->transport, peer) != TA_PEER_BROKEN;
+        if ((r->life[peer] == TA_PEER_LIVE && !whole) || r->transport_ops->in_flight(r->transport, peer) > 0) r->farewell = true;
+    }
     if (now_ns - r->left_ns > TA_NS_PER_S) r->farewell = false;
 }
 
@@ -193,7 +199,7 @@ static ta_status last_word(struct ta_replica *r) {
 static void give_up_lost_writers(struct ta_replica *r) {
     for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
         const struct ta_board_row *row = &r->config.board->rows[peer];
-        bool ended = atomic_load_explicit(&row->ended, memory_order_acquire) != 0;
+        bool ended = atomic_load_explicit(&row->ended, memory_order_acquire) == TA_ENDED_KNOWN;
         if (peer != r->config.rank && ended && ta_board_get(row->finished) == 0) ta_checkpoint_lost(r->writer, peer);
     }
 }

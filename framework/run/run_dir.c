@@ -97,8 +97,8 @@ static void clear_rendezvous(const struct ta_run_dir *dir) {
     (void)rmdir(path);
 }
 
-ta_status ta_run_dir_open(struct ta_run_dir *dir, const char *path, const char *config_path) {
-    *dir = (struct ta_run_dir){.lock = -1};
+/* `path` as a folder that is there, with an absolute name. */
+static ta_status find_folder(struct ta_run_dir *dir, const char *path, const char *config_path) {
     char wanted[TA_RUN_DIR_BYTES], real[PATH_MAX];
     ta_status status = TA_OK;
     if (path == NULL) {
@@ -114,12 +114,31 @@ ta_status ta_run_dir_open(struct ta_run_dir *dir, const char *path, const char *
     if (realpath(wanted, real) == NULL) return ta_fail_errno(TA_IO, "%s: cannot find", wanted);
     if ((size_t)snprintf(dir->path, sizeof dir->path, "%s", real) >= sizeof dir->path)
         return ta_fail(TA_IO, "%s: the path is too long", real);
-    status = take_lock(dir);
+    return TA_OK;
+}
+
+static ta_status make_logs(const struct ta_run_dir *dir) {
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/log", dir->path);
+    return make_folder(path);
+}
+
+ta_status ta_run_dir_open(struct ta_run_dir *dir, const char *path, const char *config_path) {
+    *dir = (struct ta_run_dir){.lock = -1};
+    ta_status status = find_folder(dir, path, config_path);
+    if (status == TA_OK) status = take_lock(dir);
     if (status != TA_OK) return status;
     clear_rendezvous(dir);
-    snprintf(wanted, sizeof wanted, "%.*s/log", (int)sizeof wanted - 8, dir->path);
-    return make_folder(wanted);
+    return make_logs(dir);
 }
+
+ta_status ta_run_dir_join(struct ta_run_dir *dir, const char *path) {
+    *dir = (struct ta_run_dir){.lock = -1};
+    ta_status status = find_folder(dir, path, NULL);
+    return status == TA_OK ? make_logs(dir) : status;
+}
+
+ta_status ta_run_dir_take(struct ta_run_dir *dir) { return take_lock(dir); }
 
 void ta_run_dir_close(struct ta_run_dir *dir) {
     if (dir->lock < 0) return;

@@ -22,6 +22,10 @@ struct ta_run_dir {
 /* Makes (or takes again) the folder `path`, or runs/NAME-UTC in the current folder when path is NULL, where NAME is the
  * name of `config_path` without folder and ending. */
 ta_status ta_run_dir_open(struct ta_run_dir *dir, const char *path, const char *config_path);
+/* The same folder, which somebody else may hold, as another node of a run uses it: without the lock. */
+ta_status ta_run_dir_join(struct ta_run_dir *dir, const char *path);
+/* Takes the lock of a folder that was joined, once nobody holds it any more. Errors: IN_USE, IO. */
+ta_status ta_run_dir_take(struct ta_run_dir *dir);
 void ta_run_dir_close(struct ta_run_dir *dir);
 
 /* Writes a small file at once: all of it or the old one. */

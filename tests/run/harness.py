@@ -56,14 +56,15 @@ class Place:
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
     def metrics(self, run_dir="run", kind=None):
+        """Of all nodes: each has a file of its own."""
         lines = []
-        path = self.at(run_dir, "metrics.jsonl")
-        if not os.path.exists(path):
-            return lines
-        with open(path) as file:
-            for text in file:
-                if text.endswith("\n"):
-                    lines.append(json.loads(text))
+        folder = self.at(run_dir)
+        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        for name in [n for n in names if n.startswith("metrics") and n.endswith(".jsonl")]:
+            with open(os.path.join(folder, name)) as file:
+                for text in file:
+                    if text.endswith("\n"):
+                        lines.append(json.loads(text))
         return [line for line in lines if kind is None or line["kind"] == kind]
 
     def events(self, event, run_dir="run"):

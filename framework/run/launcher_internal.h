@@ -1,0 +1,71 @@
+/* launcher_internal: what the files of the launcher share. Nobody else includes it.
+ *
+ *     launcher.c          from the configuration to the summary      launcher_resume.c   what to go on from
+ *     launcher_watch.c    the replicas of this node, to their end    launcher_replica.c  in a process of a replica
+ *     launcher_nodes.c    with the launchers of other nodes
+ */
+#ifndef TA_LAUNCHER_INTERNAL_H
+#define TA_LAUNCHER_INTERNAL_H
+
+#include <jansson.h>
+
+#include "checkpoint.h"
+#include "launcher.h"
+#include "manifest.h"
+#include "metrics.h"
+#include "model.h"
+#include "nodes.h"
+#include "progress.h"
+#include "run_config.h"
+#include "run_dir.h"
+#include "signals.h"
+#include "stream.h"
+#include "transport.h"
+
+enum { TA_WHY_BYTES = 640 };
+
+struct ta_job {
+    const struct ta_launch *launch;
+    struct ta_run_config *config;
+    struct ta_signals signals;
+    struct ta_stream_info stream;
+    struct ta_model model;
+    struct ta_run_dir dir;
+    struct ta_board board;
+    struct ta_log log;
+    struct ta_metrics metrics;
+    struct ta_progress progress;
+    struct ta_checkpoint_info *resumed; /* NULL: starts anew */
+    char *config_text;
+    struct ta_manifest manifest;
+    json_t *manifest_json;
+    uint64_t run_id, goal_records;
+    uint32_t life; /* of the run, counted from 1: above that of every checkpoint there is */
+    unsigned nodes, node; /* nodes: 1 or more */
+    struct ta_nodes *others; /* the launchers of the other nodes; NULL: there are none */
+    const char *transport;   /* its name, */
+    char why[TA_WHY_BYTES];  /* and what was chosen for which reason */
+    unsigned lost;
+    bool stopped, interrupted; /* asked to stop; to leave at once */
+};
+
+static inline unsigned ta_job_per_node(const struct ta_job *j) { return j->config->run.replicas / j->nodes; }
+
+/* What a line on stderr must weigh: warnings when nobody asked otherwise, as progress is shown there too. */
+enum ta_log_level ta_job_log_level(const struct ta_run_config *config);
+/* Records this life trains. */
+uint64_t ta_job_goal(const struct ta_job *j);
+void ta_job_close(struct ta_job *j);
+
+/* launcher_resume.c: "auto", "never" or a path -> the checkpoint to go on from, and the number of this life. */
+ta_status ta_job_choose_resume(struct ta_job *j);
+
+/* launcher_nodes.c: how many nodes there are and which one this is, from the command line, else the environment. */
+ta_status ta_job_find_place(struct ta_job *j);
+/* Meets the launchers of the other nodes; where this is not node 0, takes over what that one has decided. */
+ta_status ta_job_meet(struct ta_job *j);
+
+/* launcher_watch.c: all replicas of this node in processes of their own, until none is left on any node. */
+ta_status ta_job_run_children(struct ta_job *j);
+
+#endif

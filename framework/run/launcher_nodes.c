@@ -1,0 +1,107 @@
+/* launcher_nodes: what a launcher does because there are others. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "launcher_internal.h"
+#include "mem.h"
+
+/* -1: not given. */
+static ta_status number_of(const char *name, long *out) {
+    const char *text = getenv(name);
+    char *end;
+    *out = -1;
+    if (text == NULL || *text == '\0') return TA_OK;
+    *out = strtol(text, &end, 10);
+    if (*end == '\0' && *out >= 0 && *out <= TA_MAX_REPLICAS) return TA_OK;
+    return ta_fail(TA_CONFIG, "%s: '%s' is not a number from 0 to %d", name, text, TA_MAX_REPLICAS);
+}
+
+ta_status ta_job_find_place(struct ta_job *j) {
+    long nodes = j->launch->nodes, node = j->launch->node;
+    unsigned replicas = j->config->run.replicas;
+    ta_status status = TA_OK;
+    if (nodes < 0) status = number_of("TENSAIR_NODES", &nodes);
+    if (status == TA_OK && node < 0) status = number_of("TENSAIR_NODE", &node);
+    if (status != TA_OK) return status;
+    j->nodes = nodes < 0 ? 1 : (unsigned)nodes;
+    j->node = node < 0 ? 0 : (unsigned)node;
+    if (nodes < 0 && node > 0)
+        return ta_fail(TA_CONFIG, "--node %ld needs --nodes: of how many?", node);
+    if (nodes == 0 || j->node >= j->nodes)
+        return ta_fail(TA_CONFIG, "--node %u of --nodes %u: nodes count from 0 to %d", j->node, j->nodes, (int)j->nodes - 1);
+    if (j->nodes > 1 && node < 0)
+        return ta_fail(TA_CONFIG, "--nodes %u needs --node K, from 0 to %u: which of them this is", j->nodes, j->nodes - 1);
+    if (replicas % j->nodes != 0)
+        return ta_fail(TA_CONFIG, "%u replicas cannot be dealt evenly to %u nodes: give a multiple of %u to -n", replicas,
+                       j->nodes, j->nodes);
+    if (j->nodes > 1 && j->launch->run_dir == NULL && j->config->run.run_dir == NULL)
+        return ta_fail(TA_CONFIG, "%u nodes need one run directory that all of them see: give --run-dir", j->nodes);
+    return TA_OK;
+}
+
+/* The configuration without what may well differ between machines. */
+static ta_status shared_text(const struct ta_job *j, char **out) {
+    struct ta_run_config shared = *j->config;
+    char file[32];
+    snprintf(file, sizeof file, "%016llx", (unsigned long long)j->stream.checksum);
+    shared.run.run_dir = shared.run.log_level = NULL;
+    if (shared.stream.spec.file != NULL) shared.stream.spec.file = file; /* lies anywhere, but holds the same */
+    shared.device = (struct ta_device_section){0};
+    shared.transport.device = shared.transport.gid = NULL;
+    return ta_config_print(&shared, &ta_run_schema, out);
+}
+
+/* A path under the run directory is said from there: it may be mounted elsewhere. */
+static const char *said_from(const struct ta_run_dir *dir, const char *path) {
+    size_t length = strlen(dir->path);
+    return strncmp(path, dir->path, length) == 0 && path[length] == '/' ? path + length + 1 : path;
+}
+
+static ta_status take_resume(struct ta_job *j, const char *said) {
+    if (said[0] == '\0') return TA_OK;
+    char path[2 * TA_RUN_DIR_BYTES + 2];
+    if (said[0] == '/') snprintf(path, sizeof path, "%s", said);
+    else snprintf(path, sizeof path, "%s/%s", j->dir.path, said);
+    ta_status status = TA_NEW(&j->resumed, 1, "the checkpoint");
+    return status == TA_OK ? ta_checkpoint_check(path, j->resumed) : status;
+}
+
+ta_status ta_job_meet(struct ta_job *j) {
+    char *text = NULL;
+    ta_status status = shared_text(j, &text);
+    if (status != TA_OK) return status;
+    struct ta_nodes_job job = {
+        .run_id = j->run_id,
+        .life = j->life,
+        .n_ranks = j->config->run.replicas,
+        .nodes = j->nodes,
+        .digest = XXH3_64bits(text, strlen(text)),
+    };
+    snprintf(job.transport, sizeof job.transport, "%s", j->transport);
+    const char *from = j->resumed != NULL ? said_from(&j->dir, j->resumed->path) : "";
+    if ((size_t)snprintf(job.resume, sizeof job.resume, "%s", from) >= sizeof job.resume)
+        status = ta_fail(TA_CONFIG, "%s: the path is too long for the other nodes", from);
+    struct ta_nodes_config config = {
+        .node = j->node,
+        .nodes = j->nodes,
+        .n_ranks = job.n_ranks,
+        .dir = &j->dir,
+        .board = &j->board,
+        .signals = &j->signals,
+        .text = text,
+        .join_within_s = j->config->exchange.join_within_s,
+        .dead_after_s = j->config->exchange.spec.dead_after_s,
+        .log = &j->log,
+    };
+    if (status == TA_OK) status = ta_nodes_open(&config, &job, &j->others);
+    if (status == TA_OK && j->node != 0) {
+        j->run_id = job.run_id;
+        j->life = j->metrics.epoch = job.life;
+        status = take_resume(j, job.resume);
+    }
+    ta_mem_free(text);
+    return status;
+}

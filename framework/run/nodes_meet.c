@@ -1,0 +1,230 @@
+/* nodes_meet: node 0 says what the job is; every other node looks whether it fits; all wait for all. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <xxhash.h>
+
+#include "build_options.h"
+#include "clock.h"
+#include "mem.h"
+#include "nodes_internal.h"
+
+enum { LOOK_EVERY = 20 * 1000 * 1000 /* ns */, LIST_BYTES = 256 };
+
+static const char job_magic[8] = {'T', 'A', 'J', 'O', 'B', '0', '0', '1'};
+
+/* Value "job". */
+struct job_said {
+    char magic[8];
+    uint32_t bytes, row_bytes; /* of this struct, of a row of the board */
+    char program[32];
+    struct ta_nodes_job job;
+};
+
+/* A second SIGINT leaves, any other signal stops. */
+static ta_status look_at_signals(struct ta_nodes *n) {
+    ta_signals_wait(n->config.signals, LOOK_EVERY);
+    unsigned asked = ta_signals_read(n->config.signals);
+    if (asked & TA_ASKED_LEAVE) return ta_fail(TA_FAILED, "interrupted twice: left without a checkpoint");
+    if (asked & TA_ASKED_STOP) return ta_fail(TA_REQUEUE, "node %u was stopped before training began", n->config.node);
+    return TA_OK;
+}
+
+static ta_status watch_all(struct ta_nodes *n) {
+    static const char *const prefixes[] = {"job", "config", "node/", "row/", "lost/", "over"};
+    ta_status status = TA_OK;
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0] && status == TA_OK; i++)
+        status = ta_store_watch(n->store, prefixes[i]);
+    return status;
+}
+
+static ta_status serve(struct ta_nodes *n, const struct ta_nodes_job *job) {
+    char directory[TA_RUN_DIR_BYTES + 16];
+    snprintf(directory, sizeof directory, "%s/rendezvous", n->config.dir->path);
+    struct ta_store_server_config server = {.directory = directory, .run_id = job->run_id, .log = n->config.log};
+    ta_status status = ta_store_serve(&server, &n->server);
+    struct ta_store_config client = {
+        .directory = directory, .who = "node 0", .run_id = job->run_id, .patience_s = 10, .log = n->config.log};
+    if (status == TA_OK) status = ta_store_open(&client, &n->store);
+    struct job_said said = {.bytes = sizeof said, .row_bytes = sizeof(struct ta_board_row), .job = *job};
+    memcpy(said.magic, job_magic, sizeof said.magic);
+    snprintf(said.program, sizeof said.program, "%s", TA_PROGRAM_VERSION);
+    size_t text = strlen(n->config.text);
+    if (status == TA_OK)
+        status = ta_store_put(n->store, "config", n->config.text, text < TA_STORE_VALUE_BYTES ? text : TA_STORE_VALUE_BYTES);
+    if (status == TA_OK) status = ta_store_put(n->store, "job", &said, sizeof said);
+    n->run_id = job->run_id;
+    return status;
+}
+
+/* The first line in which two configurations differ. */
+static ta_status name_difference(const struct ta_nodes *n, const struct ta_store_value *theirs) {
+    const char *a = theirs->data, *b = n->config.text;
+    size_t a_left = theirs->bytes, b_left = strlen(b);
+    while (a_left > 0 || b_left > 0) {
+        const char *a_end = memchr(a, '\n', a_left), *b_end = memchr(b, '\n', b_left);
+        size_t a_line = a_end != NULL ? (size_t)(a_end - a) : a_left, b_line = b_end != NULL ? (size_t)(b_end - b) : b_left;
+        if (a_line != b_line || memcmp(a, b, a_line) != 0) {
+            while (a_line > 0 && *a == ' ') a++, a_line--;
+            while (b_line > 0 && *b == ' ') b++, b_line--;
+            return ta_fail(TA_CONFIG, "node %u has another configuration than node 0: '%.*s' there, '%.*s' here; give all "
+                           "nodes the same configuration and options", n->config.node, (int)(a_line < 200 ? a_line : 200), a,
+                           (int)(b_line < 200 ? b_line : 200), b);
+        }
+        a += a_line + (a_end != NULL), a_left -= a_line + (a_end != NULL);
+        b += b_line + (b_end != NULL), b_left -= b_line + (b_end != NULL);
+    }
+    return ta_fail(TA_CONFIG, "node %u has another configuration than node 0, beyond what can be shown here; give all nodes "
+                   "the same configuration and options", n->config.node);
+}
+
+static ta_status check_job(const struct ta_nodes *n, const struct ta_store_value *value, const struct ta_nodes_job *mine,
+                           struct job_said *said) {
+    unsigned node = n->config.node;
+    if (value->bytes != sizeof *said || memcmp(value->data, job_magic, sizeof job_magic) != 0)
+        return ta_fail(TA_CONFIG, "node 0 runs another version of this program (its job has %zu bytes, %zu here): install "
+                       "one version on all nodes", value->bytes, sizeof *said);
+    memcpy(said, value->data, sizeof *said);
+    said->program[sizeof said->program - 1] = said->job.transport[sizeof said->job.transport - 1] = '\0';
+    said->job.resume[sizeof said->job.resume - 1] = '\0';
+    const struct ta_nodes_job *job = &said->job;
+    if (said->bytes != sizeof *said || said->row_bytes != sizeof(struct ta_board_row) ||
+        strcmp(said->program, TA_PROGRAM_VERSION) != 0)
+        return ta_fail(TA_CONFIG, "node 0 runs version %s of this program, node %u version %s: install one version on all "
+                       "nodes", said->program, node, TA_PROGRAM_VERSION);
+    if (job->nodes != mine->nodes)
+        return ta_fail(TA_CONFIG, "node 0 was started with --nodes %u, node %u with --nodes %u: give all the same", job->nodes,
+                       node, mine->nodes);
+    if (job->n_ranks != mine->n_ranks)
+        return ta_fail(TA_CONFIG, "node 0 was started with %u replicas, node %u with %u: give all the same -n", job->n_ranks,
+                       node, mine->n_ranks);
+    struct ta_store_value text;
+    if (job->digest != mine->digest)
+        return ta_store_get(n->store, "config", &text) == TA_OK ? name_difference(n, &text) : TA_AGAIN;
+    if (strcmp(job->transport, mine->transport) != 0)
+        return ta_fail(TA_CONFIG, "node 0 takes transport %s, node %u can take %s: name one that all nodes have, "
+                       "--set transport.type=ofi, or see what is missing by tensair doctor", job->transport, node,
+                       mine->transport);
+    return TA_OK;
+}
+
+/* The server file may be that of a run that is over, and the server behind it somebody else's: another look may find the
+ * one that is meant. */
+static bool may_come(ta_status status) { return status == TA_PEER || status == TA_FORMAT || status == TA_IO; }
+
+static ta_status look_for_store(struct ta_nodes *n) {
+    char directory[TA_RUN_DIR_BYTES + 16], who[24];
+    snprintf(directory, sizeof directory, "%s/rendezvous", n->config.dir->path);
+    snprintf(who, sizeof who, "node %u", n->config.node);
+    ta_store_close(n->store);
+    n->store = NULL;
+    n->lost_store = false;
+    struct ta_store_config client = {.directory = directory, .who = who, .patience_s = 0.1, .log = n->config.log};
+    ta_status status = ta_store_open(&client, &n->store);
+    return status == TA_OK ? watch_all(n) : status;
+}
+
+/* A run that is about to end is not the one we are for; one that goes on may have somebody else with our number. */
+static ta_status check_number(struct ta_nodes *n) {
+    struct ta_store_value value;
+    struct ta_node_said other;
+    if (ta_store_get(n->store, "over", &value) == TA_OK) return ta_fail(TA_PEER, "the run there is over");
+    if (ta_nodes_get(n, "node", n->config.node, &value) != TA_OK || value.bytes != sizeof other) return TA_OK;
+    memcpy(&other, value.data, sizeof other);
+    if (other.nonce == ta_nodes_self(n)->said.nonce) return TA_OK;
+    if (other.state != TA_NODE_HERE) return ta_fail(TA_PEER, "the run there is about to end");
+    other.host[sizeof other.host - 1] = '\0';
+    return ta_fail(TA_IN_USE, "node %u of the run in %s is process %u on %s already: give each node its own --node, and start "
+                   "all of them again after one has ended", n->config.node, n->config.dir->path, other.pid, other.host);
+}
+
+/* One look for the job of node 0. AGAIN: not yet. */
+static ta_status look_for_job(struct ta_nodes *n, struct ta_nodes_job *job) {
+    ta_status status = TA_OK;
+    if (n->store == NULL || n->lost_store) status = look_for_store(n);
+    if (status != TA_OK) return status;
+    if (ta_store_poll(n->store) != TA_OK) {
+        n->lost_store = true;
+        return TA_PEER;
+    }
+    struct ta_store_value value;
+    struct job_said said;
+    status = ta_store_get(n->store, "job", &value);
+    if (status == TA_OK) status = check_number(n);
+    if (status == TA_OK) status = check_job(n, &value, job, &said);
+    if (status != TA_OK) return status;
+    *job = said.job;
+    n->run_id = job->run_id;
+    return TA_OK;
+}
+
+static ta_status find_job(struct ta_nodes *n, struct ta_nodes_job *job, int64_t until_ns) {
+    char why[512] = "there is no server file";
+    for (;;) {
+        ta_status status = look_for_job(n, job);
+        if (status == TA_CONFIG) { /* all shall know why nothing comes of it */
+            struct ta_node_said *said = &ta_nodes_self(n)->said;
+            said->state = TA_NODE_REFUSES;
+            snprintf(said->text, sizeof said->text, "%s", ta_why());
+            ta_nodes_say(n);
+        }
+        if (status != TA_AGAIN && !may_come(status)) return status;
+        if (may_come(status)) snprintf(why, sizeof why, "%s", ta_why());
+        if (ta_clock_now_ns() > until_ns) {
+            if (status == TA_FORMAT) return ta_fail(status, "%s", why);
+            return ta_fail(TA_PEER, "node %u: node 0 did not appear in %s within %g s (exchange.join_within): %s", n->config.node,
+                           n->config.dir->path, n->config.join_within_s, why);
+        }
+        status = look_at_signals(n);
+        if (status != TA_OK) return status;
+    }
+}
+
+/* OK: all are here. AGAIN: not yet; `missing` lists who is not. Errors: what those say who refused or have left. */
+static ta_status all_here(struct ta_nodes *n, char missing[LIST_BYTES]) {
+    size_t used = 0;
+    missing[0] = '\0';
+    for (unsigned i = 0; i < n->config.nodes; i++) {
+        const struct ta_node_said *said = &n->node[i].said;
+        if (said->state == TA_NODE_REFUSES) return ta_fail(TA_CONFIG, "%s", said->text);
+        if (said->state == TA_NODE_ENDED && (int)said->code == ta_status_exit_code(TA_REQUEUE))
+            return ta_fail(TA_REQUEUE, "node %u was stopped before training began", i);
+        if (said->state == TA_NODE_ENDED)
+            return ta_fail(TA_PEER, "node %u (%s) gave up before training began: %s", i, said->host, said->text);
+        if (said->state != TA_NODE_UNKNOWN || used + 16 > LIST_BYTES) continue;
+        used += (size_t)snprintf(missing + used, LIST_BYTES - used, "%s%u", used > 0 ? ", " : "", i);
+    }
+    return used == 0 ? TA_OK : TA_AGAIN;
+}
+
+static ta_status wait_for_all(struct ta_nodes *n, int64_t until_ns) {
+    char missing[LIST_BYTES];
+    for (;;) {
+        int64_t now_ns = ta_clock_now_ns();
+        ta_nodes_listen(n, now_ns);
+        ta_status status = n->lost_store ? ta_fail(TA_PEER, "node 0 is gone before all nodes had met") : TA_OK;
+        if (status == TA_OK) status = all_here(n, missing);
+        if (status != TA_AGAIN) return status;
+        if (now_ns > until_ns)
+            return ta_fail(TA_PEER, "node %u: of %u nodes these did not appear in %s within %g s (exchange.join_within): %s",
+                           n->config.node, n->config.nodes, n->config.dir->path, n->config.join_within_s, missing);
+        status = look_at_signals(n);
+        if (status != TA_OK) return status;
+    }
+}
+
+ta_status ta_nodes_meet(struct ta_nodes *n, struct ta_nodes_job *job) {
+    int64_t until_ns = ta_clock_now_ns() + (int64_t)(n->config.join_within_s * TA_NS_PER_S);
+    ta_status status;
+    if (n->config.node == 0) {
+        status = serve(n, job);
+        if (status == TA_OK) status = watch_all(n);
+    } else {
+        status = find_job(n, job, until_ns);
+    }
+    if (status != TA_OK) return status;
+    ta_nodes_self(n)->said.state = TA_NODE_HERE;
+    ta_nodes_say(n);
+    return wait_for_all(n, until_ns);
+}

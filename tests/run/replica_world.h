@@ -1,0 +1,40 @@
+/* replica_world: a run of several replicas in one thread, over a simulated fabric, in virtual time. */
+#ifndef TA_TEST_REPLICA_WORLD_H
+#define TA_TEST_REPLICA_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "board.h"
+#include "expect.h"
+#include "replica.h"
+#include "sim.h"
+
+enum { MOST = 4, STEP_NS = 100 * 1000 };
+
+/* A run of n replicas in this thread. */
+struct world {
+    char folder[64];
+    struct ta_run_config *config;
+    struct ta_sim_fabric *fabric;
+    struct ta_board board;
+    struct ta_replica *replica[MOST];
+    ta_status result[MOST]; /* AGAIN: still running */
+    unsigned n, killed;     /* killed: bit mask */
+    int64_t now_ns;
+    uint64_t seed;
+    unsigned idle; /* turns in which nobody had anything to do */
+};
+
+/* 3,200 records in batches of 16, a checkpoint every 1,000, with `overrides` on top; from the folder of `w`. */
+void world_load(struct world *w, const char *const *overrides, size_t n_overrides);
+/* `override`: one more, or NULL. */
+void world_begin(struct world *w, unsigned n, const struct ta_sim_config *sim, const char *override);
+bool world_turn(struct world *w); /* every replica once; false: all have ended */
+void world_run(struct world *w);  /* to the end */
+void world_end(struct world *w);
+/* All but the killed have ended so, on the same weights. */
+void world_agree(struct world *w, ta_status expected);
+unsigned world_events(const struct world *w, const char *event); /* so many in the metrics */
+
+#endif
