@@ -335,18 +335,20 @@ static void wrong_fabrics_are_refused(void **state) {
         assert_null(f);
     }
     struct ta_sim_config config = {.n_ranks = 2};
-    for (unsigned n = 1; n < 5; n++) { /* the n-th allocation fails */
+    for (unsigned n = 1; n < 6; n++) { /* the n-th allocation fails */
         ta_mem_fail_nth(n);
         assert_int_equal(ta_sim_create(&config, &f), TA_NO_MEMORY);
     }
     ta_mem_fail_nth(0);
     assert_int_equal(ta_mem_held_bytes(), 0);
-    assert_int_equal(ops->open(&(struct ta_transport_config){.n_ranks = 2, .run_id = 1, .fabric = NULL}, &t), TA_CONFIG);
-    assert_int_equal(ta_sim_create(&config, &f), TA_OK);
-    assert_int_equal(ops->open(&(struct ta_transport_config){.n_ranks = 3, .run_id = 1, .fabric = f}, &t), TA_CONFIG);
-    assert_int_equal(ops->open(&(struct ta_transport_config){.n_ranks = 2, .run_id = 1, .fabric = f}, &t), TA_OK);
+    struct ta_transport_config one = {.n_ranks = 2, .run_id = 1}, wrong_size = {.n_ranks = 3, .run_id = 1};
     struct ta_transport *twice;
-    assert_int_equal(ops->open(&(struct ta_transport_config){.n_ranks = 2, .run_id = 1, .fabric = f}, &twice), TA_CONFIG);
+    assert_int_equal(ops->open(&one, &t), TA_CONFIG); /* no fabric */
+    assert_int_equal(ta_sim_create(&config, &f), TA_OK);
+    one.fabric = wrong_size.fabric = f;
+    assert_int_equal(ops->open(&wrong_size, &t), TA_CONFIG);
+    assert_int_equal(ops->open(&one, &t), TA_OK);
+    assert_int_equal(ops->open(&one, &twice), TA_CONFIG);
     ops->close(t);
     ta_sim_destroy(f);
     assert_int_equal(ta_mem_held_bytes(), 0);
