@@ -137,7 +137,7 @@ static void set_defaults(struct ta_run_config *c) {
     if (c->pace.seed == 0) c->pace.seed = c->run.seed;
     if (c->exchange.spec.puts_in_flight == 0) c->exchange.spec.puts_in_flight = 1;
     if (c->exchange.spec.heartbeat_s == 0) c->exchange.spec.heartbeat_s = 0.25;
-    if (c->exchange.spec.dead_after_s == 0) c->exchange.spec.dead_after_s = 3;
+    if (c->exchange.spec.dead_after_s == 0) c->exchange.spec.dead_after_s = 2.5;
     if (c->exchange.join_within_s == 0) c->exchange.join_within_s = 60;
     if (c->device.threads == 0) c->device.threads = 1;
     if (c->checkpoint.every_seconds == 0 && c->checkpoint.every_records == 0) c->checkpoint.every_seconds = 300;

@@ -56,7 +56,7 @@ static void defaults(void **state) {
     assert_true(c->run.epochs == 1);
     assert_int_equal(c->stream.batch, 32);
     assert_int_equal(c->stream.ring, 8);
-    assert_true(c->exchange.spec.dead_after_s == 3);
+    assert_true(c->exchange.spec.dead_after_s == 2.5);
     assert_true(c->checkpoint.every_seconds == 300);
     assert_int_equal(c->checkpoint.keep, 2);
     assert_int_equal(c->metrics.window, 1000);
