@@ -34,19 +34,28 @@ ta_status ta_grants_check(const struct ta_grants *g, unsigned peer, size_t windo
     return TA_OK;
 }
 
-ta_status ta_openings_add(struct ta_openings *o, const struct ta_transport_config *owner, size_t window_bytes,
-                          size_t offset, size_t bytes, uint64_t *pass) {
-    *pass = 0;
-    ta_status status = ta_range_check(window_bytes, offset, bytes);
+ta_status ta_openings_add_as(struct ta_openings *o, const struct ta_transport_config *owner, size_t window_bytes,
+                             const struct ta_range *range, uint64_t pass) {
+    ta_status status = ta_range_check(window_bytes, range->offset, range->bytes);
     if (status != TA_OK) return status;
     uint32_t n = atomic_load_explicit(&o->n, memory_order_relaxed);
     if (n >= TA_MAX_OPENINGS)
         return ta_fail(TA_NO_MEMORY, "rank %u has opened %u ranges of its window to all: there is room for no more",
                        owner->rank, n);
-    *pass = owner->run_id << 32 | (uint64_t)(owner->rank & 0xffff) << 16 | (n + 1);
-    o->opening[n] = (struct ta_opening){.range = {offset, bytes}, .pass = *pass};
+    o->opening[n] = (struct ta_opening){.range = *range, .pass = pass};
     atomic_store_explicit(&o->n, n + 1, memory_order_release); /* senders look up to here */
     return TA_OK;
+}
+
+ta_status ta_openings_add(struct ta_openings *o, const struct ta_transport_config *owner, size_t window_bytes,
+                          size_t offset, size_t bytes, uint64_t *pass) {
+    const struct ta_range range = {offset, bytes};
+    uint32_t n = atomic_load_explicit(&o->n, memory_order_relaxed);
+    uint64_t new = owner->run_id << 32 | (uint64_t)(owner->rank & 0xffff) << 16 | (n + 1);
+    *pass = 0;
+    ta_status status = ta_openings_add_as(o, owner, window_bytes, &range, new);
+    if (status == TA_OK) *pass = new;
+    return status;
 }
 
 bool ta_range_holds(const struct ta_range *outer, const struct ta_range *inner) {

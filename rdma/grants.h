@@ -47,6 +47,9 @@ ta_status ta_grants_check(const struct ta_grants *g, unsigned peer, size_t windo
  * NO_MEMORY (TA_MAX_OPENINGS are open). */
 ta_status ta_openings_add(struct ta_openings *o, const struct ta_transport_config *owner, size_t window_bytes,
                           size_t offset, size_t bytes, uint64_t *pass);
+/* The same with a pass that somebody else chose, not 0. */
+ta_status ta_openings_add_as(struct ta_openings *o, const struct ta_transport_config *owner, size_t window_bytes,
+                             const struct ta_range *range, uint64_t pass);
 
 /* After ta_put_check: whether each segment lies in one range that `peer` granted or, where it shows a pass, opened; its
  * rows all in the same one. `o`: the peer's, NULL: it has none. Errors: INVALID: which segment, where it lies and what

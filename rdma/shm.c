@@ -14,6 +14,7 @@
 #include "grants.h"
 #include "key.h"
 #include "mem.h"
+#include "mixed.h"
 #include "shm_map.h"
 #include "transport.h"
 
@@ -235,6 +236,12 @@ static ta_status shm_range_open(struct ta_transport *t, size_t offset, size_t by
     *pass = 0;
     if (t->window.base == NULL) return ta_fail(TA_INVALID, "rank %u has no window yet to open", t->config.rank);
     return ta_openings_add(&t->window.owner->openings, &t->config, t->window.window_bytes, offset, bytes, pass);
+}
+
+ta_status ta_shm_range_open_as(struct ta_transport *t, size_t offset, size_t bytes, uint64_t pass) {
+    const struct ta_range range = {offset, bytes};
+    if (t->window.base == NULL) return ta_fail(TA_INVALID, "rank %u has no window yet to open", t->config.rank);
+    return ta_openings_add_as(&t->window.owner->openings, &t->config, t->window.window_bytes, &range, pass);
 }
 
 static void shm_describe(const struct ta_transport *t, char *out, size_t bytes) {
