@@ -1,0 +1,122 @@
+/* path: keys, and the lanes to a peer from its key to its end. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "lane.h"
+#include "mem.h"
+#include "verbs.h"
+
+static void fill_key_rail(const struct ta_verbs_rail *rail, const struct ta_verbs_lane *lane,
+                          struct ta_verbs_key_rail *out) {
+    *out = (struct ta_verbs_key_rail){.qpn = lane->qp->qp_num,
+                                      .psn = lane->psn,
+                                      .lid = rail->port.lid,
+                                      .mtu = (uint8_t)rail->port.active_mtu,
+                                      .link = rail->port.link_layer,
+                                      .gid_type = (uint8_t)rail->gid_type};
+    memcpy(out->gid, rail->gid.raw, sizeof out->gid);
+    memcpy(out->rkey, lane->rkey, sizeof out->rkey);
+    snprintf(out->device, sizeof out->device, "%.*s", (int)sizeof out->device - 1, rail->place.device);
+}
+
+static ta_status window_of(struct ta_transport *t, unsigned rail) {
+    struct ta_verbs_rail *r = &t->rail[rail];
+    if (!r->windows_2 || r->window != NULL || t->window.bytes == 0) return TA_OK;
+    struct ta_verbs_memory memory = {t->window.kind, t->window.base, t->window.bytes};
+    return ta_verbs_register(t, rail, &memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_MW_BIND, &r->window);
+}
+
+ta_status ta_verbs_path_make_key(struct ta_transport *t, unsigned peer, struct ta_verbs_key *out) {
+    struct ta_verbs_path *path = t->path[peer];
+    struct ta_range whole = {0, t->window.bytes};
+    const struct ta_range *ranges = path->granted.n > 0 ? path->granted.range : &whole;
+    unsigned n = path->granted.n > 0 ? (unsigned)path->granted.n : 1;
+    if (path->made) ta_verbs_path_clear(t, path, path->state); /* the key that nobody used */
+    *out = (struct ta_verbs_key){.window_base = (uintptr_t)t->window.base,
+                                 .window_bytes = t->window.bytes,
+                                 .n_rails = t->n_rails,
+                                 .hello_qpn = t->hello.qp->qp_num,
+                                 .hello_qkey = t->hello.qkey,
+                                 .grants = path->granted};
+    path->made = true;
+    t->n_paths++;
+    ta_status status = TA_OK;
+    if (getrandom(&path->nonce, sizeof path->nonce, 0) != sizeof path->nonce) status = ta_fail_errno(TA_IO, "getrandom");
+    for (unsigned i = 0; i < t->n_rails && status == TA_OK; i++) {
+        status = ta_verbs_rail_refresh(&t->rail[i]);
+        if (status == TA_OK) status = window_of(t, i);
+        if (status == TA_OK) status = ta_verbs_lane_open(t, i, &path->lane[i], ranges, n);
+        if (status == TA_OK) fill_key_rail(&t->rail[i], &path->lane[i], &out->rail[i]);
+    }
+    out->nonce = path->nonce;
+    if (status != TA_OK) ta_verbs_path_clear(t, path, path->state);
+    return status;
+}
+
+/* What two ends must have in common. The smaller MTU serves both. */
+static ta_status check_key(const struct ta_transport *t, unsigned peer, const struct ta_verbs_key *key) {
+    if (key->n_rails != t->n_rails)
+        return ta_fail(TA_PEER, "peer %u stripes over %u rails, this replica over %u; give transport.rails the same value "
+                       "everywhere", peer, key->n_rails, t->n_rails);
+    if (key->window_bytes > SIZE_MAX - key->window_base)
+        return ta_fail(TA_PEER, "the window key from peer %u makes no sense: %llu bytes at %llx", peer,
+                       (unsigned long long)key->window_bytes, (unsigned long long)key->window_base);
+    for (unsigned i = 0; i < t->n_rails; i++) {
+        const struct ta_verbs_key_rail *theirs = &key->rail[i];
+        const struct ta_verbs_rail *ours = &t->rail[i];
+        if (theirs->link != ours->port.link_layer)
+            return ta_fail(TA_PEER, "peer %u is on %s (device %.24s), this replica on %s (device %s): choose devices of one "
+                           "kind by transport.device", peer, ta_verbs_link_name(theirs->link), theirs->device,
+                           ta_verbs_link_name(ours->port.link_layer), ours->place.device);
+        if (theirs->gid_type != ours->gid_type)
+            return ta_fail(TA_PEER, "peer %u uses an address of type %s (device %.24s), this replica one of type %s (device "
+                           "%s, gid %u): choose addresses of one type by transport.gid", peer,
+                           ta_verbs_gid_type(theirs->gid_type), theirs->device, ta_verbs_gid_type(ours->gid_type),
+                           ours->place.device, ours->place.gid_index);
+        if (theirs->mtu < IBV_MTU_256 || theirs->mtu > IBV_MTU_4096)
+            return ta_fail(TA_PEER, "the window key from peer %u makes no sense: MTU %u", peer, theirs->mtu);
+    }
+    return ta_grants_check(&key->grants, peer, key->window_bytes);
+}
+
+ta_status ta_verbs_path_connect(struct ta_transport *t, unsigned peer, const struct ta_verbs_key *key) {
+    struct ta_verbs_path *path = t->path[peer];
+    ta_status status = check_key(t, peer, key);
+    if (status != TA_OK) return status; /* another key may still fit */
+    path->peer = *key;
+    for (unsigned i = 0; i < t->n_rails && status == TA_OK; i++)
+        status = ta_verbs_lane_connect(t, i, &path->lane[i], peer, &key->rail[i]);
+    if (status == TA_OK) status = ta_verbs_hello_address(t, path);
+    if (status == TA_OK) status = ta_verbs_bind(t, peer);
+    if (status != TA_OK) {
+        ta_verbs_path_clear(t, path, TA_PEER_DOWN);
+        return status;
+    }
+    path->connected = true;
+    path->state = TA_PEER_UP;
+    t->unready++;
+    return TA_OK;
+}
+
+void ta_verbs_path_clear(struct ta_transport *t, struct ta_verbs_path *path, enum ta_peer_state state) {
+    struct ta_grants granted = path->granted;
+    if (path->connected && !path->ready && path->state == TA_PEER_UP) t->unready--;
+    if (path->state == TA_PEER_BROKEN && !path->reported) t->unreported--;
+    if (path->made) t->n_paths--;
+    if (path->ah != NULL) ibv_destroy_ah(path->ah);
+    for (unsigned i = 0; i < t->n_rails; i++) ta_verbs_lane_close(t, &path->lane[i]);
+    *path = (struct ta_verbs_path){.state = state, .granted = granted};
+}
+
+void ta_verbs_path_break(struct ta_transport *t, struct ta_verbs_path *path) {
+    if (path->state != TA_PEER_UP) return;
+    struct ibv_qp_attr error = {.qp_state = IBV_QPS_ERR};
+    for (unsigned i = 0; i < t->n_rails; i++) ibv_modify_qp(path->lane[i].qp, &error, IBV_QP_STATE);
+    path->head = path->count = path->n_posted = 0;
+    if (!path->ready) t->unready--;
+    path->state = TA_PEER_BROKEN;
+    t->unreported++;
+    ta_log_warn(t->config.log, "%s", path->why);
+}
