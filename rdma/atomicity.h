@@ -1,6 +1,6 @@
 /* atomicity: whether a transport keeps on this machine what transport.h promises of words and order. The exchange puts
- * live memory without a copy and relies on it; a platform can break it (an emulated CPU that copies byte by byte did), so
- * it is looked for by experiment: a thread keeps changing a source, a second one keeps putting it, the caller keeps
+ * live memory without a copy and relies on it; a platform can break it (an emulated CPU that copies byte by byte did),
+ * so it is looked for by experiment: a thread keeps changing a source, a second one keeps putting it, the caller keeps
  * reading the window it goes to.
  *
  * Every 4-byte word carries a version twice (v and its complement, mixed with the word's place), so that a word made of

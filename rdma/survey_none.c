@@ -33,7 +33,8 @@ ta_status ta_survey_memlock_check(uint64_t bytes) {
     struct ta_survey_memlock lock;
     ta_survey_memlock(&lock);
     if (lock.is_privileged || bytes <= lock.limit_bytes) return TA_OK;
-    return ta_fail(TA_CONFIG, "%llu bytes are to be locked for devices, %llu may be: ulimit -l %llu, or memlock in limits.conf",
+    return ta_fail(TA_CONFIG,
+                   "%llu bytes are to be locked for devices, %llu may be: ulimit -l %llu, or memlock in limits.conf",
                    (unsigned long long)bytes, (unsigned long long)lock.limit_bytes,
                    (unsigned long long)(bytes + 1023) / 1024);
 }

@@ -21,6 +21,11 @@ extern const struct ta_verb ta_verb_bench;   /* bench.c: window | kernels */
 extern const struct ta_verb ta_verb_ckpt;    /* ckpt.c */
 extern const struct ta_verb ta_verb_eval;    /* eval.c: words */
 extern const struct ta_verb ta_verb_plot;    /* plot.c */
+extern const struct ta_verb ta_verb_doctor;  /* doctor.c */
 extern const struct ta_verb ta_verb_version; /* version.c */
+
+/* The names of all transports a configuration may ask for, NULL behind the last; which are built in, ta_transport_find
+ * says. */
+extern const char *const ta_cli_transports[]; /* version.c */
 
 #endif

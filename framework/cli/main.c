@@ -26,6 +26,9 @@ static const struct ta_verb *const verbs[] = {
 #ifdef TA_CLI_PLOT
     &ta_verb_plot,
 #endif
+#ifdef TA_CLI_DOCTOR
+    &ta_verb_doctor,
+#endif
     &ta_verb_version,
 };
 

@@ -4,6 +4,47 @@
 
 #include "build_options.h"
 #include "cli.h"
+#include "exchange.h"
+#include "kernels.h"
+#include "transport.h"
+
+const char *const ta_cli_transports[] = {"self", "shm", "mixed", "verbs", "ofi", NULL};
+
+static bool has_kernels(const char *name) {
+    const struct ta_kernels_ops *ops;
+    return ta_kernels_find(name, &ops) == TA_OK;
+}
+
+static bool has_transport(const char *name) {
+    const struct ta_transport_ops *ops;
+    return ta_transport_find(name, &ops) == TA_OK;
+}
+
+static bool has_exchange(const char *name) {
+    const struct ta_exchange_ops *ops;
+    return ta_exchange_find(name, &ops) == TA_OK;
+}
+
+/* "; transports self, shm": those of a kind that are built in, or those that are not. */
+static void list(const char *kind, const char *const *names, bool (*has)(const char *name), bool built,
+                 const char **lead) {
+    const char *separator = kind;
+    for (; *names != NULL; names++) {
+        if (has(*names) != built) continue;
+        printf("%s%s %s", separator == kind ? *lead : "", separator, *names);
+        separator = ",";
+        *lead = "; ";
+    }
+}
+
+/* What was found above is one thing, what was made of it another. */
+static void print_makes(const char *lead, bool built) {
+    static const char *const kernels[] = {"cpu", "cuda", NULL}, *const exchanges[] = {"live", "dasgd", "sync", NULL};
+    list("kernels", kernels, has_kernels, built, &lead);
+    list("transports", ta_cli_transports, has_transport, built, &lead);
+    list("exchanges", exchanges, has_exchange, built, &lead);
+    puts(".");
+}
 
 static ta_status version(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
@@ -22,8 +63,9 @@ static ta_status version(int argc, char **argv) {
     else printf("%-11s%-14s%s: install %s and build again\n", name, "not found", use, package);
     TA_BUILD_OPTIONAL(X)
 #undef X
-    puts("\nIn this program: kernels cpu; transports self, shm, sim; exchange live. Not in this version, whatever was found\n"
-         "above: kernels cuda; transports verbs, ofi; exchanges dasgd, sync.");
+    puts("");
+    print_makes("In this program: ", true);
+    print_makes("Not in it: ", false);
     return TA_OK;
 }
 

@@ -8,9 +8,11 @@ import subprocess
 
 from harness import TENSAIR, Place, check, contains
 
-SECTIONS = ["program", "configuration", "identity", "CPU", "memory", "RDMA", "GPU", "network", "system", "transports", "words"]
+SECTIONS = ["program", "configuration", "identity", "CPU", "memory", "RDMA", "GPU", "network", "system", "transports",
+            "words"]
 STATES = {"ok", "note", "missing", "wrong"}
-OTHERS = ("SLURM_", "TENSAIR_N", "TENSAIR_R", "TENSAIR_W", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "PMI", "OMPI_", "NO_COLOR")
+OTHERS = ("SLURM_", "TENSAIR_N", "TENSAIR_R", "TENSAIR_W", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE",
+          "PMI", "OMPI_", "NO_COLOR")
 PR_CAPBSET_DROP, CAP_IPC_LOCK = 24, 14
 libc = ctypes.CDLL(None)
 
@@ -25,7 +27,8 @@ def doctor(*arguments, expect=0, quick=True, prefix=(), cwd=None, limits=None, *
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=100, cwd=cwd,
                           env=environment(**variables), preexec_fn=limits)
     if expect is not None:
-        check(done.returncode == expect, f"{arguments}: exit status {done.returncode}, not {expect}\n{done.stdout}\n{done.stderr}")
+        check(done.returncode == expect,
+              f"{arguments}: exit status {done.returncode}, not {expect}\n{done.stdout}\n{done.stderr}")
     return done
 
 
@@ -140,8 +143,8 @@ def limits():
         f = the(findings(*over, limits=without_lock_capability(small, hard), expect=69), "memory", "memlock")
         kib = int(f["cure"].split("ulimit -l ")[1].split()[0])
         check(least < kib < 2 * least, f"{kib} KiB where the model needs {least}: {f}")
-    f = the(findings(*mine, limits=lambda: os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])), "CPU", "cores wanted")
-    contains(f["value"], "4 replicas of 1 threads share 1 ")
+    pinned = findings(*mine, limits=lambda: os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]))
+    contains(the(pinned, "CPU", "cores wanted")["value"], "4 replicas of 1 threads share 1 ")
 
 
 def place_config(units):
@@ -202,10 +205,12 @@ def identities():
         return the(findings(*arguments, expect=expect, **variables), "identity", "identity")
     contains(say()["value"], "neither flags nor the environment")
     f = say(RANK="1", WORLD_SIZE="4", LOCAL_RANK="1", LOCAL_WORLD_SIZE="2", SLURM_PROCID="9")
-    contains(f["value"] + f["cure"], "torchrun decides by RANK: rank 1 of 4, local rank 1", "-n 4 --nodes 2 --node $GROUP_RANK")
+    contains(f["value"] + f["cure"], "torchrun decides by RANK: rank 1 of 4, local rank 1",
+             "-n 4 --nodes 2 --node $GROUP_RANK")
     slurm = {"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_LOCALID": "0", "SLURM_NNODES": "4", "SLURM_JOB_ID": "77"}
     f = say(**slurm)
-    contains(f["value"] + f["cure"], "Slurm decides by SLURM_PROCID: rank 3 of 8", "-n 8 --nodes 4 --node $SLURM_NODEID")
+    contains(f["value"] + f["cure"], "Slurm decides by SLURM_PROCID: rank 3 of 8",
+             "-n 8 --nodes 4 --node $SLURM_NODEID")
     contains(the(findings(**slurm), "identity", "job")["value"], "job 77 on 4 nodes", "batch script")
     job = the(findings(SLURM_STEP_ID="0", **slurm), "identity", "job")
     check(job["state"] == "ok" and "job 77" in job["value"], f"inside a step: {job}")

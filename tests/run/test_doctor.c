@@ -1,5 +1,5 @@
-/* A section of the doctor in a process of its own: it may hang, crash, print, start others, or say a lot; the report goes
- * on, and nothing is left behind. */
+/* A section of the doctor in a process of its own: it may hang, crash, print, start others, or say a lot; the report
+ * goes on, and nothing is left behind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
