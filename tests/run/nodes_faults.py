@@ -85,7 +85,7 @@ def early():
     for number in (0, 1):
         for delay in (0.1, 0.25, 0.4, 0.6):
             place = Nodes()
-            processes = place.nodes(2, 2, *QUICK, "--set", "run.max_records=400000", "--set", "exchange.join_within=5")
+            processes = place.nodes(2, 2, *QUICK, "--set", "run.max_records=400000", "--set", "exchange.join_within=2")
             time.sleep(delay)
             processes[number].kill()
             processes[number].communicate()
@@ -100,17 +100,21 @@ def standing_still():
     place = Nodes()
     processes = begin(place, 2, 2, *QUICK)
     processes[1].send_signal(signal.SIGSTOP)
-    lines = []
-    os.set_blocking(processes[0].stderr.fileno(), False)
+    pieces = []
+    fd = processes[0].stderr.fileno()
+    os.set_blocking(fd, False)
 
     def said(text):
-        lines.append(processes[0].stderr.read() or "")
-        return text in "".join(lines)
+        try:
+            pieces.append(os.read(fd, 65536))
+        except BlockingIOError:
+            pass
+        return text in b"".join(pieces).decode()
 
     place.wait_for(lambda: said("has been silent for"), processes[0], what="node 0 missing it")
     processes[1].send_signal(signal.SIGCONT)
     place.wait_for(lambda: said("is back"), processes[0], what="node 0 hearing it again")
-    os.set_blocking(processes[0].stderr.fileno(), True)
+    os.set_blocking(fd, True)
     processes[1].send_signal(signal.SIGTERM)
     finish(processes[0], 75)
     finish(processes[1], 75)
