@@ -29,7 +29,7 @@ ta_status ta_store_open(const struct ta_store_config *config, struct ta_store **
 
 uint64_t ta_store_run_id(const struct ta_store *s) { return s->run_id; }
 
-static void free_table(struct ta_store_table *t) {
+static void free_puts(struct ta_store_table *t) {
     size_t bucket = 0;
     for (struct ta_store_node *n; (n = ta_store_table_drain(t, &bucket)) != NULL;)
         ta_store_held_free((struct ta_store_held *)n);
@@ -55,8 +55,9 @@ void ta_store_close(struct ta_store *s) {
         linger(s, ta_clock_now_ns() + TA_NS_PER_S);
         close(s->fd);
     }
-    free_table(&s->got);
-    free_table(&s->puts);
+    free_puts(&s->puts);
+    ta_store_table_free(&s->got);
+    ta_store_pool_free(&s->pool);
     ta_store_intake_free(&s->in);
     ta_store_outgo_free(&s->out);
     ta_mem_free(s->watches);
@@ -81,7 +82,7 @@ ta_status ta_store_put(struct ta_store *s, const char *name, const void *value, 
                        TA_STORE_VALUE_BYTES);
     struct ta_store_held *held;
     struct ta_store_record record = {.name = name, .name_bytes = strlen(name), .value = value, .value_bytes = bytes};
-    status = ta_store_held_set(&s->puts, &record, &held);
+    status = ta_store_held_set(&s->puts, NULL, &record, &held);
     if (status != TA_OK) return status;
     if (held->puts++ > 0) { /* it waits in its place already */
         if (held->puts > UINT8_MAX) held->puts = UINT8_MAX;

@@ -14,9 +14,14 @@ void ta_store_held_free(struct ta_store_held *held) {
     ta_mem_free(held);
 }
 
-static ta_status held_new(struct ta_store_table *t, const struct ta_store_record *r, struct ta_store_held **out) {
+static ta_status take_memory(struct ta_store_pool *pool, size_t bytes, void **out) {
+    return pool == NULL ? ta_mem_alloc(1, bytes, "store: value", out) : ta_store_pool_take(pool, bytes, out);
+}
+
+static ta_status held_new(struct ta_store_table *t, struct ta_store_pool *pool, const struct ta_store_record *r,
+                          struct ta_store_held **out) {
     struct ta_store_held *held;
-    ta_status status = ta_mem_alloc(1, sizeof *held + r->name_bytes + r->value_bytes, "store: value", (void **)&held);
+    ta_status status = take_memory(pool, sizeof *held + r->name_bytes + r->value_bytes, (void **)&held);
     if (status != TA_OK) return status;
     memcpy(held->text, r->name, r->name_bytes);
     held->node.name = (const char *)held->text;
@@ -26,25 +31,32 @@ static ta_status held_new(struct ta_store_table *t, const struct ta_store_record
     status = ta_store_table_add(t, &held->node);
     if (status == TA_OK)
         *out = held;
-    else
+    else if (pool == NULL)
         ta_mem_free(held);
     return status;
 }
 
-ta_status ta_store_held_set(struct ta_store_table *t, const struct ta_store_record *r, struct ta_store_held **out) {
+static ta_status held_grow(struct ta_store_held *held, struct ta_store_pool *pool, size_t bytes) {
+    uint32_t room = held->room < 16 ? 16 : held->room;
+    while (room < bytes) room *= 2;
+    void *place;
+    ta_status status = take_memory(pool, room, &place);
+    if (status != TA_OK) return status;
+    ta_mem_free(held->grown);
+    held->grown = pool == NULL ? place : NULL;
+    held->value = place;
+    held->room = room;
+    return TA_OK;
+}
+
+ta_status ta_store_held_set(struct ta_store_table *t, struct ta_store_pool *pool, const struct ta_store_record *r,
+                            struct ta_store_held **out) {
     struct ta_store_held *held = (struct ta_store_held *)ta_store_table_find(t, r->name, r->name_bytes);
     ta_status status = TA_OK;
-    if (held == NULL) {
-        status = held_new(t, r, &held);
-    } else if (held->room < r->value_bytes) {
-        void *grown;
-        status = ta_mem_alloc(1, r->value_bytes, "store: value", &grown);
-        if (status == TA_OK) {
-            ta_mem_free(held->grown);
-            held->value = held->grown = grown;
-            held->room = (uint32_t)r->value_bytes;
-        }
-    }
+    if (held == NULL)
+        status = held_new(t, pool, r, &held);
+    else if (held->room < r->value_bytes)
+        status = held_grow(held, pool, r->value_bytes);
     if (status != TA_OK) return status;
     if (r->value_bytes > 0) memcpy(held->value, r->value, r->value_bytes);
     held->value_bytes = (uint32_t)r->value_bytes;
@@ -139,7 +151,7 @@ static ta_status take_values(struct ta_store *s, struct ta_store_reader *r) {
             (struct ta_store_held *)ta_store_table_find(&s->got, record.name, record.name_bytes);
         if (old != NULL && old->version >= version) continue; /* two prefixes may hold one name */
         struct ta_store_held *held;
-        ta_status status = ta_store_held_set(&s->got, &record, &held);
+        ta_status status = ta_store_held_set(&s->got, &s->pool, &record, &held);
         if (status != TA_OK) return status;
         held->version = version;
     }

@@ -4,6 +4,7 @@
 
 #include "intake.h"
 #include "server_file.h"
+#include "pool.h"
 #include "socket.h"
 #include "table.h"
 #include "values.h"
@@ -16,7 +17,7 @@ struct ta_store_held {
     unsigned puts;
     uint32_t value_bytes, room;
     unsigned char *value; /* in text, or `grown` */
-    void *grown;
+    void *grown; /* by ta_mem; NULL: from the pool, or none */
     unsigned char text[]; /* name, then the first value */
 };
 
@@ -25,6 +26,7 @@ struct ta_store {
     struct ta_store_intake in;
     struct ta_store_outgo out;
     struct ta_store_table got, puts;
+    struct ta_store_pool pool; /* of `got` */
     struct ta_store_held *first, *last; /* of `puts` */
     char (*watches)[TA_STORE_NAME_BYTES];
     unsigned n_watches, n_watched; /* watched: told to the server */
@@ -41,8 +43,10 @@ enum { TA_STORE_CLIENT_SCRATCH = 1 << 16 };
 /* Connects and joins. The store has its memory; config->patience_s counts from now. Errors: as ta_store_open. */
 ta_status ta_store_client_join(struct ta_store *s, const struct ta_store_config *config);
 
-/* Puts a value into a table, in place of the one before; *out is it. Errors: NO_MEMORY. */
-ta_status ta_store_held_set(struct ta_store_table *t, const struct ta_store_record *record, struct ta_store_held **out);
+/* Puts a value into a table, in place of the one before; *out is it. Its memory is of the pool; NULL: its own, to be freed.
+ * Errors: NO_MEMORY. */
+ta_status ta_store_held_set(struct ta_store_table *t, struct ta_store_pool *pool, const struct ta_store_record *record,
+                            struct ta_store_held **out);
 void ta_store_held_free(struct ta_store_held *held);
 
 /* Seals payload[0 .. bytes) into what is to be sent. Errors: NO_MEMORY. */

@@ -93,11 +93,14 @@ static void want(struct ta_store_server *s, struct ta_store_link *l, bool out) {
     if (epoll_ctl(s->epoll, EPOLL_CTL_MOD, l->fd, &event) == 0) l->wants_out = out;
 }
 
+/* `how` is NULL when it closed in order. */
 static void lost(struct ta_store_server *s, struct ta_store_link *l, const char *how) {
-    if (l->joined)
-        ta_log_debug(s->house.log, "store: %s (%s) left: %s", l->conn.who, l->peer, how);
-    else
+    if (!l->joined)
         atomic_fetch_add(&s->garbage, 1);
+    else if (how == NULL)
+        ta_log_debug(s->house.log, "store: %s (%s) left", l->conn.who, l->peer);
+    else if (may_log(s))
+        ta_log_warn(s->house.log, "store: %s (%s) is gone: %s", l->conn.who, l->peer, how);
     hang_up(s, l);
 }
 
@@ -116,7 +119,7 @@ static void receive(struct ta_store_server *s, struct ta_store_link *l) {
     ssize_t n = recv(l->fd, s->scratch, TA_STORE_SCRATCH_BYTES, 0);
     if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK)) return;
     if (n <= 0) {
-        lost(s, l, n == 0 ? "it closed" : strerror(errno));
+        lost(s, l, n == 0 ? NULL : strerror(errno));
         return;
     }
     ta_status status = ta_store_conn_take(&l->conn, &s->house, s->scratch, (size_t)n);
@@ -174,7 +177,7 @@ static void drop_oldest(struct ta_store_server *s, const char *why) {
 
 static void let_in(struct ta_store_server *s, int fd) {
     struct ta_store_link *l;
-    if (ta_store_socket_tune(fd) != TA_OK || TA_NEW(&l, 1, "store: connection") != TA_OK) {
+    if (ta_store_socket_tune(fd, true) != TA_OK || TA_NEW(&l, 1, "store: connection") != TA_OK) {
         if (may_log(s)) ta_log_warn(s->house.log, "store: a connection is dropped: %s", ta_why());
         close(fd);
         return;

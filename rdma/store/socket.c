@@ -19,7 +19,7 @@
 
 enum { BACKLOG = 4096, KEEP_IDLE_S = 10, KEEP_INTERVAL_S = 3, KEEP_PROBES = 5, UNHEARD_MS = 25000 };
 
-ta_status ta_store_socket_tune(int fd) {
+ta_status ta_store_socket_tune(int fd, bool serving) {
     static const int on = 1, idle = KEEP_IDLE_S, interval = KEEP_INTERVAL_S, probes = KEEP_PROBES, unheard = UNHEARD_MS;
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
@@ -28,7 +28,7 @@ ta_status ta_store_socket_tune(int fd) {
         setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle) != 0 ||
         setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval) != 0 ||
         setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes) != 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof unheard) != 0)
+        (!serving && setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof unheard) != 0))
         return ta_fail_errno(TA_IO, "store: setting up a socket");
     return TA_OK;
 }
@@ -163,7 +163,7 @@ static ta_status dial_one(const struct addrinfo *at, int64_t until_ns, int *out)
     int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = 0;
     socklen_t n = sizeof error;
     if (fd < 0) return ta_fail_errno(TA_IO, "store: no socket");
-    ta_status status = ta_store_socket_tune(fd);
+    ta_status status = ta_store_socket_tune(fd, false);
     if (status == TA_OK && connect(fd, at->ai_addr, at->ai_addrlen) != 0) {
         if (errno != EINPROGRESS)
             status = ta_fail_errno(TA_PEER, "connecting");

@@ -178,42 +178,47 @@ static ta_status new_item(struct ta_store_values *v, const struct ta_store_recor
     struct ta_store_item *item;
     ta_status status = group_of(v, r->name, r->name_bytes, &g);
     if (status == TA_OK)
-        status = ta_mem_alloc(1, sizeof *item + r->name_bytes + r->value_bytes, "store: value", (void **)&item);
+        status = ta_store_pool_take(&v->pool, sizeof *item + r->name_bytes + r->value_bytes, (void **)&item);
     if (status != TA_OK) return status;
     memcpy(item->text, r->name, r->name_bytes);
     item->node.name = (const char *)item->text;
     item->node.name_bytes = r->name_bytes;
-    item->group = g;
+    item->value = item->text + r->name_bytes;
     item->room = (uint32_t)r->value_bytes;
+    item->group = g;
+    status = ta_store_table_add(&v->items, &item->node);
+    if (status != TA_OK) return status;
+    v->bytes += r->name_bytes;
     *out = item;
     return TA_OK;
 }
 
+/* What is left behind is less than what is in use: places double. */
+static ta_status make_room(struct ta_store_values *v, struct ta_store_item *item, size_t bytes) {
+    uint32_t room = item->room < 16 ? 16 : item->room;
+    while (room < bytes) room *= 2;
+    void *place;
+    ta_status status = ta_store_pool_take(&v->pool, room, &place);
+    if (status != TA_OK) return status;
+    item->value = place;
+    item->room = room;
+    return TA_OK;
+}
+
 ta_status ta_store_values_put(struct ta_store_values *v, const struct ta_store_record *r) {
-    struct ta_store_item *old = (struct ta_store_item *)ta_store_table_find(&v->items, r->name, r->name_bytes);
-    struct ta_store_item *item = old;
-    if (old == NULL || old->room < r->value_bytes) {
-        ta_status status = new_item(v, r, &item);
-        if (status == TA_OK && old == NULL && (status = ta_store_table_add(&v->items, &item->node)) != TA_OK)
-            ta_mem_free(item);
-        if (status != TA_OK) return status;
-    }
-    if (old != NULL) {
-        take_out(old);
-        v->bytes -= old->value_bytes;
-    } else {
-        v->bytes += r->name_bytes;
-    }
-    if (old != NULL && old != item) {
-        item->version = old->version;
-        ta_store_table_remove(&v->items, &old->node);
-        (void)ta_store_table_add(&v->items, &item->node); /* in the place that is free now: needs no memory */
-        ta_mem_free(old);
-    }
+    struct ta_store_item *item = (struct ta_store_item *)ta_store_table_find(&v->items, r->name, r->name_bytes);
+    ta_status status = TA_OK;
+    bool is_new = item == NULL;
+    if (is_new)
+        status = new_item(v, r, &item);
+    else if (item->room < r->value_bytes)
+        status = make_room(v, item, r->value_bytes);
+    if (status != TA_OK) return status;
+    if (!is_new) take_out(item);
+    v->bytes += r->value_bytes - item->value_bytes;
     item->version += r->puts;
     item->value_bytes = (uint32_t)r->value_bytes;
-    if (r->value_bytes > 0) memcpy(item->text + item->node.name_bytes, r->value, r->value_bytes);
-    v->bytes += r->value_bytes;
+    if (r->value_bytes > 0) memcpy(item->value, r->value, r->value_bytes);
     append(v, item);
     return TA_OK;
 }
@@ -272,7 +277,8 @@ static size_t write_item(unsigned char *to, const struct ta_store_item *item) {
     to[1] = 0;
     ta_store_write_u16(to + 2, (uint16_t)value_bytes);
     ta_store_write_u64(to + 4, item->version);
-    memcpy(to + TA_STORE_VALUE_HEAD, item->text, name_bytes + value_bytes);
+    memcpy(to + TA_STORE_VALUE_HEAD, item->text, name_bytes);
+    if (value_bytes > 0) memcpy(to + TA_STORE_VALUE_HEAD + name_bytes, item->value, value_bytes);
     return TA_STORE_VALUE_HEAD + name_bytes + value_bytes;
 }
 
@@ -302,8 +308,6 @@ size_t ta_store_values_fill(struct ta_store_watcher *w, unsigned char *to, size_
 }
 
 void ta_store_values_free(struct ta_store_values *v) {
-    size_t bucket = 0;
-    for (struct ta_store_node *n; (n = ta_store_table_drain(&v->items, &bucket)) != NULL;) ta_mem_free(n);
     ta_store_table_free(&v->items);
     ta_store_table_free(&v->groups_by_name);
     while (v->groups != NULL) {
@@ -311,5 +315,6 @@ void ta_store_values_free(struct ta_store_values *v) {
         v->groups = g->next;
         free_group(g);
     }
+    ta_store_pool_free(&v->pool);
     *v = (struct ta_store_values){0};
 }

@@ -7,6 +7,7 @@
 #ifndef TA_STORE_VALUES_H
 #define TA_STORE_VALUES_H
 
+#include "pool.h"
 #include "table.h"
 #include "wire.h"
 
@@ -19,8 +20,9 @@ struct ta_store_item {
     struct ta_store_group *group;
     struct ta_store_item *before, *after; /* in its group, by last change */
     uint64_t version;
-    uint32_t value_bytes, room; /* room: for a value */
-    unsigned char text[];       /* name, then value */
+    unsigned char *value;
+    uint32_t value_bytes, room;
+    unsigned char text[]; /* name, then the first value */
 };
 
 /* Who watches; belongs to whoever the values are sent to, zeroed at birth. */
@@ -35,6 +37,7 @@ struct ta_store_watcher {
 
 struct ta_store_values {
     struct ta_store_table items, groups_by_name;
+    struct ta_store_pool pool; /* of items: a value that outgrows its place gets one of twice the size */
     struct ta_store_group *groups;
     struct ta_store_watcher *watchers;
     struct ta_store_watcher *due_first, *due_last;
