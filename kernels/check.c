@@ -237,11 +237,26 @@ ta_status ta_labels_check(const struct ta_net_spec *spec, const struct ta_labels
     int32_t outputs = (int32_t)spec->layers[spec->n_layers - 1].out.c;
     for (uint32_t r = 0; r < spec->batch; r++) {
         int32_t y = labels->classes[r];
-        if (y < 0 || y >= outputs)
+        if (y < -1 || y >= outputs)
             return ta_fail(TA_CONFIG,
-                           "record %u of the batch has class %d, but the model predicts classes 0..%d; check the "
-                           "labels or the units of the last layer",
+                           "record %u of the batch has class %d, but the model predicts classes 0..%d (-1: no label); "
+                           "check the labels or the units of the last layer",
                            r, y, outputs - 1);
     }
     return TA_OK;
+}
+
+bool ta_label_is_given(const struct ta_labels *labels, uint32_t outputs, uint32_t record) {
+    if (labels->targets == NULL) return labels->classes[record] >= 0;
+    for (uint32_t j = 0; j < outputs; j++)
+        if (isnan(labels->targets[(size_t)record * outputs + j])) return false;
+    return true;
+}
+
+uint32_t ta_labels_given(const struct ta_net_spec *spec, const struct ta_labels *labels) {
+    uint32_t outputs = (uint32_t)ta_shape_count(spec->layers[spec->n_layers - 1].out), given = 0;
+    struct ta_labels used = {.classes = labels->classes};
+    if (spec->loss != TA_LOSS_CROSS_ENTROPY) used.targets = labels->targets;
+    for (uint32_t r = 0; r < spec->batch; r++) given += ta_label_is_given(&used, outputs, r);
+    return given;
 }

@@ -22,9 +22,13 @@ struct ta_shape ta_net_input_shape(const struct ta_net_spec *spec, uint32_t i, u
  */
 bool ta_net_loss_takes_last(const struct ta_net_spec *spec);
 
-/* The labels fit the loss: classes in [0, outputs), targets given. `losses`: whether losses are asked for. Errors:
- * CONFIG (which record), INVALID (none given). */
+/* The labels fit the loss: classes in [-1, outputs), targets given. Errors: CONFIG (which record), INVALID (none
+ * given). */
 ta_status ta_labels_check(const struct ta_net_spec *spec, const struct ta_labels *labels);
 
+/* Whether one record has a label: by its targets where there are any, else by its class. */
+bool ta_label_is_given(const struct ta_labels *labels, uint32_t outputs, uint32_t record);
+/* How many records of a batch do; checked labels. */
+uint32_t ta_labels_given(const struct ta_net_spec *spec, const struct ta_labels *labels);
 
 #endif

@@ -95,7 +95,8 @@ struct ta_layer_times {
     double forward_s, backward_s;
 };
 
-/* Labels of a batch: `classes` for CROSS_ENTROPY, `targets` [batch][outputs] for the others. */
+/* Labels of a batch: `classes` for CROSS_ENTROPY, `targets` [batch][outputs] for the others. Class -1, or a NaN among the
+ * targets of a record: it has no label. It is predicted; its loss is NaN, and it has no part in the gradient. */
 struct ta_labels {
     const int32_t *classes;
     const float *targets;
@@ -162,12 +163,12 @@ struct ta_kernels_ops {
     /* One forward and backward pass in training mode: batch statistics, dropout masks of `step`.
      *   w           [n_params] where the weights live
      *   x           [batch][h][w][c] host, float32
-     *   grad        [n_params] where the weights live: d(mean loss over the batch)/dw; every element is written, those
+     *   grad        [n_params] where the weights live: d(mean loss over the labelled of the batch)/dw; every element is written, those
      *               that belong to no layer (gaps) as 0. At the offsets of a batch_norm's moving statistics: the
      *               statistics of this batch (mean; variance with Bessel's correction n / (n - 1), n = batch * h * w).
      *   predictions [batch][outputs] host, after softmax or sigmoid: what this forward pass said; may be NULL
      *   losses      [batch] host: the loss of each record; may be NULL
-     * A class outside [0, outputs) is CONFIG, naming the record in the batch; nothing was computed. Not finite results
+     * A class outside [-1, outputs) is CONFIG, naming the record in the batch; nothing was computed. Not finite results
      * are not an error here: the caller looks (grad_norm). Errors: CONFIG, DEVICE. */
     ta_status (*train)(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
                        uint64_t step, float *grad, float *predictions, float *losses);

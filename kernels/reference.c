@@ -133,7 +133,7 @@ static struct ta_reference_layer layer_of(struct ta_net *net, uint32_t i, const 
     return a;
 }
 
-/* Loss of one record by z, before softmax or sigmoid; predictions and the gradient by z, scaled by 1 / batch. */
+/* Loss of one record by z, before softmax or sigmoid; predictions and the gradient by z, not yet scaled. */
 static double loss_of(const struct ta_net_spec *s, const double *z, const struct ta_labels *labels, uint32_t r,
                       double *prediction, double *slope) {
     uint32_t n = (uint32_t)ta_shape_count(s->layers[s->n_layers - 1].out);
@@ -146,16 +146,16 @@ static double loss_of(const struct ta_net_spec *s, const double *z, const struct
             p = exp(z[j] - most) / sum;
             y = labels != NULL && labels->classes[r] == (int32_t)j;
             if (y == 1) loss = log(sum) + most - z[j];
-            slope[j] = (p - y) / s->batch;
+            slope[j] = p - y;
         } else {
             if (labels != NULL) y = labels->targets[(size_t)r * n + j];
             if (s->loss == TA_LOSS_BINARY_CROSS_ENTROPY) {
                 p = 1 / (1 + exp(-z[j]));
                 loss += (fmax(z[j], 0) - z[j] * y + log1p(exp(-fabs(z[j])))) / n;
-                slope[j] = (p - y) / n / s->batch;
+                slope[j] = (p - y) / n;
             } else {
                 loss += (z[j] - y) * (z[j] - y) / n;
-                slope[j] = 2 * (z[j] - y) / n / s->batch;
+                slope[j] = 2 * (z[j] - y) / n;
             }
         }
         prediction[j] = p;
@@ -171,17 +171,22 @@ static uint32_t logits_of(const struct ta_net_spec *s) {
 static ta_status run_losses(struct ta_net *net, const struct ta_labels *labels, float *predictions, float *losses) {
     const struct ta_net_spec *s = &net->spec;
     uint32_t n = (uint32_t)ta_shape_count(s->layers[s->n_layers - 1].out), z = logits_of(s);
-    double *prediction, total = 0;
+    double *prediction, total = 0, given = labels != NULL ? ta_labels_given(s, labels) : 0;
+    struct ta_labels used = {0};
+    if (labels != NULL) used = *labels;
+    if (s->loss == TA_LOSS_CROSS_ENTROPY) used.targets = NULL;
     ta_status status = TA_NEW(&prediction, n, "a prediction");
     if (status != TA_OK) return status;
     for (uint32_t r = 0; r < s->batch; r++) {
         size_t first = (size_t)r * n;
         double loss = loss_of(s, net->value[z] + first, labels, r, prediction, net->slope[z] + first);
         for (uint32_t j = 0; j < n && predictions != NULL; j++) predictions[first + j] = (float)prediction[j];
-        if (losses != NULL) losses[r] = (float)loss;
-        total += loss;
+        bool counts = labels != NULL && ta_label_is_given(&used, n, r);
+        if (losses != NULL) losses[r] = counts ? (float)loss : NAN;
+        if (counts) total += loss / given;
+        for (uint32_t j = 0; j < n; j++) net->slope[z][first + j] = counts ? net->slope[z][first + j] / given : 0;
     }
-    net->loss = total / s->batch;
+    net->loss = total;
     ta_mem_free(prediction);
     return TA_OK;
 }

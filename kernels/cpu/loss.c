@@ -3,6 +3,7 @@
  */
 #include <math.h>
 
+#include "check.h"
 #include "net.h"
 
 static double largest(const float *z, uint32_t n) {
@@ -20,9 +21,9 @@ static void cross_entropy(const struct ta_loss_args *a, uint32_t r) {
     const float *z = a->z + at;
     double most = largest(z, a->outputs), sum = 0;
     for (uint32_t j = 0; j < a->outputs; j++) sum += exp(z[j] - most);
-    if (a->losses != NULL) a->losses[r] = (float)(log(sum) - (z[a->classes[r]] - most));
+    int32_t y = a->classes != NULL ? a->classes[r] : -1;
+    if (a->losses != NULL && y >= 0) a->losses[r] = (float)(log(sum) - (z[y] - most));
     if (a->predictions == NULL && a->grad == NULL) return;
-    int32_t y = a->grad != NULL ? a->classes[r] : -1;
     for (uint32_t j = 0; j < a->outputs; j++) {
         double p = exp(z[j] - most) / sum;
         if (a->predictions != NULL) a->predictions[at + j] = (float)p;
@@ -61,13 +62,23 @@ static void squared_error(const struct ta_loss_args *a, uint32_t r) {
     if (a->losses != NULL) a->losses[r] = (float)(loss / a->outputs);
 }
 
+/* What a record without a label leaves: no loss, and nothing to go down. */
+static void no_label(const struct ta_loss_args *a, uint32_t r) {
+    if (a->losses != NULL) a->losses[r] = NAN;
+    for (uint32_t j = 0; j < a->outputs && a->grad != NULL; j++) a->grad[(size_t)r * a->outputs + j] = 0;
+}
+
 void ta_loss_run(const struct ta_loss_args *a) {
     if (a->predictions == NULL && a->losses == NULL && a->grad == NULL) return;
+    const struct ta_labels labels = {.classes = a->classes,
+                                     .targets = a->kind == TA_LOSS_CROSS_ENTROPY ? NULL : a->targets};
+    bool any = labels.classes != NULL || labels.targets != NULL;
     for (uint32_t r = 0; r < a->records; r++) {
         switch (a->kind) {
         case TA_LOSS_CROSS_ENTROPY: cross_entropy(a, r); break;
         case TA_LOSS_BINARY_CROSS_ENTROPY: binary_cross_entropy(a, r); break;
         case TA_LOSS_SQUARED_ERROR: squared_error(a, r); break;
         }
+        if (any && !ta_label_is_given(&labels, a->outputs, r)) no_label(a, r);
     }
 }

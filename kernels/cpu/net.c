@@ -175,10 +175,11 @@ static ta_status backward(struct ta_net *net, const struct ta_pass *pass) {
     return TA_OK;
 }
 
-static void run_loss(struct ta_net *net, const struct ta_labels *labels, const float *x, uint32_t first, bool train,
+static void run_loss(struct ta_net *net, const struct ta_pass *pass, const struct ta_labels *labels, const float *x,
                      float *predictions, float *losses) {
     const struct ta_net_spec *spec = &net->spec;
     uint32_t outputs = (uint32_t)ta_shape_count(spec->layers[spec->n_layers - 1].out);
+    uint32_t first = pass->first;
     size_t at = (size_t)first * outputs;
     struct ta_loss_args args = {
         .kind = spec->loss,
@@ -187,10 +188,10 @@ static void run_loss(struct ta_net *net, const struct ta_labels *labels, const f
         .z = net->logits >= 0 ? net->nodes[net->logits].out : x,
         .classes = labels != NULL && labels->classes != NULL ? labels->classes + first : NULL,
         .targets = labels != NULL && labels->targets != NULL ? labels->targets + at : NULL,
-        .scale = 1.0F / (float)spec->batch,
+        .scale = pass->scale,
         .predictions = predictions != NULL ? predictions + at : NULL,
         .losses = losses != NULL ? losses + first : NULL,
-        .grad = train ? net->logits_grad : NULL,
+        .grad = pass->grad != NULL ? net->logits_grad : NULL,
     };
     ta_loss_run(&args);
 }
@@ -204,7 +205,7 @@ static ta_status run(struct ta_net *net, const struct ta_pass *whole, const floa
         feed(net, from);
         ta_status status = forward(net, &pass);
         if (status != TA_OK) return status;
-        run_loss(net, labels, from, pass.first, pass.grad != NULL, predictions, losses);
+        run_loss(net, &pass, labels, from, predictions, losses);
         if (pass.grad != NULL) status = backward(net, &pass);
         if (status != TA_OK) return status;
     }
@@ -219,7 +220,8 @@ ta_status ta_cpu_train(struct ta_net *net, const float *w, const float *x, const
     if (status != TA_OK) return status;
     struct guard g = guard_enter(net->kernels);
     memset(grad, 0, net->spec.n_params * sizeof *grad);
-    struct ta_pass pass = {.w = w, .grad = grad, .step = step};
+    uint32_t given = ta_labels_given(&net->spec, labels);
+    struct ta_pass pass = {.w = w, .grad = grad, .step = step, .scale = 1.0F / (float)(given > 0 ? given : 1)};
     status = run(net, &pass, x, labels, predictions, losses);
     guard_leave(net->kernels, g);
     return status;

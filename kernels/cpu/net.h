@@ -27,6 +27,7 @@ struct ta_pass {
     float *grad; /* NULL: inference */
     uint64_t step;
     uint32_t first; /* number of the slice's first record in the batch */
+    float scale;    /* training: 1 / records of the batch with a label */
 };
 
 struct ta_node;
@@ -102,7 +103,7 @@ struct ta_loss_args {
     const float *z;         /* [records][outputs] what the net computed, before softmax or sigmoid */
     const int32_t *classes; /* of this slice; NULL: no losses, no gradient */
     const float *targets;
-    float scale;        /* 1 / batch: the gradient is that of the mean */
+    float scale;        /* 1 / records with a label: the gradient is that of their mean */
     float *predictions; /* [records][outputs] or NULL */
     float *losses;      /* [records] or NULL */
     float *grad;        /* [records][outputs] or NULL; may be z itself */

@@ -10,6 +10,7 @@
 
 #include "compare.h"
 #include "mem.h"
+#include "reference.h"
 
 static void refused(const struct test_net *t, const char *says) {
     struct ta_kernels *k;
@@ -76,7 +77,7 @@ static void test_bad_labels(void **state) {
     struct test_run r;
     test_cifar_cnn(&t, 4);
     test_run_begin(&r, &ta_kernels_cpu, &t, 1);
-    const int32_t wrong[] = {-1, 10, INT32_MIN, INT32_MAX};
+    const int32_t wrong[] = {-2, 10, INT32_MIN, INT32_MAX};
     for (int i = 0; i < 4; i++) {
         r.classes[2] = wrong[i];
         r.grad[0] = 42;
@@ -135,6 +136,58 @@ static void test_extreme_logits(void **state) {
     }
 }
 
+static void small_net(struct test_net *t, enum ta_loss loss, uint32_t batch) {
+    test_net_begin(t, (struct ta_shape){1, 1, 5}, loss, batch);
+    test_dense(t, 4, true);
+    test_plain(t, TA_LAYER_TANH);
+    test_dense(t, 3, true);
+}
+
+/* Six records of which the second and the fifth have no label do what the other four do alone. */
+static void without_labels(const struct ta_kernels_ops *ops, enum ta_loss loss) {
+    enum { ALL = 6, LEFT = 4, IN = 5, OUT = 3 };
+    static const unsigned from[LEFT] = {0, 2, 3, 5};
+    struct test_net six, four;
+    struct test_run a, b;
+    small_net(&six, loss, ALL);
+    small_net(&four, loss, LEFT);
+    test_run_begin(&a, ops, &six, 1);
+    test_run_begin(&b, ops, &four, 1);
+    a.classes[1] = a.classes[4] = -1;
+    a.targets[1 * OUT + 2] = a.targets[4 * OUT] = NAN;
+    for (unsigned i = 0; i < LEFT; i++) {
+        memcpy(b.x + i * IN, a.x + from[i] * IN, IN * sizeof(float));
+        memcpy(b.targets + i * OUT, a.targets + from[i] * OUT, OUT * sizeof(float));
+        b.classes[i] = a.classes[from[i]];
+    }
+    test_train(&a, 1);
+    test_train(&b, 1);
+    double off = test_distance(six.spec.n_params, a.grad, b.grad);
+    if (!(off < 1e-6)) fail_msg("%s, loss %d: gradients are off by %g", ops->name, (int)loss, off);
+    assert_true(isnan(a.losses[1]) && isnan(a.losses[4]));
+    for (unsigned i = 0; i < LEFT; i++) {
+        assert_true(fabsf(a.losses[from[i]] - b.losses[i]) < 1e-6F);
+        assert_true(test_distance(OUT, a.predictions + from[i] * OUT, b.predictions + i * OUT) < 1e-6);
+    }
+    for (unsigned i = 0; i < ALL * OUT; i++) assert_true(isfinite(a.predictions[i]));
+    test_predict(&a);
+    assert_true(isnan(a.losses[1]) && isfinite(a.losses[0]) && isfinite(a.predictions[1 * OUT]));
+    for (unsigned i = 0; i < ALL; i++) a.classes[i] = -1, a.targets[i * OUT] = NAN;
+    test_train(&a, 2);
+    for (size_t i = 0; i < six.spec.n_params; i++) assert_true(a.grad[i] == 0);
+    test_run_end(&a);
+    test_run_end(&b);
+}
+
+static void test_records_without_a_label(void **state) {
+    (void)state;
+    const enum ta_loss losses[] = {TA_LOSS_CROSS_ENTROPY, TA_LOSS_BINARY_CROSS_ENTROPY, TA_LOSS_SQUARED_ERROR};
+    for (unsigned i = 0; i < 3; i++) {
+        without_labels(&ta_kernels_cpu, losses[i]);
+        without_labels(&ta_kernels_reference, losses[i]);
+    }
+}
+
 static void test_memory_runs_out(void **state) {
     (void)state;
     struct test_net t;
@@ -180,6 +233,7 @@ int main(void) {
         cmocka_unit_test(test_bad_specs),       cmocka_unit_test(test_bad_labels),
         cmocka_unit_test(test_names),           cmocka_unit_test(test_extreme_logits),
         cmocka_unit_test(test_memory_runs_out), cmocka_unit_test(test_not_a_number_is_seen),
+        cmocka_unit_test(test_records_without_a_label),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
