@@ -207,6 +207,12 @@ struct ta_kernels_ops {
                           unsigned n_registers);
     ta_status (*rows_pick)(struct ta_kernels *k, const struct ta_table *table, const uint32_t *rows, size_t n_rows,
                            float *w, const float *base, const float *const *registers, unsigned n_registers);
+    /* What a step has changed rows of w by, into a register: for the rows listed, element by element,
+     *     delta[row] += w[row] - folded[row], and then folded[row] = w[row].
+     * Arenas as above, all different; a row listed twice counts once. Peers may read delta meanwhile: each aligned
+     * 4-byte word is written once, whole. Errors: DEVICE. */
+    ta_status (*rows_fold)(struct ta_kernels *k, const struct ta_table *table, const uint32_t *rows, size_t n_rows,
+                           const float *w, float *folded, float *delta);
 
     const struct ta_skipgram_ops *skipgram; /* word vectors; NULL: not in this make */
 };

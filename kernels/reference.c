@@ -329,6 +329,19 @@ static ta_status reference_rows_pick(struct ta_kernels *k, const struct ta_table
     return TA_OK;
 }
 
+static ta_status reference_rows_fold(struct ta_kernels *k, const struct ta_table *table, const uint32_t *rows,
+                                     size_t n_rows, const float *w, float *folded, float *delta) {
+    (void)k;
+    for (size_t i = 0; i < n_rows; i++) {
+        size_t at = table->offset + (size_t)rows[i] * table->stride;
+        for (size_t place = at; place < at + table->width; place++) {
+            delta[place] += w[place] - folded[place];
+            folded[place] = w[place];
+        }
+    }
+    return TA_OK;
+}
+
 const struct ta_kernels_ops ta_kernels_reference = {
     .name = "reference",
     .package = "",
@@ -351,4 +364,5 @@ const struct ta_kernels_ops ta_kernels_reference = {
     .mean = reference_mean,
     .rows_sum = reference_rows_sum,
     .rows_pick = reference_rows_pick,
+    .rows_fold = reference_rows_fold,
 };

@@ -17,8 +17,8 @@
  * nothing. `word2vec` draws anew for every pair and updates after every pair.
  *
  * Two tables of rows (struct ta_table: stride a multiple of 8 floats, 32-byte aligned), owned by the caller, updated in
- * place as the text is read: w is always the newest. Columns behind the width must be 0. With `delta` the same updates
- * are also summed there, for peers.
+ * place as the text is read: w is always the newest. Columns behind the width must be 0. Who has peers to tell asks for
+ * the rows that changed (`lists`); by how much follows from w (kernels.h, rows_fold).
  *
  * Threads: as kernels.h. Same inputs, same machine, same build: same bits.
  */
@@ -35,6 +35,7 @@ struct ta_skipgram_spec {
     uint32_t length;         /* words of the longest sentence, 1 .. 2^20 */
     double sample;           /* 0: keep all words */
     uint64_t seed;           /* all choices follow from it and the batch's number */
+    bool lists;              /* say which rows were changed */
 };
 
 struct ta_skipgram_batch {
@@ -58,7 +59,7 @@ struct ta_skipgram_made {
     uint64_t pairs;   /* (context, target) products */
     double loss_sum;  /* of `loss_pairs` of the pairs (every 64th window's; all of `pairs`), before their update */
     uint64_t loss_pairs;
-    /* With delta: exactly the rows changed, each about as often as it came into use (word2vec: once); valid until the
+    /* With `lists`: exactly the rows changed, each about as often as it came into use (word2vec: once); valid until the
      * next call. */
     const uint32_t *in_rows, *out_rows;
     size_t n_in_rows, n_out_rows;
@@ -76,15 +77,15 @@ struct ta_skipgram_ops {
     /* How often each row's word is seen [rows]: decides who is left out and who is drawn. Rows with 0 are never drawn.
      * Must be called before train; may be called again when the vocabulary has moved on. Errors: CONFIG (all are 0). */
     ta_status (*counts)(struct ta_skipgram *s, const uint64_t *counts);
-    /* w, delta: arenas, where the weights live; delta may be NULL. They are up to date when the call returns. A word
-     * number outside the table is CONFIG, naming sentence and place, and so is a rate outside 0 .. 1e6; NO_MEMORY: for
-     * the lists of the first batch of this size with a delta; INVALID: before counts. Nothing was changed then.
-     * NUMERIC: a sampled vector is no longer finite (what to lower is said). */
-    ta_status (*train)(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_batch *batch,
+    /* w: the arena, where the weights live; up to date when the call returns. A word number outside the table is
+     * CONFIG, naming sentence and place, and so is a rate outside 0 .. 1e6; NO_MEMORY: for the lists of the first batch
+     * of this size; INVALID: before counts. Nothing was changed then. NUMERIC: a sampled vector is no longer finite
+     * (what to lower is said). */
+    ta_status (*train)(struct ta_skipgram *s, float *w, const struct ta_skipgram_batch *batch,
                        struct ta_skipgram_made *made);
     /* Each record's contexts in order, in steps of at most 6 different rows. Needs no counts. Errors: as train; CONFIG
      * also for a label outside 0 .. 1. */
-    ta_status (*pairs)(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_pairs *batch,
+    ta_status (*pairs)(struct ta_skipgram *s, float *w, const struct ta_skipgram_pairs *batch,
                        struct ta_skipgram_made *made);
 };
 

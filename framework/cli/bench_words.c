@@ -28,7 +28,7 @@ static const char help[] =
     "  --turns N       how often each kernel runs (default 3); the median counts\n"
     "  --cbow          CBOW instead of skip-gram\n"
     "\n"
-    "Kernels: cpu, what a replica alone uses; cpu+delta, what a replica with peers uses; portable, plain C; word2vec, the\n"
+    "Kernels: cpu, what a replica alone uses; cpu+lists, what a replica with peers uses; portable, plain C; word2vec, the\n"
     "loop of word2vec.c, pair by pair, as the yardstick. Lines that begin with FIGURE are for experiments/figures.sh.\n";
 
 enum { KERNELS = 4, MAX_TURNS = 99 };
@@ -49,17 +49,17 @@ struct bench {
     uint64_t sentences, words;
     struct ta_table in, out;
     size_t floats;        /* of an arena */
-    float *w, *delta;
+    float *w;
     double per_s[KERNELS][MAX_TURNS];
 };
 
 static const struct contender {
     const char *name;
     const struct ta_skipgram_ops *ops;
-    bool delta;
+    bool lists;
 } contenders[KERNELS] = {
     {"cpu", &ta_skipgram_cpu, false},
-    {"cpu+delta", &ta_skipgram_cpu, true},
+    {"cpu+lists", &ta_skipgram_cpu, true},
     {"portable", &ta_skipgram_portable, false},
     {"word2vec", &ta_skipgram_word2vec, false},
 };
@@ -147,13 +147,11 @@ static ta_status make_tables(struct bench *b) {
     const struct ta_kernels_ops *ops = &ta_kernels_cpu;
     ta_status status = ops->open(&(struct ta_kernels_config){.threads = 1}, &b->kernels);
     if (status == TA_OK) status = ops->alloc(b->kernels, b->floats * sizeof(float), "the tables", (void **)&b->w);
-    if (status == TA_OK) status = ops->alloc(b->kernels, b->floats * sizeof(float), "the delta", (void **)&b->delta);
     return status;
 }
 
 static void start_anew(struct bench *b) {
     memset(b->w, 0, b->floats * sizeof(float));
-    memset(b->delta, 0, b->floats * sizeof(float));
     (void)ta_kernels_cpu.rows_sum(b->kernels, &b->in, 1, NULL, 0, b->w, NULL, NULL, 0);
 }
 
@@ -169,6 +167,7 @@ static ta_status run(struct bench *b, const struct contender *c, double *per_s) 
         .length = b->length,
         .sample = b->o.sample,
         .seed = 1,
+        .lists = c->lists,
     };
     struct ta_skipgram *s = NULL;
     ta_status status = c->ops->create(b->kernels, &spec, &s);
@@ -184,7 +183,7 @@ static ta_status run(struct bench *b, const struct contender *c, double *per_s) 
                                           .rate = .025F,
                                           .number = first};
         struct ta_skipgram_made made;
-        status = c->ops->train(s, b->w, c->delta ? b->delta : NULL, &batch, &made);
+        status = c->ops->train(s, b->w, &batch, &made);
         words += made.words;
     }
     *per_s = (double)words / ((double)(ta_clock_now_ns() - start_ns) * 1e-9);
@@ -231,7 +230,6 @@ ta_status ta_bench_words(int argc, char **argv) {
     if (status == TA_OK && !helped) status = measure(b);
     if (b->kernels != NULL) {
         ta_kernels_cpu.free(b->kernels, b->w);
-        ta_kernels_cpu.free(b->kernels, b->delta);
         ta_kernels_cpu.close(b->kernels);
     }
     ta_mem_free(b->text);

@@ -61,7 +61,8 @@ struct ta_peer_stats {
     struct ta_hist staleness;  /* of our gradients towards this peer: see stepped */
 };
 
-/* Every make begins with this. Pointers are where the weights live; the owner replica reads w and writes delta. */
+/* Every make begins with this. Pointers are where the weights live; the owner replica reads w and writes delta; rows
+ * of tables it changes in w, and only names in delta. */
 struct ta_exchange {
     const struct ta_exchange_ops *ops;
     const struct ta_model *model;
@@ -107,8 +108,8 @@ struct ta_exchange_ops {
 
     /* One local step (or, with records 0, none: a skipped step) is in delta: counts staleness of its gradient, puts. */
     ta_status (*stepped)(struct ta_exchange *x, uint64_t records, int64_t now_ns);
-    /* Tables. A step changes rows of w and, by the same update, of delta (of w alone where delta is NULL); before
-     * `stepped` it names them, a row as often as it was changed. Without peers: nothing to do. */
+    /* Tables. A step changes rows of w and leaves delta to the exchange; before `stepped` it names them, a row as often
+     * as it was changed. Delta has the change when the row goes out, and at rest. Without peers: nothing to do. */
     void (*touched)(struct ta_exchange *x, unsigned segment, const uint32_t *rows, size_t n);
     /* Rows of our register start again from zero (and with them, as soon as all have done so, the row): w is computed
      * anew, the change counts as touched. NAMES: the caller writes delta's row (w's where delta is NULL), then calls
@@ -149,7 +150,7 @@ struct ta_exchange_ops {
     ta_status (*register_copy)(struct ta_exchange *x, unsigned rank, float *host);
     void (*peer_stats)(const struct ta_exchange *x, unsigned peer, struct ta_peer_stats *out);
     /* Memory held: with the gradient, which the replica owns, (peers + 4) * d floats and a little; one register more
-     * for each peer that died. A model made of tables: (peers + 2) * d, one more where w0 is given; d without peers. */
+     * for each peer that died. A model made of tables: (peers + 3) * d, one more where w0 is given; d without peers. */
     size_t (*bytes)(const struct ta_exchange *x);
 };
 

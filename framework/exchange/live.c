@@ -299,11 +299,13 @@ static ta_status live_checksum(struct ta_exchange *x, uint64_t *out) {
 }
 
 static ta_status live_register_copy(struct ta_exchange *x, unsigned rank, float *host) {
-    const struct ta_live *l = ta_live_of_const(x);
+    struct ta_live *l = ta_live_of(x);
     if (rank >= x->n_ranks) return ta_fail(TA_INVALID, "exchange: register %u of %u", rank, x->n_ranks);
     if (x->delta == NULL)
         return ta_fail(TA_INVALID, "exchange: a replica without peers keeps no register of its tables; save its "
                        "weights");
+    ta_status status = rank == x->rank ? ta_live_tables_fold(l) : TA_OK;
+    if (status != TA_OK) return status;
     return l->kernel_ops->copy_out(l->kernels, host, ta_live_register(l, rank), l->layout.n_params * sizeof(float));
 }
 

@@ -39,7 +39,9 @@ struct ta_live_tables {
     bool scan_all;      /* all rows are to be recomputed */
     bool resumed;       /* our register did not start from zero: it is put whole to who joins */
     uint64_t *tail;     /* [n_ranks] of each peer's row log: read so far */
+    float *folded;      /* [n_params] what our register holds of w already; NULL: there is no register */
     uint32_t *list;     /* row numbers for one call of the kernels */
+    uint32_t *changed;  /* those of them that are to be folded first */
     float *zeros;       /* a row of them */
     uint64_t seed;      /* rows start from */
     int64_t swept_ns, within_ns; /* the last sweep; the longest time between two */
@@ -102,6 +104,8 @@ void ta_live_tables_close(struct ta_live *l);
 ta_status ta_live_tables_apply(struct ta_live *l);
 /* Peers have changed rows since the last apply. */
 bool ta_live_tables_news(const struct ta_live *l);
+/* What steps have changed so far, into our register. */
+ta_status ta_live_tables_fold(struct ta_live *l);
 /* Makes rows due that have waited for long enough, or all. */
 void ta_live_tables_tick(struct ta_live *l, int64_t now_ns);
 void ta_live_tables_sweep(struct ta_live *l);

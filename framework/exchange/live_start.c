@@ -1,7 +1,7 @@
 /* live_start: which memory a replica needs for what is exchanged, and what it starts from.
  *
- *     a model with layers               w0, delta, w
- *     tables alone                      delta, w; w0 only where it is given: else rows start from a seed
+ *     a model with layers               w0, delta, w; with tables also w as folded (live_tables.c)
+ *     tables alone                      delta, w, w as folded; w0 only where it is given: else rows start from a seed
  *     tables alone, and no peers        w, which is all there is
  */
 #include "live.h"
@@ -28,6 +28,8 @@ ta_status ta_live_arenas_open(struct ta_live *l, const struct ta_exchange_start 
     bool registers = !alone(l) || start->deltas != NULL;
     if (l->dense || (registers && start->w0 != NULL)) status = open_arena(l, "initial weights", &x->w0);
     if (status == TA_OK && registers) status = open_arena(l, "cumulative delta", &x->delta);
+    if (status == TA_OK && l->rows.n_tables > 0 && !alone(l))
+        status = open_arena(l, "weights folded", &l->tables.folded);
     if (status == TA_OK) status = open_arena(l, "weights", &x->w);
     return status;
 }

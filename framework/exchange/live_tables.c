@@ -1,17 +1,24 @@
 /* live_tables: tables of rows in the live exchange. A step changes a few rows of a large table, so everything here
  * follows the rows that changed, never the table.
  *
- * While we train, w has our own updates already, by the same steps that made the register: only rows that peers have
- * changed are recomputed from the registers, and so come out exact. Rows that only we have changed may differ from the
- * sum of the registers by rounding; they are remembered (ta_rows.own) and recomputed when replicas come to rest, so
- * that at rest all have the same bits. What a gone rank left comes as a whole register: then all rows are recomputed.
+ * A step changes w alone. What it has changed a row by is w less `folded`, which is w as it was when the register last
+ * took the row in: it is folded into the register (kernels.h, rows_fold) when the row is made due, and before the row
+ * is computed anew; so once in many changes, and a row whose count (rows.h) is 0 has nothing to fold.
+ *
+ * Only rows that peers have changed are recomputed from the registers, and so come out exact. Rows that only we have
+ * changed may differ from the sum of the registers by rounding; they are remembered (ta_rows.own) and recomputed when
+ * replicas come to rest, so that at rest all have the same bits. What a gone rank left comes as a whole register: then
+ * all rows are recomputed.
  */
 #include <string.h>
 
 #include "live.h"
 #include "mem.h"
 
-enum { LIST_ROWS = 4096 };
+enum {
+    LIST_ROWS = 4096,
+    SUM_ROWS = 64, /* few enough that what is folded is still in the cache when it is summed */
+};
 
 static ta_status open_scratch(struct ta_live *l) {
     struct ta_live_tables *t = &l->tables;
@@ -22,9 +29,10 @@ static ta_status open_scratch(struct ta_live *l) {
     if (status == TA_OK) status = TA_NEW(&t->renamed, words, "rows renamed");
     if (status == TA_OK) status = TA_NEW(&t->tail, l->self.n_ranks, "tails of row logs");
     if (status == TA_OK) status = TA_NEW(&t->list, LIST_ROWS, "list of rows");
+    if (status == TA_OK) status = TA_NEW(&t->changed, SUM_ROWS, "list of rows");
     if (status == TA_OK) status = TA_NEW(&t->zeros, widest, "row of zeros");
     l->held_bytes += l->rows.held_bytes + 2 * words * sizeof *t->todo + l->self.n_ranks * sizeof *t->tail +
-                     LIST_ROWS * sizeof *t->list + widest * sizeof *t->zeros;
+                     (LIST_ROWS + SUM_ROWS) * sizeof *t->list + widest * sizeof *t->zeros;
     return status;
 }
 
@@ -50,13 +58,34 @@ ta_status ta_live_tables_open(struct ta_live *l, const struct ta_exchange_spec *
 
 void ta_live_tables_close(struct ta_live *l) {
     struct ta_live_tables *t = &l->tables;
+    l->kernel_ops->free(l->kernels, t->folded);
     ta_mem_free(t->zeros);
+    ta_mem_free(t->changed);
     ta_mem_free(t->list);
     ta_mem_free(t->tail);
     ta_mem_free(t->renamed);
     ta_mem_free(t->todo);
     memset(t, 0, sizeof *t);
     ta_rows_close(&l->rows);
+}
+
+/* Rows that a step has changed, into our register. */
+static ta_status fold_rows(struct ta_live *l, const struct ta_rows_table *table, const uint32_t *rows, size_t n) {
+    if (n == 0 || table->names || l->tables.folded == NULL) return TA_OK;
+    return l->kernel_ops->rows_fold(l->kernels, &table->shape, rows, n, l->base.w, l->tables.folded, l->base.delta);
+}
+
+ta_status ta_live_tables_fold(struct ta_live *l) {
+    ta_status status = TA_OK;
+    for (unsigned i = 0; i < l->rows.n_tables && l->rows.n_changed > 0; i++) {
+        const struct ta_rows_table *table = &l->rows.table[i];
+        uint32_t from = 0;
+        for (size_t n = 1; n > 0 && status == TA_OK;) {
+            n = ta_rows_list_changed(&l->rows, table, &from, l->tables.list, LIST_ROWS);
+            status = fold_rows(l, table, l->tables.list, n);
+        }
+    }
+    return status;
 }
 
 /* NULL: all rows. */
@@ -67,17 +96,19 @@ static ta_status apply_rows(struct ta_live *l, const struct ta_rows_table *table
         l->registers[n_registers++] = ta_live_register(l, r);
     if (table->names)
         return l->kernel_ops->rows_pick(l->kernels, &table->shape, rows, n, x->w, x->w0, l->registers, n_registers);
-    return l->kernel_ops->rows_sum(l->kernels, &table->shape, l->tables.seed, rows, n, x->w, x->w0, l->registers,
-                                   n_registers);
+    ta_status status = l->kernel_ops->rows_sum(l->kernels, &table->shape, l->tables.seed, rows, n, x->w, x->w0,
+                                               l->registers, n_registers);
+    if (status != TA_OK || l->tables.folded == NULL) return status;
+    /* A copy is a sum of nothing else. Not a sum of its own: a peer may have written meanwhile. */
+    return l->kernel_ops->rows_sum(l->kernels, &table->shape, 0, rows, n, l->tables.folded, x->w, NULL, 0);
 }
 
 static ta_status apply_all(struct ta_live *l) {
-    for (unsigned t = 0; t < l->rows.n_tables; t++) {
-        ta_status status = apply_rows(l, &l->rows.table[t], NULL, 0);
-        if (status != TA_OK) return status;
-    }
-    l->tables.scan_all = false;
-    return TA_OK;
+    ta_status status = ta_live_tables_fold(l);
+    for (unsigned t = 0; t < l->rows.n_tables && status == TA_OK; t++)
+        status = apply_rows(l, &l->rows.table[t], NULL, 0);
+    if (status == TA_OK) l->tables.scan_all = false;
+    return status;
 }
 
 static void note_renamed(struct ta_live *l, const struct ta_rows_table *table, size_t n) {
@@ -93,7 +124,12 @@ static void note_renamed(struct ta_live *l, const struct ta_rows_table *table, s
 
 /* The rows in the list, if any. */
 static ta_status apply_list(struct ta_live *l, const struct ta_rows_table *table, size_t *n) {
-    ta_status status = *n > 0 ? apply_rows(l, table, l->tables.list, *n) : TA_OK;
+    struct ta_live_tables *t = &l->tables;
+    size_t n_changed = 0;
+    for (size_t i = 0; i < *n && l->rows.n_changed > 0; i++)
+        if (ta_rows_is_changed(&l->rows, table->first + t->list[i])) t->changed[n_changed++] = t->list[i];
+    ta_status status = fold_rows(l, table, t->changed, n_changed);
+    if (status == TA_OK && *n > 0) status = apply_rows(l, table, t->list, *n);
     if (table->names) note_renamed(l, table, *n);
     *n = 0;
     return status;
@@ -110,7 +146,7 @@ static ta_status apply_todo(struct ta_live *l) {
             uint32_t id = (uint32_t)(64 * word) + (uint32_t)__builtin_ctzll(left);
             while (status == TA_OK && id - table->first >= table->shape.rows) status = apply_list(l, table++, &n);
             t->list[n++] = id - table->first;
-            if (n == LIST_ROWS) status = apply_list(l, table, &n);
+            if (n == SUM_ROWS) status = apply_list(l, table, &n);
         }
     }
     return status == TA_OK ? apply_list(l, table, &n) : status;
@@ -160,6 +196,8 @@ ta_status ta_live_tables_apply(struct ta_live *l) {
 
 void ta_live_tables_sweep(struct ta_live *l) {
     if (l->rows.n_tables == 0) return;
+    ta_status status = ta_live_tables_fold(l);
+    if (status != TA_OK) l->put_status = status;
     ta_rows_sweep(&l->rows, (struct ta_rows_mark){l->base.steps, l->base.records});
 }
 
@@ -176,7 +214,13 @@ void ta_live_touched(struct ta_exchange *x, unsigned segment, const uint32_t *ro
     struct ta_live *l = ta_live_of(x);
     if (x->delta == NULL) return;
     const struct ta_rows_table *table = ta_rows_table_of(&l->rows, segment);
-    if (table != NULL && ta_rows_touch(&l->rows, table, rows, n)) return;
+    bool known = table != NULL;
+    for (size_t i = 0, n_due; known && i < n; i += LIST_ROWS) {
+        known = ta_rows_touch(&l->rows, table, rows + i, n - i < LIST_ROWS ? n - i : LIST_ROWS, l->tables.list, &n_due);
+        ta_status status = fold_rows(l, table, l->tables.list, n_due);
+        if (status != TA_OK) l->put_status = status;
+    }
+    if (known) return;
     l->put_status = ta_fail(TA_INVALID, "exchange: replica %u touched a row that segment %u of its model has not: it "
                             "has %u rows", x->rank, segment, table != NULL ? table->shape.rows : 0);
 }

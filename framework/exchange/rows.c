@@ -73,7 +73,9 @@ static void make_due(struct ta_rows *r, uint32_t id) {
     r->count[id] = 0;
 }
 
-bool ta_rows_touch(struct ta_rows *r, const struct ta_rows_table *table, const uint32_t *rows, size_t n) {
+bool ta_rows_touch(struct ta_rows *r, const struct ta_rows_table *table, const uint32_t *rows, size_t n, uint32_t *due,
+                   size_t *n_due) {
+    *n_due = 0;
     uint8_t *count = r->count + table->first;
     const uint32_t n_rows = table->shape.rows, after = r->after;
     for (size_t i = 0; i < n; i++) {
@@ -87,9 +89,31 @@ bool ta_rows_touch(struct ta_rows *r, const struct ta_rows_table *table, const u
             r->n_changed++;
             ta_bit_set(r->own, table->first + row);
         }
-        if (changes >= after) make_due(r, table->first + row);
+        if (changes < after) continue;
+        make_due(r, table->first + row);
+        due[(*n_due)++] = row;
     }
     return true;
+}
+
+size_t ta_rows_list_changed(const struct ta_rows *r, const struct ta_rows_table *table, uint32_t *from, uint32_t *rows,
+                            size_t most) {
+    const uint8_t *count = r->count + table->first;
+    const uint32_t n_rows = table->shape.rows;
+    uint32_t row = *from;
+    size_t n = 0;
+    while (row < n_rows && n < most && r->n_changed > 0) {
+        uint64_t eight = 0;
+        if (n_rows - row >= sizeof eight) memcpy(&eight, count + row, sizeof eight);
+        if (n_rows - row >= sizeof eight && eight == 0) {
+            row += sizeof eight;
+            continue;
+        }
+        if (count[row] != 0) rows[n++] = row;
+        row++;
+    }
+    *from = row;
+    return n;
 }
 
 void ta_rows_hurry(struct ta_rows *r, uint32_t id) {

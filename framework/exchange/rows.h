@@ -83,9 +83,16 @@ void ta_rows_close(struct ta_rows *r);
 /* The table of a segment, or NULL. */
 const struct ta_rows_table *ta_rows_table_of(const struct ta_rows *r, unsigned segment);
 
-/* n rows of a table were changed, each as often as it is listed. False: a number is none of that table's (it, and what
- * follows it, is not counted). */
-bool ta_rows_touch(struct ta_rows *r, const struct ta_rows_table *table, const uint32_t *rows, size_t n);
+/* n rows of a table were changed, each as often as it is listed. `due` (room for n) gets those that became due by it,
+ * n_due of them. False: a number is none of that table's (it, and what follows it, is not counted). */
+bool ta_rows_touch(struct ta_rows *r, const struct ta_rows_table *table, const uint32_t *rows, size_t n, uint32_t *due,
+                   size_t *n_due);
+/* The row was changed and is not due since. */
+static inline bool ta_rows_is_changed(const struct ta_rows *r, uint32_t id) { return r->count[id] != 0; }
+/* Lists such rows of a table from `*from` on, at most `most`; `*from` moves behind the last. Returns how many: 0 when
+ * there are no more. */
+size_t ta_rows_list_changed(const struct ta_rows *r, const struct ta_rows_table *table, uint32_t *from, uint32_t *rows,
+                            size_t most);
 /* Makes one row due at once. */
 void ta_rows_hurry(struct ta_rows *r, uint32_t id);
 /* Makes all changed rows due. `now`: what we have done. */

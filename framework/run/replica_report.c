@@ -77,12 +77,13 @@ static json_int_t rss_bytes(void) {
 
 /* What the four large holders of memory hold, and what the design derives for them: (peers + 4) * d floats, the
  * optimizer's state, the activations, the ring. The gradient is ours; it is one of the 4. A word model needs neither
- * gradient nor optimizer, and no w0 while its tables start from a seed; without peers w alone. */
+ * gradient nor optimizer, and no w0 while its tables start from a seed, but w as it was last folded into the delta;
+ * without peers w alone. */
 static void count_words_memory(struct ta_replica *r) {
     uint64_t d = r->model.n_params * sizeof(float);
     uint64_t rest = ta_replayer_bytes(r->replayer) + ta_replica_words_bytes(&r->words), peers = r->config.n_ranks - 1;
     ta_board_set(ta_replica_row(r)->held_bytes, r->exchange_ops->bytes(r->x) + rest);
-    uint64_t registers = peers > 0 ? peers + 2 + (r->x->w0 != NULL) : 1;
+    uint64_t registers = peers > 0 ? peers + 3 + (r->x->w0 != NULL) : 1;
     ta_board_set(ta_replica_row(r)->derived_bytes, registers * d + rest);
 }
 

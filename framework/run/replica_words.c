@@ -59,6 +59,7 @@ ta_status ta_replica_words_open(struct ta_replica *r) {
         .length = w->length,
         .sample = m->sample,
         .seed = r->run->run.seed,
+        .lists = r->config.n_ranks > 1,
     };
     status = w->ops->create(r->kernels, &spec, &w->skipgram);
     if (status != TA_OK || m->online || w->pairs) return status;
@@ -180,7 +181,7 @@ ta_status ta_replica_words_train(struct ta_replica *r, const struct ta_batch *ba
     ta_status status = w->vocabulary != NULL ? read_text(r, batch) : TA_OK;
     if (status == TA_OK && w->pairs) {
         struct ta_skipgram_pairs pairs = {batch->raw, batch->targets, batch->records, w->length - 1, rate_at(r, batch)};
-        status = w->ops->pairs(w->skipgram, r->x->w, r->x->delta, &pairs, &made);
+        status = w->ops->pairs(w->skipgram, r->x->w, &pairs, &made);
     } else if (status == TA_OK && w->counted) {
         struct ta_skipgram_batch sentences = {
             .words = w->vocabulary != NULL ? w->numbers : batch->raw,
@@ -189,7 +190,7 @@ ta_status ta_replica_words_train(struct ta_replica *r, const struct ta_batch *ba
             .rate = rate_at(r, batch),
             .number = batch->number,
         };
-        status = w->ops->train(w->skipgram, r->x->w, r->x->delta, &sentences, &made);
+        status = w->ops->train(w->skipgram, r->x->w, &sentences, &made);
     }
     if (status != TA_OK) return status;
     touch(r, &made);

@@ -70,5 +70,6 @@ const struct ta_kernels_ops ta_kernels_cpu = {
     .mean = ta_arena_mean,
     .rows_sum = ta_rows_sum,
     .rows_pick = ta_rows_pick,
+    .rows_fold = ta_rows_fold,
     .skipgram = &ta_skipgram_cpu,
 };

@@ -1,4 +1,4 @@
-/* rows: sums and choices of scattered rows, row by row, each in one pass over its columns.
+/* rows: sums, choices and folds of scattered rows, row by row, each in one pass over its columns.
  *
  * A loop for each origin (base, computed, zero) and each number of registers up to four; further registers are added
  * while the row is in the cache. As in arena.c, sums round one by one as written, so that every machine gets
@@ -162,5 +162,40 @@ ta_status ta_rows_pick(struct ta_kernels *k, const struct ta_table *table, const
         else
             copy_words(table->width - 1, to + 1, from + 1);
     }
+    return TA_OK;
+}
+
+/* `count` columns from `at` on; the line at `next` is fetched meanwhile. */
+INLINE void fold_columns(const float *w, float *folded, float *delta, size_t at, size_t next, const uint32_t count) {
+    __builtin_prefetch(w + next, 0);
+    __builtin_prefetch(folded + next, 1);
+    __builtin_prefetch(delta + next, 1);
+    w += at;
+    folded += at;
+    delta += at;
+#pragma GCC unroll 1
+    SAME_PLACES_ONLY
+    for (uint32_t i = 0; i < count; i++) {
+        float now = w[i];
+        delta[i] += now - folded[i];
+        folded[i] = now;
+    }
+}
+
+WIDEST RACES_BY_DESIGN static void fold_rows(const struct ta_table *t, const uint32_t *rows, size_t n_rows,
+                                             const float *w, float *folded, float *delta) {
+    const size_t ahead = 1 + AHEAD_BYTES / (sizeof(float) * t->stride);
+    const uint32_t width = t->width, lines = width / LINE * LINE;
+    for (size_t i = 0; i < n_rows; i++) {
+        size_t at = place_of(t, rows[i]), next = place_of(t, rows[i + ahead < n_rows ? i + ahead : n_rows - 1]);
+        for (uint32_t c = 0; c < lines; c += LINE) fold_columns(w, folded, delta, at + c, next + c, LINE);
+        if (lines < width) fold_columns(w, folded, delta, at + lines, next + lines, width - lines);
+    }
+}
+
+ta_status ta_rows_fold(struct ta_kernels *k, const struct ta_table *table, const uint32_t *rows, size_t n_rows,
+                       const float *w, float *folded, float *delta) {
+    (void)k;
+    fold_rows(table, rows, n_rows, w, folded, delta);
     return TA_OK;
 }

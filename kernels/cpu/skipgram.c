@@ -86,8 +86,9 @@ ta_status ta_skipgram_make(const struct ta_skipgram_spec *spec, const struct ta_
     s->spec = *spec;
     status = ta_odds_make(spec->in.rows, &s->odds);
     if (status == TA_OK) status = TA_NEW(&s->kept, spec->length, "a sentence");
-    if (status == TA_OK) status = ta_near_make(&spec->in, 2 * spec->window + 2, loops, &s->in);
-    if (status == TA_OK) status = ta_near_make(&spec->out, ta_pool_room(spec->negative) + 2, loops, &s->out);
+    if (status == TA_OK) status = ta_near_make(&spec->in, 2 * spec->window + 2, spec->lists, loops, &s->in);
+    if (status == TA_OK)
+        status = ta_near_make(&spec->out, ta_pool_room(spec->negative) + 2, spec->lists, loops, &s->out);
     if (status == TA_OK) status = make_window(s);
     if (status != TA_OK) {
         ta_skipgram_destroy(s);
@@ -141,7 +142,7 @@ static ta_status check_words(const struct ta_skipgram *s, const struct ta_skipgr
                    i / batch->length, i % batch->length, batch->words[i], rows - 1);
 }
 
-ta_status ta_skipgram_begin(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_batch *batch,
+ta_status ta_skipgram_begin(struct ta_skipgram *s, float *w, const struct ta_skipgram_batch *batch,
                             struct ta_skipgram_made *made) {
     *made = (struct ta_skipgram_made){0};
     if (!s->counted)
@@ -155,8 +156,8 @@ ta_status ta_skipgram_begin(struct ta_skipgram *s, float *w, float *delta, const
     /* A centre, and what the pool turns over for it; what the pool holds besides. word2vec lists rows once. */
     size_t n = (size_t)made->words, stays = n * (1 + s->pool.turn) + s->out.slots;
     if (s->sigmoid != NULL) stays = s->spec.out.rows;
-    if (status == TA_OK) status = ta_near_begin(&s->in, w, delta, n);
-    if (status == TA_OK) status = ta_near_begin(&s->out, w, delta, stays);
+    if (status == TA_OK) status = ta_near_begin(&s->in, w, n);
+    if (status == TA_OK) status = ta_near_begin(&s->out, w, stays);
     return status;
 }
 

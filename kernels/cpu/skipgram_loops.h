@@ -41,10 +41,8 @@ struct ta_skipgram_loops {
     /* CBOW: to [width] = mean of the rows; every row += now - was, in order. A row may stand there several times. */
     void (*mean)(uint32_t width, uint32_t n, float *const *rows, float *to);
     void (*spread)(uint32_t width, uint32_t n, float *const *rows, const float *was, const float *now);
-    /* copy = row of the table, n floats, a multiple of 8. */
-    void (*enter)(uint32_t n, const float *row, float *copy);
-    /* delta += copy - row (delta may be NULL); row = copy. */
-    void (*leave)(uint32_t n, const float *copy, float *row, float *delta);
+    /* to = from: a row of the table and its copy, either way; n floats, a multiple of 8. */
+    void (*copy)(uint32_t n, const float *from, float *to);
 };
 
 extern const struct ta_skipgram_loops ta_skipgram_loops_plain, ta_skipgram_loops_base, ta_skipgram_loops_avx2,

@@ -3,9 +3,9 @@
 
 #include "mem.h"
 
-ta_status ta_near_make(const struct ta_table *table, uint32_t slots, const struct ta_skipgram_loops *loops,
+ta_status ta_near_make(const struct ta_table *table, uint32_t slots, bool lists, const struct ta_skipgram_loops *loops,
                        struct ta_near *near) {
-    *near = (struct ta_near){.loops = loops, .table = *table, .slots = slots, .n_free = slots};
+    *near = (struct ta_near){.loops = loops, .table = *table, .slots = slots, .n_free = slots, .lists = lists};
     if (slots > TA_NEAR_SLOTS)
         return ta_fail(TA_CONFIG, "%u rows at work are more than %u", slots, (unsigned)TA_NEAR_SLOTS);
     near->used = (table->width + 7) / 8 * 8;
@@ -39,11 +39,10 @@ size_t ta_near_bytes(const struct ta_near *near) {
            near->table.rows * sizeof(uint16_t) + near->room * sizeof(uint32_t);
 }
 
-ta_status ta_near_begin(struct ta_near *near, float *w, float *delta, size_t stays) {
+ta_status ta_near_begin(struct ta_near *near, float *w, size_t stays) {
     near->w = w + near->table.offset;
-    near->delta = delta == NULL ? NULL : delta + near->table.offset;
     near->n_changed = 0;
-    if (delta == NULL || stays <= near->room) return TA_OK;
+    if (!near->lists || stays <= near->room) return TA_OK;
     uint32_t *changed;
     ta_status status = TA_NEW(&changed, stays, "a word model's list of rows");
     if (status != TA_OK) return status;

@@ -2,8 +2,8 @@
  *
  * A word is a context of all windows it lies in, and a negative is used by several windows. Its row is copied when it
  * comes into use and written back when it goes: in between it is in the first-level cache, whatever the table's stride
- * does to it, and a peer's delta costs one addition a stay instead of one a window. A row that is used twice at a time
- * has one copy, so that no update is lost.
+ * does to it, and it is listed once a stay for peers. A row that is used twice at a time has one copy, so that no
+ * update is lost.
  *
  * One `ta_near` belongs to one thread. Between two calls of `train` no copy is held.
  */
@@ -28,19 +28,20 @@ struct ta_near {
     uint16_t *free;         /* [n_free] slots */
     uint32_t n_free;
     uint16_t *slot_of; /* [rows] the slot that holds a row, plus 1; 0: none */
-    float *w, *delta;  /* the table's rows in this call's arenas; delta may be NULL */
-    uint32_t *changed; /* [room] with delta: the rows written back */
+    float *w;          /* the table's rows in this call's arena */
+    bool lists;
+    uint32_t *changed; /* [room] with `lists`: the rows written back */
     size_t n_changed, room;
 };
 
 /* Room for `slots` rows. Errors: NO_MEMORY. Freed by ta_near_free, also after a failure. */
-ta_status ta_near_make(const struct ta_table *table, uint32_t slots, const struct ta_skipgram_loops *loops,
+ta_status ta_near_make(const struct ta_table *table, uint32_t slots, bool lists, const struct ta_skipgram_loops *loops,
                        struct ta_near *near);
 void ta_near_free(struct ta_near *near);
 size_t ta_near_bytes(const struct ta_near *near);
 
-/* A call begins: arenas, and with delta a list of at most `stays` rows written back. Errors: NO_MEMORY. */
-ta_status ta_near_begin(struct ta_near *near, float *w, float *delta, size_t stays);
+/* A call begins: its arena, and with `lists` a list of at most `stays` rows written back. Errors: NO_MEMORY. */
+ta_status ta_near_begin(struct ta_near *near, float *w, size_t stays);
 
 static inline float *ta_near_copy(const struct ta_near *near, uint32_t slot) {
     return near->copies + (size_t)slot * near->stride;
@@ -62,7 +63,7 @@ static inline uint32_t ta_near_enter(struct ta_near *near, uint32_t row) {
     near->row[slot] = row;
     near->users[slot] = 1;
     near->changes[slot] = false;
-    near->loops->enter(near->used, near->w + ta_near_place(near, row), ta_near_copy(near, slot));
+    near->loops->copy(near->used, near->w + ta_near_place(near, row), ta_near_copy(near, slot));
     return slot;
 }
 
@@ -76,22 +77,14 @@ static inline void ta_near_leave(struct ta_near *near, uint32_t slot) {
     near->slot_of[row] = 0;
     near->free[near->n_free++] = (uint16_t)slot;
     if (!near->changes[slot]) return;
-    size_t place = ta_near_place(near, row);
-    near->loops->leave(near->used, ta_near_copy(near, slot), near->w + place,
-                       near->delta == NULL ? NULL : near->delta + place);
-    if (near->delta != NULL) near->changed[near->n_changed++] = row;
+    near->loops->copy(near->used, ta_near_copy(near, slot), near->w + ta_near_place(near, row));
+    if (near->lists) near->changed[near->n_changed++] = row;
 }
 
 /* A row will enter soon: the step that comes fetches it. */
 static inline void ta_near_soon(const struct ta_near *near, uint32_t row, struct ta_loops_step *step) {
     __builtin_prefetch(near->slot_of + row, 1);
     if (step->n_fetch < TA_LOOPS_FETCH) step->fetch[step->n_fetch++] = near->w + ta_near_place(near, row);
-}
-
-/* A row will leave soon. */
-static inline void ta_near_gone_soon(const struct ta_near *near, uint32_t row, struct ta_loops_step *step) {
-    if (near->delta != NULL && step->n_fetch < TA_LOOPS_FETCH)
-        step->fetch[step->n_fetch++] = near->delta + ta_near_place(near, row);
 }
 
 #endif

@@ -73,13 +73,13 @@ static void train_record(struct ta_skipgram *s, const int32_t *words, const floa
     made->centres++;
 }
 
-ta_status ta_skipgram_pairs(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_pairs *batch,
+ta_status ta_skipgram_pairs(struct ta_skipgram *s, float *w, const struct ta_skipgram_pairs *batch,
                             struct ta_skipgram_made *made) {
     *made = (struct ta_skipgram_made){0};
     ta_status status = check_pairs(s, batch, &made->words);
     size_t row = 1 + (size_t)batch->contexts;
-    if (status == TA_OK) status = ta_near_begin(&s->in, w, delta, batch->records);
-    if (status == TA_OK) status = ta_near_begin(&s->out, w, delta, batch->records * (size_t)batch->contexts);
+    if (status == TA_OK) status = ta_near_begin(&s->in, w, batch->records);
+    if (status == TA_OK) status = ta_near_begin(&s->out, w, batch->records * (size_t)batch->contexts);
     if (status != TA_OK) return status;
     for (uint32_t p = 0; p < TA_LOOPS_ROOM; p++) s->scale[p] = batch->rate;
     for (uint32_t r = 0; r < batch->records; r++) {

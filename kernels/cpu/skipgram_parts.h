@@ -40,14 +40,14 @@ const char *ta_skipgram_loops_name(const struct ta_skipgram *s);
 ta_status ta_skipgram_counts(struct ta_skipgram *s, const uint64_t *counts);
 
 /* What every train does first: looks at the batch, clears what was made, opens the lists. */
-ta_status ta_skipgram_begin(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_batch *batch,
+ta_status ta_skipgram_begin(struct ta_skipgram *s, float *w, const struct ta_skipgram_batch *batch,
                             struct ta_skipgram_made *made);
 /* ... and last: closes the lists; NUMERIC when the sampled loss is not finite. */
 ta_status ta_skipgram_end(struct ta_skipgram *s, double rate, struct ta_skipgram_made *made);
 
-ta_status ta_skipgram_train(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_batch *batch,
+ta_status ta_skipgram_train(struct ta_skipgram *s, float *w, const struct ta_skipgram_batch *batch,
                             struct ta_skipgram_made *made);
-ta_status ta_skipgram_pairs(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_pairs *batch,
+ta_status ta_skipgram_pairs(struct ta_skipgram *s, float *w, const struct ta_skipgram_pairs *batch,
                             struct ta_skipgram_made *made);
 
 #endif

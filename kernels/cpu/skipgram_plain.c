@@ -67,13 +67,6 @@ static void spread(uint32_t width, uint32_t n, float *const *rows, const float *
     }
 }
 
-static void enter(uint32_t n, const float *row, float *copy) { memcpy(copy, row, n * sizeof *row); }
+static void copy(uint32_t n, const float *from, float *to) { memcpy(to, from, n * sizeof *from); }
 
-static void leave(uint32_t n, const float *copy, float *row, float *delta) {
-    if (delta != NULL) {
-        for (uint32_t c = 0; c < n; c++) delta[c] += copy[c] - row[c];
-    }
-    memcpy(row, copy, n * sizeof *row);
-}
-
-const struct ta_skipgram_loops ta_skipgram_loops_plain = {"portable", step, mean, spread, enter, leave};
+const struct ta_skipgram_loops ta_skipgram_loops_plain = {"portable", step, mean, spread, copy};

@@ -66,8 +66,6 @@ static inline void ta_pool_turn(struct ta_pool *pool) {
         } else {
             ta_near_leave(pool->out, *slot);
             pool->oldest = pool->oldest + 1 == pool->n ? 0 : pool->oldest + 1;
-            uint32_t soon = pool->oldest + 2 < pool->n ? pool->oldest + 2 : pool->oldest + 2 - pool->n;
-            ta_near_gone_soon(pool->out, pool->out->row[pool->slot[soon]], pool->step);
         }
         *slot = ta_near_enter(pool->out, ta_pool_next(pool));
     }

@@ -99,11 +99,7 @@ static void train_window(struct ta_skipgram *s, uint32_t n_in, uint32_t n_out, b
 static void fetch_ahead(struct ta_skipgram *s, uint32_t pos, uint32_t n) {
     uint32_t window = s->spec.window, enters = pos + window + AHEAD, centre = pos + AHEAD;
     if (enters < n) ta_near_soon(&s->in, s->kept[enters], s->step);
-    if (centre < n) {
-        ta_near_soon(&s->out, s->kept[centre], s->step);
-        ta_near_gone_soon(&s->out, s->kept[centre], s->step);
-    }
-    if (centre >= window && centre - window < n) ta_near_gone_soon(&s->in, s->kept[centre - window], s->step);
+    if (centre < n) ta_near_soon(&s->out, s->kept[centre], s->step);
 }
 
 static void train_sentence(struct ta_skipgram *s, struct ta_draw *draw, uint32_t n, struct ta_skipgram_made *made) {
@@ -131,9 +127,9 @@ static void train_sentence(struct ta_skipgram *s, struct ta_draw *draw, uint32_t
     made->centres += n;
 }
 
-ta_status ta_skipgram_train(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_batch *batch,
+ta_status ta_skipgram_train(struct ta_skipgram *s, float *w, const struct ta_skipgram_batch *batch,
                             struct ta_skipgram_made *made) {
-    ta_status status = ta_skipgram_begin(s, w, delta, batch, made);
+    ta_status status = ta_skipgram_begin(s, w, batch, made);
     if (status != TA_OK) return status;
     for (uint32_t p = 0; p < TA_LOOPS_ROOM; p++) s->scale[p] = batch->rate;
     s->windows = 0;

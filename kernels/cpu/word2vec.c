@@ -1,7 +1,6 @@
 /* word2vec: the loop of word2vec.c as Mikolov and others published it (skip-gram and CBOW with negative sampling), pair
  * by pair, with negatives drawn anew for every pair and a table for the sigmoid. The yardstick of speed and the oracle
- * of quality; it differs by the alias method in place of a table of 400 MB, and by the random numbers. With a peer's
- * delta every update is added twice, and the rows that changed are listed once each. */
+ * of quality; it differs by the alias method in place of a table of 400 MB, and by the random numbers. */
 #include <math.h>
 
 #include "mem.h"
@@ -22,7 +21,7 @@ struct loop {
 
 /* A row that changes, once a call. */
 static void list(struct ta_near *table, uint32_t row) {
-    if (table->delta == NULL || table->slot_of[row] != 0) return;
+    if (!table->lists || table->slot_of[row] != 0) return;
     table->slot_of[row] = 1;
     table->changed[table->n_changed++] = row;
 }
@@ -58,12 +57,10 @@ static inline __attribute__((always_inline)) void against(struct loop *l, const 
         uint32_t target = d == 0 ? centre : ta_odds_negative(&s->odds, &l->negatives);
         float label = d == 0;
         if (d > 0 && target == centre) continue;
-        size_t place = ta_near_place(&s->out, target);
-        float *row = s->out.w + place, f = dot(width, x, row);
+        float *row = s->out.w + ta_near_place(&s->out, target), f = dot(width, x, row);
         float g = (label - sigmoid_of(s, f)) * l->rate;
         axpy(width, g, row, l->change);
         axpy(width, g, x, row);
-        if (s->out.delta != NULL) axpy(width, g, x, s->out.delta + place);
         list(&s->out, target);
         l->made->pairs++;
         if (s->windows % LOSS_EVERY == 0) add_loss(l, f, label);
@@ -72,9 +69,7 @@ static inline __attribute__((always_inline)) void against(struct loop *l, const 
 
 static inline __attribute__((always_inline)) void add_change(struct loop *l, uint32_t word) {
     struct ta_near *in = &l->s->in;
-    size_t place = ta_near_place(in, word);
-    axpy(in->table.width, 1, l->change, in->w + place);
-    if (in->delta != NULL) axpy(in->table.width, 1, l->change, in->delta + place);
+    axpy(in->table.width, 1, l->change, in->w + ta_near_place(in, word));
     list(in, word);
 }
 
@@ -111,9 +106,9 @@ static void train_sentence(struct loop *l, uint32_t n) {
     }
 }
 
-static ta_status train(struct ta_skipgram *s, float *w, float *delta, const struct ta_skipgram_batch *batch,
+static ta_status train(struct ta_skipgram *s, float *w, const struct ta_skipgram_batch *batch,
                        struct ta_skipgram_made *made) {
-    ta_status status = ta_skipgram_begin(s, w, delta, batch, made);
+    ta_status status = ta_skipgram_begin(s, w, batch, made);
     if (status != TA_OK) return status;
     struct loop l = {.s = s,
                      .negatives = ta_draw_start(s->spec.seed, batch->number, ta_draw_negatives),

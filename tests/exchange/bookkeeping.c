@@ -27,6 +27,7 @@ struct truth {
     uint64_t since[PEERS][3 * MOST_ROWS]; /* 0: the peer has it */
     uint64_t steps;
     bool touched[3 * MOST_ROWS];
+    uint32_t changes[3 * MOST_ROWS]; /* since it was last made due */
 };
 
 struct books {
@@ -58,7 +59,8 @@ static void open_books(struct books *b, uint64_t seed) {
 }
 
 static void touch(struct books *b) {
-    uint32_t list[32], n = below(b, 33);
+    uint32_t list[32], due[32], n = below(b, 33);
+    size_t n_due = 99;
     const struct ta_rows_table *table = &b->rows.table[below(b, b->rows.n_tables)];
     for (uint32_t i = 0; i < n; i++) {
         list[i] = below(b, 1 + below(b, table->shape.rows));
@@ -67,7 +69,40 @@ static void touch(struct books *b) {
         for (unsigned p = 0; p < PEERS; p++)
             if (b->truth.since[p][id] == 0) b->truth.since[p][id] = b->truth.steps + 1;
     }
-    must(b, ta_rows_touch(&b->rows, table, list, n));
+    must(b, ta_rows_touch(&b->rows, table, list, n, due, &n_due) && n_due <= n);
+    size_t at = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t *changes = &b->truth.changes[table->first + list[i]];
+        if (++*changes < b->rows.after) continue;
+        must(b, at < n_due && due[at++] == list[i]);
+        *changes = 0;
+    }
+    must(b, at == n_due);
+}
+
+/* The rows that are changed and not due since: each is listed once, in pieces of any size. */
+static void list_changed(struct books *b) {
+    uint32_t rows[40], most = 1 + below(b, 40);
+    bool listed[3 * MOST_ROWS] = {false};
+    for (unsigned t = 0; t < b->rows.n_tables; t++) {
+        const struct ta_rows_table *table = &b->rows.table[t];
+        uint32_t from = 0;
+        for (size_t n = 1; n > 0;) {
+            n = ta_rows_list_changed(&b->rows, table, &from, rows, most);
+            must(b, n <= most);
+            for (size_t i = 0; i < n; i++) {
+                must(b, rows[i] < table->shape.rows && !listed[table->first + rows[i]]);
+                listed[table->first + rows[i]] = true;
+            }
+        }
+    }
+    for (uint32_t id = 0; id < b->rows.n_rows; id++)
+        must(b, listed[id] == (b->truth.changes[id] > 0) && listed[id] == ta_rows_is_changed(&b->rows, id));
+}
+
+static void sweep(struct books *b) {
+    ta_rows_sweep(&b->rows, (struct ta_rows_mark){b->truth.steps, 10 * b->truth.steps});
+    memset(b->truth.changes, 0, sizeof b->truth.changes);
 }
 
 static void hurry(struct books *b) {
@@ -76,6 +111,7 @@ static void hurry(struct books *b) {
     for (unsigned p = 0; p < PEERS; p++)
         if (b->truth.since[p][id] == 0) b->truth.since[p][id] = b->truth.steps + 1;
     ta_rows_hurry(&b->rows, id);
+    b->truth.changes[id] = 0;
     for (unsigned p = 0; p < PEERS; p++) must(b, b->rows.peer[p].due[id / 64] >> id % 64 & 1);
 }
 
@@ -121,13 +157,15 @@ static void test_no_row_is_lost(void **state) {
         for (b.truth.steps = 0; b.truth.steps < MOST_STEPS;) {
             touch(&b);
             b.truth.steps++;
-            if (below(&b, 10) == 0) ta_rows_sweep(&b.rows, (struct ta_rows_mark){b.truth.steps, 10 * b.truth.steps});
+            if (below(&b, 4) == 0) list_changed(&b);
+            if (below(&b, 10) == 0) sweep(&b);
             if (below(&b, 20) == 0) hurry(&b);
             for (unsigned p = below(&b, 2); p < PEERS; p += 1 + below(&b, 2)) put(&b, p);
             for (uint32_t id = 0; id < b.rows.n_rows; id++)
                 must(&b, !b.truth.touched[id] || (b.rows.own[id / 64] >> id % 64 & 1));
         }
-        ta_rows_sweep(&b.rows, (struct ta_rows_mark){b.truth.steps, 10 * b.truth.steps});
+        sweep(&b);
+        list_changed(&b);
         for (unsigned p = 0; p < PEERS; p++) {
             for (unsigned puts = 0; !ta_rows_all_out(&b.rows, p); puts++) {
                 must(&b, puts < 10 * 3 * MOST_ROWS);
@@ -145,13 +183,14 @@ static void test_claims_under_load(void **state) {
     (void)state;
     struct ta_model model = {.n_segments = 1, .segments = {{.kind = TA_SEGMENT_ROWS, .table = {.rows = 100}}}};
     struct ta_rows rows;
-    uint32_t all[100], numbers[10], ids[10];
+    uint32_t all[100], due[100], numbers[10], ids[10];
+    size_t n_due;
     assert_int_equal(ta_rows_open(&rows, &model, 2, (struct ta_rows_mark){7, 70}), TA_OK);
     rows.after = 1;
     for (uint32_t i = 0; i < 100; i++) all[i] = i;
     uint64_t steps = 7, behind = 0;
     for (int i = 0; i < 200; i++) {
-        assert_true(ta_rows_touch(&rows, &rows.table[0], all, 100));
+        assert_true(ta_rows_touch(&rows, &rows.table[0], all, 100, due, &n_due));
         steps++;
         if (i % 3 == 0) ta_rows_sweep(&rows, (struct ta_rows_mark){steps, 10 * steps});
         struct ta_rows_plan plan = {.rows = numbers, .ids = ids};
@@ -173,15 +212,20 @@ static void test_counting(void **state) {
     assert_int_equal(ta_rows_open(&rows, &model, 2, (struct ta_rows_mark){0}), TA_OK);
     rows.after = 3;
     const uint32_t same[3] = {64, 64, 64}, none[1] = {70};
-    assert_true(ta_rows_touch(&rows, &rows.table[0], same, 2));
+    uint32_t due[3];
+    size_t n_due;
+    assert_true(ta_rows_touch(&rows, &rows.table[0], same, 2, due, &n_due));
     assert_int_equal(rows.peer[1].n_due, 0);
+    assert_int_equal(n_due, 0);
     assert_int_equal(rows.n_changed, 1);
-    assert_true(ta_rows_touch(&rows, &rows.table[0], same, 1));
+    assert_true(ta_rows_touch(&rows, &rows.table[0], same, 1, due, &n_due));
     assert_int_equal(rows.peer[1].n_due, 1);
+    assert_true(n_due == 1 && due[0] == 64);
     assert_int_equal(rows.n_changed, 0);
-    assert_true(ta_rows_touch(&rows, &rows.table[0], same, 3)); /* due and changed again: still once */
+    assert_true(ta_rows_touch(&rows, &rows.table[0], same, 3, due, &n_due)); /* due and changed again: still once */
     assert_int_equal(rows.peer[1].n_due, 1);
-    assert_false(ta_rows_touch(&rows, &rows.table[0], none, 1));
+    assert_false(ta_rows_touch(&rows, &rows.table[0], none, 1, due, &n_due));
+    assert_int_equal(n_due, 0);
     assert_null(ta_rows_table_of(&rows, 2));
     assert_true(ta_rows_table_of(&rows, 1)->names && rows.table[1].first == 70);
     ta_rows_close(&rows);

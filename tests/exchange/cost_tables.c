@@ -82,7 +82,6 @@ static void train(struct pair *p, unsigned rank) {
             uint32_t row = p->drawn[ta_rng_below(&p->rng, DRAWN)];
             size_t at = p->model.segments[s].offset + (size_t)row * STRIDE;
             p->x[rank]->w[at] += 1;
-            p->x[rank]->delta[at] += 1;
             p->list[s][i] = row;
         }
 }

@@ -97,15 +97,14 @@ static void note_dead(struct child *c) {
     }
 }
 
-/* A few whole numbers into the delta; the table has them first, so that it is never behind what peers may hold. */
+/* A few whole numbers into the delta, or into rows of the weights; the table has them first, so that it is never behind
+ * what peers may hold. */
 static ta_status step(struct child *c) {
     for (int i = 0; i < 50; i++) {
         uint32_t at = ta_rng_below(&c->rng, PARAMS), row = at / STRIDE;
         c->table->delta[c->rank][at] += 1;
-        c->x->delta[at] += 1;
-        if (!c->by_row) continue;
-        c->x->w[at] += 1;
-        ta_exchange_live.touched(c->x, 0, &row, 1);
+        (c->by_row ? c->x->w : c->x->delta)[at] += 1;
+        if (c->by_row) ta_exchange_live.touched(c->x, 0, &row, 1);
     }
     ta_status status = ta_exchange_live.stepped(c->x, 1, ta_clock_now_ns());
     atomic_store(&c->table->steps[c->rank], (unsigned)c->x->steps);

@@ -193,7 +193,7 @@ static void test_memory(void **state) {
         size_t asked = (n - 1 + 3) * (size_t)D * sizeof(float); /* + the gradient, which is the replica's */
         size_t bytes = ta_exchange_live.bytes(x_of(0));
         assert_in_range(bytes, asked, asked + asked / 10);
-        size_t each = bytes + 2 * (size_t)D * sizeof(float); /* the world keeps a history, and names */
+        size_t each = bytes + 3 * (size_t)D * sizeof(float); /* the world keeps a history, updates and names */
         size_t all = ta_mem_held_bytes() - held;
         assert_in_range(all, n * (each - asked / 10), n * each + D * sizeof(float) + n * asked / 10);
         world_close(&world);

@@ -124,22 +124,53 @@ static void test_overflow(void **state) {
     world_close(&world);
 }
 
-/* Our own updates round as they come; at rest the row is what the registers make it, on every replica. */
+/* Our own updates round as they come, and as they are folded (large here, then small again); at rest the row is what
+ * the registers make it, on every replica. */
 static void test_own_rows_at_rest(void **state) {
     (void)state;
     open_calm(2, plain);
-    add(1, 0, 3, 1e6F);
-    assert_true(world_settle(&world, 3, 1));
-    assert_true(world_resume(&world, 3, 1));
-    for (int i = 0; i < 3; i++) {
-        add(0, 0, 3, 0.013F);
-        step(0);
-    }
+    float *copy;
+    assert_int_equal(TA_NEW(&copy, world.model.n_params, "copy"), TA_OK);
+    for (int i = 0; i < 4; i++) add(0, 0, 3, 250.013F);
+    step(0);
+    add(0, 0, 3, -1000);
+    step(0);
     size_t at = table_of(0)->offset + 3 * STRIDE;
-    float exact = 0.01F * ta_rng_cell(5, at) + x_of(0)->delta[at] + 1e6F;
+    assert_int_equal(ta_exchange_live.register_copy(x_of(0), 0, copy), TA_OK); /* with all that was named */
+    float exact = 0.01F * ta_rng_cell(5, at) + copy[at];
+    assert_true(copy[at] > 0.04F && copy[at] < 0.06F);
     assert_true(x_of(0)->w[at] != exact); /* else this test shows nothing */
-    assert_true(world_settle(&world, 3, 2));
+    assert_true(world_settle(&world, 3, 1));
     assert_true(x_of(0)->w[at] == exact && x_of(1)->w[at] == exact);
+    assert_true(x_of(0)->delta[at] == copy[at]);
+    ta_mem_free(copy);
+    world_close(&world);
+}
+
+/* What a peer has added to a row that we are changing is never taken for ours, and ours is there once. */
+static void test_both_change_a_row(void **state) {
+    (void)state;
+    struct world_tables tables = plain;
+    tables.after = 3;
+    open_calm(2, tables);
+    float made[2] = {0, 0};
+    for (int i = 0; i < 40; i++) {
+        for (unsigned r = 0; r < 2; r++) {
+            float update = (float)(i % 5) + 16 * (float)r;
+            if ((i + (int)r) % 3 == 0) continue;
+            add(r, 1, 7, update);
+            made[r] += update;
+            step(r);
+        }
+        world_run(&world, world.now_ns + 200, 50);
+        for (unsigned r = 0; r < 2; r++) assert_true(x_of(r)->delta[table_of(1)->offset + 7 * STRIDE] <= made[r]);
+        assert_true(first_of(0, 1, 7) >= made[0] && first_of(1, 1, 7) >= made[1]);
+    }
+    assert_true(world_settle(&world, 3, 1));
+    for (unsigned r = 0; r < 2; r++) {
+        assert_true(x_of(r)->delta[table_of(1)->offset + 7 * STRIDE] == made[r]);
+        assert_true(first_of(r, 1, 7) == made[0] + made[1]);
+    }
     world_close(&world);
 }
 
@@ -252,6 +283,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_after), cmocka_unit_test(test_rows_within), cmocka_unit_test(test_staleness),
         cmocka_unit_test(test_bytes),      cmocka_unit_test(test_overflow),    cmocka_unit_test(test_own_rows_at_rest),
+        cmocka_unit_test(test_both_change_a_row),
         cmocka_unit_test(test_reset),      cmocka_unit_test(test_names),       cmocka_unit_test(test_reset_goes_first),
         cmocka_unit_test(test_contract),
     };

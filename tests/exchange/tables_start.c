@@ -83,13 +83,13 @@ static void test_memory(void **state) {
             config.max_versions = 1;
             world_open(&world, &config);
             size_t d = world.model.n_params * sizeof(float);
-            size_t registers = n == 1 ? 1 : n - 1 + 2 + (size_t)stored;
+            size_t registers = n == 1 ? 1 : n - 1 + 3 + (size_t)stored;
             size_t bytes = ta_exchange_live.bytes(x_of(0));
             size_t books = 300000 + (n - 1) * 600000; /* logs, lists, counters: their size has a bound */
             assert_in_range(bytes, registers * d, registers * d + books);
             assert_true((x_of(0)->w0 != NULL) == (stored && n > 1) && (x_of(0)->delta != NULL) == (n > 1));
             size_t all = ta_mem_held_bytes() - held;
-            size_t ours = 2 * d; /* the world keeps a history, and names */
+            size_t ours = 3 * d; /* the world keeps a history, updates and names */
             assert_in_range(all, n * (ours + registers * d), n * (ours + bytes + 20000) + d + 100000);
             world_close(&world);
             assert_int_equal(ta_mem_held_bytes(), held);

@@ -26,12 +26,11 @@ static inline struct ta_exchange *x_of(unsigned rank) { return world.replica[ran
 
 static inline const struct ta_table *table_of(unsigned segment) { return &world.model.segments[segment].table; }
 
-/* Adds to a column of a row, as a step does. */
+/* Adds to a column of a row, as a step does: to the weights alone. */
 static inline void add(unsigned rank, unsigned segment, uint32_t row, float update) {
     struct ta_exchange *x = x_of(rank);
     size_t at = table_of(segment)->offset + (size_t)row * STRIDE;
     x->w[at] += update;
-    if (x->delta != NULL) x->delta[at] += update;
     ta_exchange_live.touched(x, segment, &row, 1);
 }
 

@@ -52,7 +52,10 @@ static void open_replica(struct world *w, unsigned rank) {
     world_must(w, TA_NEW(&r->names, c->n_params, "names"));
     memcpy(r->names, r->x->w, c->n_params * sizeof(float));
     world_must(w, TA_NEW(&r->history, c->max_versions * c->n_params, "history"));
-    if (r->x->delta != NULL) memcpy(r->history, r->x->delta, c->n_params * sizeof(float));
+    world_must(w, TA_NEW(&r->made, c->n_params, "updates made"));
+    if (r->x->delta == NULL) return;
+    memcpy(r->history, r->x->delta, c->n_params * sizeof(float));
+    memcpy(r->made, r->x->delta, c->n_params * sizeof(float));
 }
 
 void world_layout(const struct world *w, struct ta_slot_layout *out) {
@@ -63,8 +66,14 @@ void world_layout(const struct world *w, struct ta_slot_layout *out) {
 void world_note(struct world *w, unsigned rank) {
     struct world_replica *r = &w->replica[rank];
     assert_true(++r->version < w->config.max_versions);
-    if (r->x->delta != NULL)
-        memcpy(r->history + r->version * w->config.n_params, r->x->delta, w->config.n_params * sizeof(float));
+    if (r->x->delta == NULL) return;
+    float *now = r->history + r->version * w->config.n_params;
+    memcpy(now, r->x->delta, w->config.n_params * sizeof(float));
+    for (unsigned s = 0; s < w->model.n_segments; s++) {
+        const struct ta_segment *segment = &w->model.segments[s];
+        if (segment->kind == TA_SEGMENT_ROWS)
+            memcpy(now + segment->offset, r->made + segment->offset, segment->count * sizeof(float));
+    }
 }
 
 void world_open(struct world *w, const struct world_config *config) {
@@ -105,6 +114,7 @@ void world_close(struct world *w) {
         world_shut(w, r);
         ta_mem_free(w->replica[r].history);
         ta_mem_free(w->replica[r].names);
+        ta_mem_free(w->replica[r].made);
     }
     ta_sim_destroy(w->fabric);
     ta_kernels_cpu.close(w->kernels);
@@ -199,11 +209,18 @@ bool world_resume(struct world *w, unsigned ranks, uint32_t round) {
     return all_do(w, ranks, round, ta_exchange_live.resume);
 }
 
+/* `value` is what `made` says, up to what rounding takes; a zero of the other sign is another value. */
+static bool is_made(float value, float made, float rounding) {
+    if (rounding == 0) return memcmp(&value, &made, sizeof value) == 0;
+    return value >= made - rounding && value <= made + rounding;
+}
+
 /* `value` is one that element e of `rank` had at its step `from` or later. */
 static bool once_was(const struct world *w, unsigned rank, size_t e, float value, uint64_t from) {
     const struct world_replica *r = &w->replica[rank];
+    float rounding = world_rounding(w, e);
     for (unsigned v = r->version_at[from]; v <= r->version; v++)
-        if (memcmp(&r->history[v * w->config.n_params + e], &value, sizeof value) == 0) return true;
+        if (is_made(value, r->history[v * w->config.n_params + e], rounding)) return true;
     return false;
 }
 
@@ -212,8 +229,10 @@ static const char *check_register(struct world *w, unsigned holder, unsigned own
     size_t n = w->config.n_params;
     uint64_t applied = owner == holder ? w->replica[owner].steps : world_stats(w, holder, owner).steps_applied;
     const float *now = w->replica[owner].history + w->replica[owner].version * n;
+    const float *delta = w->replica[owner].closed ? NULL : w->replica[owner].x->delta;
     for (size_t e = 0; e < n; e++) {
-        bool good = exact ? memcmp(&copy[e], &now[e], sizeof now[e]) == 0 : once_was(w, owner, e, copy[e], applied);
+        bool good = exact ? is_made(copy[e], now[e], world_rounding(w, e)) : once_was(w, owner, e, copy[e], applied);
+        if (exact && delta != NULL) good &= memcmp(&copy[e], &delta[e], sizeof delta[e]) == 0;
         if (good) continue;
         snprintf(why, sizeof why, "rank %u holds %g of rank %u at %zu, which has %g after %llu steps (%llu applied)",
                  holder, (double)copy[e], owner, e, (double)now[e], (unsigned long long)w->replica[owner].steps,

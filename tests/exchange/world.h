@@ -50,7 +50,8 @@ struct world_replica {
     struct ta_window window; /* as the transport gave it: for tests that scribble */
     bool killed, closed;
     uint64_t steps; /* it has made */
-    float *history; /* [max_versions][n_params]: delta after each step (and each reset between steps) */
+    float *history; /* [max_versions][n_params]: delta (of rows: `made`) after each step and each reset in between */
+    float *made;    /* [n_params] of rows: what its steps have added since they were last reset */
     unsigned version, version_at[WORLD_MAX_STEPS + 1]; /* the last one; the one after each step */
     float *names;   /* [n_params]: the names in w as far as `renamed` has told */
 };
@@ -120,6 +121,9 @@ void world_reset(struct world *w, unsigned rank);
 /* At rest: rows are exactly the sum of the registers, names are those of their owners, and `renamed` has told all
  * that have changed. `copies` [n_ranks][n_params]: the registers. Says what is wrong, or NULL. */
 const char *world_tables_check(struct world *w, unsigned rank, const float *copies);
+/* What a register may differ by from what its owner's steps have added: 0 but in rows whose weights round. Less than a
+ * quarter of the least update. */
+float world_rounding(const struct world *w, size_t e);
 /* The delta of `rank` is a new version now. */
 void world_note(struct world *w, unsigned rank);
 

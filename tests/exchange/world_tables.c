@@ -45,7 +45,7 @@ static void touch_table(struct world *w, unsigned rank, unsigned segment) {
         size_t at = table->offset + (size_t)rows[i] * table->stride + ta_rng_below(&w->rng, table->width);
         float update = (float)(1 + ta_rng_below(&w->rng, 4)) * (w->config.ragged ? 0.1F : 1.0F);
         x->w[at] += update;
-        if (x->delta != NULL) x->delta[at] += update;
+        w->replica[rank].made[at] += update;
     }
     ta_exchange_live.touched(x, segment, rows, n);
 }
@@ -65,14 +65,20 @@ static void rename_row(struct world *w, unsigned rank, unsigned segment) {
     memcpy(w->replica[rank].names + at, x->w + at, table->width * sizeof(float));
 }
 
+static void reset_rows(struct world *w, unsigned rank, unsigned segment, const uint32_t *rows, uint32_t n) {
+    const struct ta_table *table = &w->model.segments[segment].table;
+    world_must(w, ta_exchange_live.reset_rows(w->replica[rank].x, segment, rows, n));
+    for (uint32_t i = 0; i < n; i++)
+        memset(w->replica[rank].made + table->offset + (size_t)rows[i] * table->stride, 0, STRIDE * sizeof(float));
+}
+
 static void reset_some(struct world *w, unsigned rank, unsigned chance) {
     for (unsigned s = 0; s < w->model.n_segments; s++) {
         const struct ta_segment *segment = &w->model.segments[s];
         if (ta_rng_below(&w->rng, chance) != 0) continue;
         uint32_t rows[2] = {pick_row(w), pick_row(w)};
         if (segment->kind == TA_SEGMENT_NAMES) rename_row(w, rank, s);
-        if (segment->kind == TA_SEGMENT_ROWS)
-            world_must(w, ta_exchange_live.reset_rows(w->replica[rank].x, s, rows, 1 + ta_rng_below(&w->rng, 2)));
+        if (segment->kind == TA_SEGMENT_ROWS) reset_rows(w, rank, s, rows, 1 + ta_rng_below(&w->rng, 2));
     }
 }
 
@@ -80,6 +86,16 @@ void world_tables_step(struct world *w, unsigned rank) {
     for (unsigned s = 0; s < w->model.n_segments; s++)
         if (w->model.segments[s].kind == TA_SEGMENT_ROWS) touch_table(w, rank, s);
     reset_some(w, rank, 6);
+}
+
+float world_rounding(const struct world *w, size_t e) {
+    for (unsigned s = 0; s < w->model.n_segments; s++) {
+        const struct ta_segment *segment = &w->model.segments[s];
+        if (segment->kind != TA_SEGMENT_ROWS || e - segment->offset >= segment->count) continue;
+        bool whole = !w->config.ragged && (w->config.tables.stored || segment->table.range == 0);
+        return whole ? 0 : w->config.ragged ? 0.025F : 0.25F;
+    }
+    return 0;
 }
 
 void world_reset(struct world *w, unsigned rank) {

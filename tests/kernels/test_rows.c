@@ -1,4 +1,4 @@
-/* Sums and choices of rows, to the bit, against loops over single words: random tables, lists and registers. */
+/* Sums, choices and folds of rows, to the bit, against loops over single words: random tables, lists and registers. */
 #include <math.h>
 #include <sys/mman.h>
 
@@ -146,6 +146,44 @@ static void rows_are_picked(void **state) {
     assert_true(picked > TRIALS && based > TRIALS && cleared > TRIALS);
 }
 
+static void rows_are_folded(void **state) {
+    (void)state;
+    struct ta_rng rng = ta_rng_make(3, 11);
+    unsigned twice = 0;
+    for (unsigned trial = 0; trial < TRIALS; trial++) {
+        struct arenas a;
+        arenas_make(&rng, &a);
+        const struct ta_table *t = &a.table;
+        float *w = a.base, *folded[2] = {a.w[0], floats(a.floats)}, *delta[2] = {a.registers[0], floats(a.floats)};
+        float *right[2] = {a.w[1], a.registers[1]};
+        memcpy(folded[1], folded[0], a.floats * sizeof *w);
+        memcpy(delta[1], delta[0], a.floats * sizeof *w);
+        memcpy(right[1], delta[0], a.floats * sizeof *w);
+        memcpy(a.registers[2], w, a.floats * sizeof *w);
+        bool listed[60] = {false};
+        for (size_t i = 0; i < a.n_rows; i++) {
+            size_t at = t->offset + (size_t)a.rows[i] * t->stride;
+            twice += listed[a.rows[i]];
+            for (size_t c = at; c < at + t->width; c++) { /* the second time it adds zero */
+                volatile float change = w[c] - right[0][c];
+                right[1][c] = right[1][c] + change;
+                right[0][c] = w[c];
+            }
+            listed[a.rows[i]] = true;
+        }
+        for (unsigned m = 0; m < 2; m++) {
+            assert_ok(makes[m]->rows_fold(NULL, t, a.rows, a.n_rows, w, folded[m], delta[m]));
+            assert_memory_equal(folded[m], right[0], a.floats * sizeof *w);
+            assert_memory_equal(delta[m], right[1], a.floats * sizeof *w);
+            assert_memory_equal(w, a.registers[2], a.floats * sizeof *w);
+        }
+        test_free(folded[1]);
+        test_free(delta[1]);
+        arenas_free(&a);
+    }
+    assert_true(twice > TRIALS);
+}
+
 /* What the exchange does: tables are born zero, registers keep their padding zero, so the sum's stays so too. */
 static void padding_stays_zero(void **state) {
     (void)state;
@@ -196,6 +234,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_sums),
         cmocka_unit_test(rows_are_picked),
+        cmocka_unit_test(rows_are_folded),
         cmocka_unit_test(padding_stays_zero),
         cmocka_unit_test(places_beyond_32_bits),
     };

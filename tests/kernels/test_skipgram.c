@@ -1,5 +1,4 @@
-/* Word models of the CPU against double precision: whole batches in every build, deltas, lists of rows, explicit pairs.
- */
+/* Word models of the CPU against double precision: whole batches in every build, lists of rows, explicit pairs. */
 #include <math.h>
 
 #include "build_net.h"
@@ -52,11 +51,11 @@ static void check_list(const struct test_reference *r, const struct ta_table *ta
 }
 
 static void check_made(const struct test_reference *r, const struct test_words *t, const struct ta_skipgram_made *m,
-                       bool delta) {
+                       bool lists) {
     uint64_t words = 0;
     for (size_t i = 0; i < (size_t)t->batch.sentences * t->batch.length; i++) words += t->words[i] >= 0;
     assert_true(m->words == words && m->centres == r->centres && m->pairs == r->pairs);
-    if (!delta) {
+    if (!lists) {
         assert_true(m->n_in_rows == 0 && m->n_out_rows == 0);
         return;
     }
@@ -65,46 +64,45 @@ static void check_made(const struct test_reference *r, const struct test_words *
 }
 
 static void check_weights(const struct test_reference *r, const struct test_words *t, const char *name, const float *w,
-                          const float *delta, double tolerance) {
+                          double tolerance) {
     for (size_t i = 0; i < t->floats; i++) {
         double off = fabs((double)w[i] - r->w[i]);
         if (!(off < tolerance)) fail_msg("%s, seed %u: %zu is off by %g", name, (unsigned)t->spec.seed, i, off);
-        if (delta == NULL) continue;
-        off = fabs((double)delta[i] - 1 - ((double)w[i] - (double)t->w[i]));
-        if (!(off < 1e-5)) fail_msg("%s, seed %u: delta %zu is off by %g", name, (unsigned)t->spec.seed, i, off);
     }
 }
 
-/* One batch without a delta and one with: the same bits; both as the reference has it. */
+/* One batch without lists and one with: the same bits; both as the reference has it. */
 static void one_batch(const struct test_words *t, const struct test_reference *r, unsigned make) {
     const struct ta_skipgram_ops *ops;
-    struct ta_skipgram *s;
+    struct ta_skipgram *s, *lists;
     struct ta_skipgram_made made;
-    float *w, *again, *delta;
+    struct ta_skipgram_spec listed = t->spec;
+    float *w, *again;
     assert_ok(TA_NEW(&w, t->floats, "arena"));
     assert_ok(TA_NEW(&again, t->floats, "arena"));
-    assert_ok(TA_NEW(&delta, t->floats, "arena"));
     memcpy(w, t->w, t->floats * sizeof *w);
     memcpy(again, t->w, t->floats * sizeof *w);
-    for (size_t i = 0; i < t->floats; i++) delta[i] = 1;
+    listed.lists = true;
     assert_ok(make_model(make, &t->spec, &ops, &s));
+    assert_ok(make_model(make, &listed, &ops, &lists));
     assert_true(ops->bytes(s) > 0);
     if (make != LOOPS) assert_string_equal(ops->loops(s), make_name(make));
     assert_ok(ops->counts(s, t->counts));
-    assert_ok(ops->train(s, w, NULL, &t->batch, &made));
+    assert_ok(ops->counts(lists, t->counts));
+    assert_ok(ops->train(s, w, &t->batch, &made));
     check_made(r, t, &made, false);
-    assert_ok(ops->train(s, again, delta, &t->batch, &made));
+    assert_ok(ops->train(lists, again, &t->batch, &made));
     check_made(r, t, &made, true);
     assert_memory_equal(w, again, t->floats * sizeof *w);
     if (make < MAKES - 1) {
         assert_true(made.loss_pairs == r->loss_pairs);
         assert_true(fabs(made.loss_sum - r->loss_sum) <= 1e-4 * (1 + r->loss_sum));
     }
-    check_weights(r, t, make_name(make), w, delta, make < MAKES - 1 ? 1e-4 : 1e-3);
+    check_weights(r, t, make_name(make), w, make < MAKES - 1 ? 1e-4 : 1e-3);
     ops->destroy(s);
+    ops->destroy(lists);
     ta_mem_free(w);
     ta_mem_free(again);
-    ta_mem_free(delta);
 }
 
 static void test_batches(void **state) {
@@ -143,19 +141,19 @@ static void test_repeats(void **state) {
         }
         assert_ok(make_model(make, &t.spec, &ops, &s));
         assert_ok(ops->counts(s, t.counts));
-        assert_ok(ops->train(s, w[0], NULL, &t.batch, &made));
+        assert_ok(ops->train(s, w[0], &t.batch, &made));
         struct ta_skipgram_batch other = t.batch;
         other.number++;
-        assert_ok(ops->train(s, w[1], NULL, &other, &made));
+        assert_ok(ops->train(s, w[1], &other, &made));
         t.spec.seed++;
         assert_ok(make_model(make, &t.spec, &ops, &fresh));
         assert_ok(ops->counts(fresh, t.counts));
-        assert_ok(ops->train(fresh, w[2], NULL, &t.batch, &made));
+        assert_ok(ops->train(fresh, w[2], &t.batch, &made));
         ops->destroy(fresh);
         t.spec.seed--;
         assert_ok(make_model(make, &t.spec, &ops, &fresh));
         assert_ok(ops->counts(fresh, t.counts));
-        assert_ok(ops->train(fresh, w[3], NULL, &other, &made));
+        assert_ok(ops->train(fresh, w[3], &other, &made));
         size_t bytes = t.floats * sizeof *t.w;
         assert_memory_not_equal(w[0], w[1], bytes);
         assert_memory_not_equal(w[0], w[2], bytes);
@@ -171,7 +169,7 @@ static void one_list_of_pairs(const struct test_words *t, struct ta_rng *rng, un
     enum { RECORDS = 40 };
     struct ta_skipgram_pairs pairs = {.records = RECORDS, .contexts = 1 + ta_rng_below(rng, 20), .rate = .1F};
     int32_t words[RECORDS * 21];
-    float labels[RECORDS * 20], *w, *delta;
+    float labels[RECORDS * 20], *w;
     for (uint32_t i = 0; i < RECORDS * (1 + pairs.contexts); i++)
         words[i] = (int32_t)ta_rng_below(rng, t->spec.in.rows + 1) - 1;
     test_fill(RECORDS * pairs.contexts, ta_rng_u32(rng), 0, 1, labels);
@@ -183,13 +181,13 @@ static void one_list_of_pairs(const struct test_words *t, struct ta_rng *rng, un
     const struct ta_skipgram_ops *ops;
     struct ta_skipgram *s;
     struct ta_skipgram_made made;
+    struct ta_skipgram_spec listed = t->spec;
+    listed.lists = true;
     assert_ok(TA_NEW(&w, t->floats, "arena"));
-    assert_ok(TA_NEW(&delta, t->floats, "arena"));
     memcpy(w, t->w, t->floats * sizeof *w);
-    for (size_t i = 0; i < t->floats; i++) delta[i] = 1;
-    assert_ok(make_model(make, &t->spec, &ops, &s));
-    assert_ok(ops->pairs(s, w, delta, &pairs, &made));
-    check_weights(&r, t, make_name(make), w, delta, 1e-4);
+    assert_ok(make_model(make, &listed, &ops, &s));
+    assert_ok(ops->pairs(s, w, &pairs, &made));
+    check_weights(&r, t, make_name(make), w, 1e-4);
     check_list(&r, &t->spec.in, made.in_rows, made.n_in_rows);
     check_list(&r, &t->spec.out, made.out_rows, made.n_out_rows);
     assert_true(made.centres == r.centres && made.words == r.centres && made.pairs == r.pairs);
@@ -197,7 +195,6 @@ static void one_list_of_pairs(const struct test_words *t, struct ta_rng *rng, un
     ops->destroy(s);
     test_reference_free(&r);
     ta_mem_free(w);
-    ta_mem_free(delta);
 }
 
 static void test_pairs(void **state) {
@@ -252,7 +249,7 @@ static void test_learns(void **state) {
             assert_ok(make_model(make, &t.spec, &ops, &s));
             assert_ok(ops->counts(s, t.counts));
             for (t.batch.number = 0; t.batch.number < 8; t.batch.number++) {
-                assert_ok(ops->train(s, t.w, NULL, &t.batch, &made));
+                assert_ok(ops->train(s, t.w, &t.batch, &made));
                 last = made.loss_sum / (double)made.loss_pairs;
                 if (t.batch.number == 0) first = last;
             }

@@ -61,7 +61,7 @@ static struct ta_skipgram *make_good(unsigned m) {
 static ta_status train(unsigned m, struct ta_skipgram *s, const int32_t *words, uint32_t sentences, float rate,
                        float *w, struct ta_skipgram_made *made) {
     struct ta_skipgram_batch batch = {words, sentences, LENGTH, rate, 1};
-    return makes[m]->train(s, w, NULL, &batch, made);
+    return makes[m]->train(s, w, &batch, made);
 }
 
 static void test_text(void **state) {
@@ -81,7 +81,7 @@ static void test_text(void **state) {
         assert_fails(TA_CONFIG, "rate", train(m, s, words, 2, NAN, w, &made));
         assert_fails(TA_CONFIG, "rate", train(m, s, words, 2, -1, w, &made));
         struct ta_skipgram_batch longer = {words, 1, 2 * LENGTH, .1F, 1};
-        assert_fails(TA_CONFIG, "16", makes[m]->train(s, w, NULL, &longer, &made));
+        assert_fails(TA_CONFIG, "16", makes[m]->train(s, w, &longer, &made));
 
         /* Nothing to learn from: no sentence, no words, one word. */
         assert_ok(train(m, s, words, 0, .1F, w, &made));
@@ -92,7 +92,7 @@ static void test_text(void **state) {
         assert_ok(train(m, s, words, 1, .1F, w, &made));
         assert_true(made.words == 1 && made.centres == 0);
         struct ta_skipgram_batch empty = {words, 3, 0, .1F, 1};
-        assert_ok(makes[m]->train(s, w, NULL, &empty, &made));
+        assert_ok(makes[m]->train(s, w, &empty, &made));
         assert_memory_equal(w, was, sizeof w);
         makes[m]->destroy(s);
         makes[m]->destroy(NULL);
@@ -163,24 +163,24 @@ static void test_pairs(void **state) {
         for (int i = 0; i < 6; i++) {
             int32_t right = words[i];
             words[i] = ROWS;
-            assert_fails(TA_CONFIG, i < 3 ? "record 0" : "record 1", makes[m]->pairs(s, w, w, &pairs, &made));
+            assert_fails(TA_CONFIG, i < 3 ? "record 0" : "record 1", makes[m]->pairs(s, w, &pairs, &made));
             words[i] = -2;
-            assert_fails(TA_CONFIG, "row -2", makes[m]->pairs(s, w, w, &pairs, &made));
+            assert_fails(TA_CONFIG, "row -2", makes[m]->pairs(s, w, &pairs, &made));
             words[i] = right;
         }
         labels[3] = 1.5F;
-        assert_fails(TA_CONFIG, "1.5", makes[m]->pairs(s, w, w, &pairs, &made));
+        assert_fails(TA_CONFIG, "1.5", makes[m]->pairs(s, w, &pairs, &made));
         labels[3] = NAN;
-        assert_fails(TA_CONFIG, "record 1: label 1", makes[m]->pairs(s, w, w, &pairs, &made));
+        assert_fails(TA_CONFIG, "record 1: label 1", makes[m]->pairs(s, w, &pairs, &made));
         labels[3] = 0;
         pairs.rate = INFINITY;
-        assert_fails(TA_CONFIG, "rate", makes[m]->pairs(s, w, w, &pairs, &made));
+        assert_fails(TA_CONFIG, "rate", makes[m]->pairs(s, w, &pairs, &made));
         pairs.rate = .1F;
         pairs.contexts = 0;
-        assert_fails(TA_CONFIG, "without contexts", makes[m]->pairs(s, w, w, &pairs, &made));
+        assert_fails(TA_CONFIG, "without contexts", makes[m]->pairs(s, w, &pairs, &made));
         pairs.contexts = 2;
         for (int i = 0; i < 6; i++) words[i] = -1;
-        assert_ok(makes[m]->pairs(s, w, NULL, &pairs, &made));
+        assert_ok(makes[m]->pairs(s, w, &pairs, &made));
         assert_true(made.words == 0 && made.pairs == 0);
         assert_memory_equal(w, was, sizeof w);
         makes[m]->destroy(s);
@@ -197,13 +197,15 @@ static void test_no_memory(void **state) {
         for (unsigned nth = 1; !done; nth++) {
             struct ta_skipgram *s = NULL;
             struct ta_skipgram_made made;
-            float w[FLOATS] = {0}, delta[FLOATS] = {0};
+            float w[FLOATS] = {0};
+            struct ta_skipgram_spec spec = good;
+            spec.lists = true;
             struct ta_skipgram_batch batch = {words, 1, LENGTH, .1F, 1};
             assert_true(nth < 100);
             ta_mem_fail_nth(nth);
-            ta_status status = makes[m]->create(NULL, &good, &s);
+            ta_status status = makes[m]->create(NULL, &spec, &s);
             if (status == TA_OK) status = makes[m]->counts(s, all);
-            if (status == TA_OK) status = makes[m]->train(s, w, delta, &batch, &made);
+            if (status == TA_OK) status = makes[m]->train(s, w, &batch, &made);
             ta_mem_fail_nth(0);
             done = status == TA_OK;
             assert_true(done || status == TA_NO_MEMORY);

@@ -153,8 +153,8 @@ static void test_pool(void **state) {
     assert_ok(TA_NEW(&w, ROWS * 8, "arena"));
     make_odds(&odds, 0, counts);
     powers(counts, p);
-    assert_ok(ta_near_make(&table, ta_pool_room(NEGATIVE), &ta_skipgram_loops_plain, &out));
-    assert_ok(ta_near_begin(&out, w, NULL, 0));
+    assert_ok(ta_near_make(&table, ta_pool_room(NEGATIVE), false, &ta_skipgram_loops_plain, &out));
+    assert_ok(ta_near_begin(&out, w, 0));
     struct ta_pool pool = {.odds = &odds,
                            .out = &out,
                            .step = &step,
