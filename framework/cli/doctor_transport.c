@@ -45,27 +45,30 @@ static bool chosen(const struct ta_doctor *d, unsigned n, unsigned per_node, con
     return ta_transport_choose(d->transport, n, per_node, ops, why, sizeof why) == TA_OK;
 }
 
-bool ta_doctor_would_take(const struct ta_doctor *d, const char *name) {
+/* Whether it was said how many replicas there are; else two of them are looked at, on this machine and on two. */
+static bool is_described(const struct ta_doctor *d) { return d->config != NULL || d->replicas > 1 || d->nodes > 1; }
+
+static bool takes(const struct ta_doctor *d, unsigned n, unsigned per_node, const char *name) {
     const struct ta_transport_ops *ops;
-    unsigned few = d->replicas < 2 ? 2 : d->replicas;
-    if (is(d->transport->type, name)) return true;
-    if (d->config == NULL && chosen(d, few, 0, &ops) && is(ops->name, name)) return true;
-    unsigned per_node = d->config != NULL ? d->per_node : 1, n = d->config != NULL ? d->replicas : 2;
     if (!chosen(d, n, per_node, &ops)) return false;
     if (is(ops->name, name)) return true;
     /* mixed is shm within a node, and between nodes what two nodes with one replica each would take. */
-    return is(ops->name, "mixed") && (is(name, "shm") || (chosen(d, 2, 1, &ops) && is(ops->name, name)));
+    if (!is(ops->name, "mixed")) return false;
+    return is(name, "shm") || (!is(d->transport->type, "mixed") && chosen(d, 2, 1, &ops) && is(ops->name, name));
+}
+
+bool ta_doctor_would_take(const struct ta_doctor *d, const char *name) {
+    if (is(d->transport->type, name)) return true;
+    if (is_described(d)) return takes(d, d->replicas, d->per_node, name);
+    return takes(d, 2, 0, name) || takes(d, 2, 1, name);
 }
 
 void ta_doctor_transport(const struct ta_doctor *d, struct ta_findings *list) {
-    unsigned few = d->replicas < 2 ? 2 : d->replicas;
-    each(d, list);
     char name[64];
-    if (d->config != NULL) {
-        snprintf(name, sizeof name, "%u replica%s, %u node%s", d->replicas, d->replicas == 1 ? "" : "s", d->nodes,
-                 d->nodes == 1 ? "" : "s");
-        choice(d, name, d->replicas, d->per_node, true, list);
-    }
-    if (d->config == NULL || d->nodes > 1 || d->replicas < 2) choice(d, "on one node", few, 0, d->config == NULL, list);
+    each(d, list);
+    snprintf(name, sizeof name, "%u replica%s, %u node%s", d->replicas, d->replicas == 1 ? "" : "s", d->nodes,
+             d->nodes == 1 ? "" : "s");
+    if (is_described(d)) choice(d, name, d->replicas, d->per_node, true, list);
+    if (!is_described(d) || d->nodes > 1 || d->replicas < 2) choice(d, "on one node", 2, 0, !is_described(d), list);
     if (d->nodes < 2) choice(d, "on two nodes", 2, 1, false, list);
 }
