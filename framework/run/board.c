@@ -99,8 +99,8 @@ ta_status ta_board_check_rest(const struct ta_board *board) {
         if (ta_board_get(rows[r].rest_round) != ta_board_get(rows[first].rest_round)) continue;
         uint64_t a = ta_board_get(rows[first].checksum), b = ta_board_get(rows[r].checksum);
         if (a != b)
-            return ta_fail(TA_FAILED, "replicas %u and %u ended on different weights (%016" PRIx64 ", %016" PRIx64 "): a "
-                           "fault of the exchange or of memory; the last checkpoint is good", first, r, a, b);
+            return ta_fail(TA_FAILED, "replicas %u and %u ended on different weights (%016" PRIx64 ", %016" PRIx64 "): "
+                           "a fault of the exchange or of memory; the last checkpoint is good", first, r, a, b);
     }
     return TA_OK;
 }

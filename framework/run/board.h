@@ -45,7 +45,7 @@ enum { TA_BOARD_TEXT_BYTES = 192 };
 struct ta_board {
     unsigned n_rows;
     struct ta_board_row *rows;
-    char (*texts)[TA_BOARD_TEXT_BYTES]; /* [n_rows] what the replica puts with; whole once started_ns is set (acquire) */
+    char (*texts)[TA_BOARD_TEXT_BYTES]; /* [n_rows] what it puts with; whole once started_ns is set (acquire) */
     int fd; /* -1: private memory */
 };
 

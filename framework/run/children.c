@@ -77,7 +77,7 @@ static void become_replica(const struct ta_children_config *config, unsigned ran
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     self[length > 0 ? length : 0] = '\0';
     execve(self, argv, environment);
-    execve("/proc/self/exe", argv, environment); /* replaced or moved since we were started: then by what we still hold */
+    execve("/proc/self/exe", argv, environment); /* replaced since we were started: what we still hold */
     fprintf(stderr, "tensair train: rank %u: cannot start this program again: %s\n", rank, strerror(errno));
     _exit(1);
 }

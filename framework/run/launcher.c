@@ -178,8 +178,9 @@ static void conclude(struct ta_job *j, ta_status status) {
     if (j->lost > 0 && whole && j->goal_records > sum.life_records)
         summary.untrained = j->goal_records - sum.life_records;
     if (sum.started_ns != 0) ta_summary_print(&summary, stdout);
-    if (status == TA_REQUEUE) printf("stopped      go on with: tensair train %s -n %u --run-dir %s%s\n", j->launch->config_path,
-                                     summary.replicas, j->dir.path, j->nodes > 1 ? " on each node" : "");
+    if (status == TA_REQUEUE)
+        printf("stopped      go on with: tensair train %s -n %u --run-dir %s%s\n", j->launch->config_path,
+               summary.replicas, j->dir.path, j->nodes > 1 ? " on each node" : "");
     json_t *fields = ta_summary_json(&summary), *line = ta_metrics_line(&j->metrics, "summary", ta_clock_now_ns());
     if (line != NULL && fields != NULL) json_object_update(line, fields);
     ta_metrics_write(&j->metrics, line);
@@ -192,7 +193,8 @@ static void conclude(struct ta_job *j, ta_status status) {
 
 static ta_status job_run(struct ta_job *j) {
     bool quiet = j->launch->quiet;
-    if (!quiet && j->nodes > 1) fprintf(stderr, "node %u of %u, waiting for the others in %s\n", j->node, j->nodes, j->dir.path);
+    if (!quiet && j->nodes > 1)
+        fprintf(stderr, "node %u of %u, waiting for the others in %s\n", j->node, j->nodes, j->dir.path);
     ta_status status = j->nodes > 1 ? ta_job_meet(j) : TA_OK;
     if (status != TA_OK) return status;
     j->goal_records = ta_job_goal(j);

@@ -1,4 +1,4 @@
-/* launcher: runs a job of N replicas, on this machine or its part of it on several, from a configuration to its summary.
+/* launcher: runs a job of N replicas, or this machine's part of it, from a configuration to its summary.
  *
  * One replica runs in this process. More run as processes of their own (this program again, with TENSAIR_RANK,
  * TENSAIR_WORLD_SIZE, TENSAIR_RUN_ID and TENSAIR_BOARD set), each on its own core(s), in a process group of their own, killed
@@ -9,8 +9,9 @@
  * configured wrongly; 74 when one could not read or write; 69 when one was lost (killed, dropped by its peers, met nobody);
  * 75 when it was stopped after a checkpoint; 0 when all finished.
  *
- * Over several nodes this runs once on each (nodes.h), node K with ranks K * N / nodes and on, and the same rule makes the
- * exit status over all replicas of all nodes, as far as each node comes to know. Node 0 tells the end: summary and manifest.
+ * Over several nodes this runs once on each (nodes.h), node K with ranks K * N / nodes and on, and the same rule makes
+ * the exit status over all replicas of all nodes, as far as each node comes to know. Node 0 tells the end: summary and
+ * manifest.
  */
 #ifndef TA_LAUNCHER_H
 #define TA_LAUNCHER_H

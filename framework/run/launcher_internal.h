@@ -40,8 +40,8 @@ struct ta_job {
     struct ta_manifest manifest;
     json_t *manifest_json;
     uint64_t run_id, goal_records;
-    uint32_t life; /* of the run, counted from 1: above that of every checkpoint there is */
-    unsigned nodes, node; /* nodes: 1 or more */
+    uint32_t life;           /* of the run, counted from 1: above that of every checkpoint there is */
+    unsigned nodes, node;    /* nodes: 1 or more */
     struct ta_nodes *others; /* the launchers of the other nodes; NULL: there are none */
     const char *transport;   /* its name, */
     char why[TA_WHY_BYTES];  /* and what was chosen for which reason */

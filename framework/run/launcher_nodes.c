@@ -28,15 +28,16 @@ ta_status ta_job_find_place(struct ta_job *j) {
     if (status != TA_OK) return status;
     j->nodes = nodes < 0 ? 1 : (unsigned)nodes;
     j->node = node < 0 ? 0 : (unsigned)node;
-    if (nodes < 0 && node > 0)
-        return ta_fail(TA_CONFIG, "--node %ld needs --nodes: of how many?", node);
+    if (nodes < 0 && node > 0) return ta_fail(TA_CONFIG, "--node %ld needs --nodes: of how many?", node);
     if (nodes == 0 || j->node >= j->nodes)
-        return ta_fail(TA_CONFIG, "--node %u of --nodes %u: nodes count from 0 to %d", j->node, j->nodes, (int)j->nodes - 1);
+        return ta_fail(TA_CONFIG, "--node %u of --nodes %u: nodes count from 0 to %d", j->node, j->nodes,
+                       (int)j->nodes - 1);
     if (j->nodes > 1 && node < 0)
-        return ta_fail(TA_CONFIG, "--nodes %u needs --node K, from 0 to %u: which of them this is", j->nodes, j->nodes - 1);
+        return ta_fail(TA_CONFIG, "--nodes %u needs --node K, from 0 to %u: which of them this is", j->nodes,
+                       j->nodes - 1);
     if (replicas % j->nodes != 0)
-        return ta_fail(TA_CONFIG, "%u replicas cannot be dealt evenly to %u nodes: give a multiple of %u to -n", replicas,
-                       j->nodes, j->nodes);
+        return ta_fail(TA_CONFIG, "%u replicas cannot be dealt evenly to %u nodes: give a multiple of %u to -n",
+                       replicas, j->nodes, j->nodes);
     if (j->nodes > 1 && j->launch->run_dir == NULL && j->config->run.run_dir == NULL)
         return ta_fail(TA_CONFIG, "%u nodes need one run directory that all of them see: give --run-dir", j->nodes);
     return TA_OK;

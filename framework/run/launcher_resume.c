@@ -19,8 +19,9 @@ ta_status ta_job_choose_resume(struct ta_job *j) {
     status = access(folder, F_OK) == 0 ? ta_checkpoint_latest(folder, &j->log, newest) : TA_AGAIN;
     j->life = status == TA_OK ? newest->epoch + 1 : 1;
     if (status == TA_OK && never)
-        status = ta_fail(TA_CONFIG, "%s holds a run with checkpoints: go on with --resume auto, or give another --run-dir",
-                         j->dir.path);
+        status =
+            ta_fail(TA_CONFIG, "%s holds a run with checkpoints: go on with --resume auto, or give another --run-dir",
+                    j->dir.path);
     if (status == TA_AGAIN && !automatic) status = TA_OK;
     if (status == TA_OK && !automatic && !never) {
         status = ta_checkpoint_check(said, newest);

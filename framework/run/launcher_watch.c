@@ -1,4 +1,4 @@
-/* launcher_watch: the replicas of this node, watched until the last has ended; then the other nodes, until theirs have. */
+/* launcher_watch: the replicas of this node, until the last has ended; then the other nodes, until theirs have. */
 #include <stdio.h>
 
 #include "children.h"

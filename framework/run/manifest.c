@@ -78,9 +78,11 @@ ta_status ta_manifest_start(const struct ta_manifest *m, json_t **out) {
     json_t *model = json_pack("{s:I, s:o}", "parameters", (json_int_t)m->model->n_weights, "fingerprint",
                               json_sprintf("%016" PRIx64, m->model->fingerprint));
     json_t *transport = json_pack("{s:s, s:s, s:n}", "type", m->transport, "why", m->why, "in_use");
-    *out = json_pack("{s:i, s:o, s:o, s:s, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n}", "schema", 1, "program",
+    *out = json_pack("{s:i, s:o, s:o, s:s, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n}", "schema", 1,
+                     "program",
                      describe_program(), "command", command, "run_dir", m->dir->path, "seed", (json_int_t)m->seed,
-                     "replicas", (int)m->replicas, "nodes", (int)m->nodes, "transport", transport, "host", describe_host(), "stream", describe_stream(m->stream), "model",
+                     "replicas", (int)m->replicas, "nodes", (int)m->nodes, "transport", transport, "host",
+                     describe_host(), "stream", describe_stream(m->stream), "model",
                      model, "configuration", m->config, "resumed_from", text_or_null(m->resumed), "start", now_text(), "end",
                      "exit_code", "summary");
     return store(m, *out);

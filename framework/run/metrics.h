@@ -1,6 +1,6 @@
 /* metrics: RUN_DIR/metrics.jsonl, one JSON object a line, appended to by all replicas of a run (and its later lives).
- * Replicas on node K > 0 have RUN_DIR/metrics-0000K.jsonl: what two machines append to one file of a network file system
- * may be lost.
+ * Replicas on node K > 0 have RUN_DIR/metrics-0000K.jsonl: what two machines append to one file of a network file
+ * system may be lost.
  *
  * Each line is one write(2) to a descriptor opened with O_APPEND, so lines of different processes do not mix; the last line
  * of a killed run may be torn. Numbers that do not exist (accuracy before the first record) are null.

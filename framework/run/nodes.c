@@ -13,10 +13,10 @@
 #include "nodes_internal.h"
 
 enum {
-    PUT_EVERY = 250 * 1000 * 1000,  /* ns between two rows of a rank, */
-    RANKS_OF_THAT = 32,             /* for so many ranks; more come seldomer, as all of them go to all nodes */
-    PUT_SELDOM = 8,                 /* times as seldom at most */
-    LISTEN_SHARE = 4,               /* a pause of our own counts as at most 1/4 of the patience with others */
+    PUT_EVERY = 250 * 1000 * 1000, /* ns between two rows of a rank, */
+    RANKS_OF_THAT = 32,            /* for so many ranks; more come seldomer, as all of them go to all nodes */
+    PUT_SELDOM = 8,                /* times as seldom at most */
+    LISTEN_SHARE = 4,              /* a pause of our own counts as at most 1/4 of the patience with others */
 };
 
 /* Value "over". */
@@ -81,8 +81,8 @@ static void presume(struct ta_nodes *n, unsigned number, const char *why) {
     struct ta_node *node = &n->node[number];
     unsigned count = n->config.n_ranks / n->config.nodes, first = ta_nodes_first_rank(n, number);
     node->silent = true;
-    ta_log_warn(n->config.log, "node %u (%s) %s: its ranks %u to %u count as ended", number, node->said.host, why, first,
-                first + count - 1);
+    ta_log_warn(n->config.log, "node %u (%s) %s: its ranks %u to %u count as ended", number, node->said.host, why,
+                first, first + count - 1);
     for (unsigned r = first; r < first + count; r++) {
         struct ta_board_row *row = &n->config.board->rows[r];
         if (ta_board_get(row->ended) == TA_ENDED_NO) atomic_store(&row->ended, TA_ENDED_PRESUMED);
@@ -97,7 +97,8 @@ static void look_at_silence(struct ta_nodes *n) {
         bool too_long = n->lost_store || (double)node->silent_ns > patience_s * TA_NS_PER_S;
         if (too_long && !node->silent) {
             char why[64] = "cannot be heard, as node 0 is gone";
-            if (!n->lost_store) snprintf(why, sizeof why, "has been silent for %.1f s", (double)node->silent_ns / TA_NS_PER_S);
+            if (!n->lost_store)
+                snprintf(why, sizeof why, "has been silent for %.1f s", (double)node->silent_ns / TA_NS_PER_S);
             presume(n, i, i == 0 && n->lost_store ? "is gone" : why);
         } else if (!too_long && node->silent) {
             node->silent = false;
@@ -208,7 +209,8 @@ bool ta_nodes_headless(const struct ta_nodes *n) { return n->config.node != 0 &&
 
 unsigned ta_nodes_present(const struct ta_nodes *n) {
     unsigned present = 0;
-    for (unsigned i = 0; i < n->config.nodes; i++) present += n->node[i].said.state != TA_NODE_UNKNOWN && !n->node[i].silent;
+    for (unsigned i = 0; i < n->config.nodes; i++)
+        present += n->node[i].said.state != TA_NODE_UNKNOWN && !n->node[i].silent;
     return present;
 }
 

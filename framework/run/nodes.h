@@ -3,14 +3,17 @@
  * Each node is started by itself (by hand, pdsh, srun) with the same command but its number. All see one run directory.
  * Node 0 decides: it holds the lock, serves the store (store.h; RUN_DIR/rendezvous) and puts there
  *
- *     job      what it decided for all: ta_nodes_job, versioned        config    its configuration, to name what differs
- *     node/K   that node K is here, how it ended, or why it refuses    row/R     rank R's row of the board, by its node
- *     lost/K   ranks that replicas of node K have dropped, as bits     over      the last word: exit code, ranks lost
+ *     job      what it decided for all: ta_nodes_job, versioned
+ *     config   its configuration, to name what differs
+ *     node/K   that node K is here, how it ended, or why it refuses
+ *     row/R    rank R's row of the board, by its node
+ *     lost/K   ranks that replicas of node K have dropped, as bits
+ *     over     the last word: exit code, ranks lost
  *
  * The others wait for the server file, read the job, refuse what does not fit, and say that they are here. When all are
  * here, each starts its replicas. From then on every launcher puts its rows a few times a second, at once when somebody
- * may wait for what changed, and copies those of the others into its own board: it is as if the board spanned all nodes.
- * Times of another machine's clock are moved to this one's, to within the time a message takes.
+ * may wait for what changed, and copies those of the others into its own board: it is as if the board spanned all
+ * nodes. Times of another machine's clock are moved to this one's, to within the time a message takes.
  *
  * A node whose value does not change for too long is silent: its ranks count as ended (TA_ENDED_PRESUMED) until it is
  * heard again. When node 0 is gone, so is the store: every other node counts as silent then, its replicas go on by what
@@ -34,30 +37,31 @@ struct ta_nodes_job {
     uint64_t run_id;
     uint32_t life;
     uint32_t n_ranks, nodes;
-    uint64_t digest;                /* XXH3 of the configuration that all must share */
-    char transport[32];             /* its name */
-    char resume[TA_RUN_DIR_BYTES];  /* "": start anew; a path, relative to the run directory where it lies there */
+    uint64_t digest;               /* XXH3 of the configuration that all must share */
+    char transport[32];            /* its name */
+    char resume[TA_RUN_DIR_BYTES]; /* "": start anew; a path, relative to the run directory where it lies there */
 };
 
 struct ta_nodes_config {
-    unsigned node, nodes, n_ranks;  /* n_ranks: a multiple of nodes; node K has ranks K * n_ranks / nodes and on */
-    struct ta_run_dir *dir;         /* node 0: locked. Borrowed */
-    struct ta_board *board;         /* of all ranks. Borrowed */
-    struct ta_signals *signals;     /* looked at while waiting. Borrowed */
-    const char *text;               /* the configuration that all must share: printed */
+    unsigned node, nodes, n_ranks; /* n_ranks: a multiple of nodes; node K has ranks K * n_ranks / nodes and on */
+    struct ta_run_dir *dir;        /* node 0: locked. Borrowed */
+    struct ta_board *board;        /* of all ranks. Borrowed */
+    struct ta_signals *signals;    /* looked at while waiting. Borrowed */
+    const char *text;              /* the configuration that all must share: printed */
     double join_within_s, dead_after_s;
     struct ta_log *log;
 };
 
 struct ta_nodes;
 
-/* Returns when all nodes are here. `job`: node 0: what it decided; others: n_ranks, nodes, digest, transport as this node
- * has them; the rest is filled in. Errors: CONFIG (another number of ranks or nodes, another configuration, transport or
- * version: both named, here and at node 0), IN_USE (this node is in that run already), PEER (which nodes did not appear
- * in time), FORMAT, IO, NO_MEMORY; REQUEUE (a signal, or another node was stopped); FAILED (a second SIGINT). */
+/* Returns when all nodes are here. `job`: node 0: what it decided; others: n_ranks, nodes, digest, transport as this
+ * node has them; the rest is filled in. Errors: CONFIG (another number of ranks or nodes, another configuration,
+ * transport or version: both named, here and at node 0), IN_USE (this node is in that run already), PEER (which nodes
+ * did not appear in time), FORMAT, IO, NO_MEMORY; REQUEUE (a signal, or another node was stopped); FAILED (a second
+ * SIGINT). */
 ta_status ta_nodes_open(const struct ta_nodes_config *config, struct ta_nodes_job *job, struct ta_nodes **out);
-/* Says what happened to who still listens, drops the rest. `status`: how this node ends, should ta_nodes_end not have said
- * so; ta_why tells the others. NULL is fine. */
+/* Says what happened to who still listens, drops the rest. `status`: how this node ends, should ta_nodes_end not have
+ * said so; ta_why tells the others. NULL is fine. */
 void ta_nodes_close(struct ta_nodes *n, ta_status status);
 
 /* Rows out, rows in, who is silent. Cheap; several times a second. */

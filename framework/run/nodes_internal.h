@@ -22,7 +22,7 @@ enum ta_node_state {
 struct ta_node_said {
     uint32_t format, bytes; /* of this struct */
     uint32_t state, code, lost, pid;
-    uint64_t nonce;         /* of this process: another one with our number is somebody else */
+    uint64_t nonce; /* of this process: another one with our number is somebody else */
     char host[64];
     char text[TA_NODES_TEXT_BYTES]; /* REFUSES: why; else what its replicas put with */
 };
@@ -51,7 +51,7 @@ struct ta_nodes {
     struct ta_node_row *row; /* [n_ranks] */
     unsigned char *dropped;  /* [n_ranks / 8 + 1] as it was put */
     int64_t tick_ns, put_ns, lock_ns;
-    bool over;               /* node 0 has had the last word, or said it: */
+    bool over; /* node 0 has had the last word, or said it: */
     int code;
     unsigned lost;
 };

@@ -10,7 +10,7 @@
 #include "mem.h"
 #include "nodes_internal.h"
 
-enum { LOOK_EVERY = 20 * 1000 * 1000 /* ns */, LIST_BYTES = 256 };
+enum { LOOK_EVERY = 20 * 1000 * 1000 /* ns */, LIST_BYTES = 256, MOST_SHOWN = 200 };
 
 static const char job_magic[8] = {'T', 'A', 'J', 'O', 'B', '0', '0', '1'};
 
@@ -52,65 +52,80 @@ static ta_status serve(struct ta_nodes *n, const struct ta_nodes_job *job) {
     snprintf(said.program, sizeof said.program, "%s", TA_PROGRAM_VERSION);
     size_t text = strlen(n->config.text);
     if (status == TA_OK)
-        status = ta_store_put(n->store, "config", n->config.text, text < TA_STORE_VALUE_BYTES ? text : TA_STORE_VALUE_BYTES);
+        status =
+            ta_store_put(n->store, "config", n->config.text, text < TA_STORE_VALUE_BYTES ? text : TA_STORE_VALUE_BYTES);
     if (status == TA_OK) status = ta_store_put(n->store, "job", &said, sizeof said);
     n->run_id = job->run_id;
     return status;
 }
 
-/* The first line in which two configurations differ. */
-static ta_status name_difference(const struct ta_nodes *n, const struct ta_store_value *theirs) {
-    const char *a = theirs->data, *b = n->config.text;
-    size_t a_left = theirs->bytes, b_left = strlen(b);
-    while (a_left > 0 || b_left > 0) {
-        const char *a_end = memchr(a, '\n', a_left), *b_end = memchr(b, '\n', b_left);
-        size_t a_line = a_end != NULL ? (size_t)(a_end - a) : a_left, b_line = b_end != NULL ? (size_t)(b_end - b) : b_left;
-        if (a_line != b_line || memcmp(a, b, a_line) != 0) {
-            while (a_line > 0 && *a == ' ') a++, a_line--;
-            while (b_line > 0 && *b == ' ') b++, b_line--;
-            return ta_fail(TA_CONFIG, "node %u has another configuration than node 0: '%.*s' there, '%.*s' here; give all "
-                           "nodes the same configuration and options", n->config.node, (int)(a_line < 200 ? a_line : 200), a,
-                           (int)(b_line < 200 ? b_line : 200), b);
-        }
-        a += a_line + (a_end != NULL), a_left -= a_line + (a_end != NULL);
-        b += b_line + (b_end != NULL), b_left -= b_line + (b_end != NULL);
-    }
-    return ta_fail(TA_CONFIG, "node %u has another configuration than node 0, beyond what can be shown here; give all nodes "
-                   "the same configuration and options", n->config.node);
+/* A piece of text; takes its first line off. */
+struct piece {
+    const char *text;
+    size_t bytes;
+};
+
+static struct piece take_line(struct piece *from) {
+    const char *end = memchr(from->text, '\n', from->bytes);
+    struct piece line = {from->text, end != NULL ? (size_t)(end - from->text) : from->bytes};
+    size_t taken = line.bytes + (end != NULL);
+    *from = (struct piece){from->text + taken, from->bytes - taken};
+    while (line.bytes > 0 && *line.text == ' ') line = (struct piece){line.text + 1, line.bytes - 1};
+    if (line.bytes > MOST_SHOWN) line.bytes = MOST_SHOWN;
+    return line;
 }
 
-static ta_status check_job(const struct ta_nodes *n, const struct ta_store_value *value, const struct ta_nodes_job *mine,
-                           struct job_said *said) {
+/* The first line in which two configurations differ. */
+static ta_status name_difference(const struct ta_nodes *n, const struct ta_store_value *theirs) {
+    struct piece there = {theirs->data, theirs->bytes}, here = {n->config.text, strlen(n->config.text)};
+    while (there.bytes > 0 || here.bytes > 0) {
+        struct piece a = take_line(&there), b = take_line(&here);
+        if (a.bytes == b.bytes && memcmp(a.text, b.text, a.bytes) == 0) continue;
+        return ta_fail(TA_CONFIG, "node %u has another configuration than node 0: '%.*s' there, '%.*s' here; give all "
+                       "nodes the same configuration and options", n->config.node, (int)a.bytes, a.text, (int)b.bytes,
+                       b.text);
+    }
+    return ta_fail(TA_CONFIG, "node %u has another configuration than node 0, beyond what can be shown here; give all "
+                   "nodes the same configuration and options", n->config.node);
+}
+
+static ta_status check_job(const struct ta_nodes *n, const struct ta_store_value *value,
+                           const struct ta_nodes_job *mine, struct job_said *said) {
     unsigned node = n->config.node;
     if (value->bytes != sizeof *said || memcmp(value->data, job_magic, sizeof job_magic) != 0)
-        return ta_fail(TA_CONFIG, "node 0 runs another version of this program (its job has %zu bytes, %zu here): install "
-                       "one version on all nodes", value->bytes, sizeof *said);
+        return ta_fail(TA_CONFIG,
+                       "node 0 runs another version of this program (its job has %zu bytes, %zu here): install "
+                       "one version on all nodes",
+                       value->bytes, sizeof *said);
     memcpy(said, value->data, sizeof *said);
     said->program[sizeof said->program - 1] = said->job.transport[sizeof said->job.transport - 1] = '\0';
     said->job.resume[sizeof said->job.resume - 1] = '\0';
     const struct ta_nodes_job *job = &said->job;
     if (said->bytes != sizeof *said || said->row_bytes != sizeof(struct ta_board_row) ||
         strcmp(said->program, TA_PROGRAM_VERSION) != 0)
-        return ta_fail(TA_CONFIG, "node 0 runs version %s of this program, node %u version %s: install one version on all "
-                       "nodes", said->program, node, TA_PROGRAM_VERSION);
+        return ta_fail(TA_CONFIG,
+                       "node 0 runs version %s of this program, node %u version %s: install one version on all "
+                       "nodes",
+                       said->program, node, TA_PROGRAM_VERSION);
     if (job->nodes != mine->nodes)
-        return ta_fail(TA_CONFIG, "node 0 was started with --nodes %u, node %u with --nodes %u: give all the same", job->nodes,
-                       node, mine->nodes);
+        return ta_fail(TA_CONFIG, "node 0 was started with --nodes %u, node %u with --nodes %u: give all the same",
+                       job->nodes, node, mine->nodes);
     if (job->n_ranks != mine->n_ranks)
-        return ta_fail(TA_CONFIG, "node 0 was started with %u replicas, node %u with %u: give all the same -n", job->n_ranks,
-                       node, mine->n_ranks);
+        return ta_fail(TA_CONFIG, "node 0 was started with %u replicas, node %u with %u: give all the same -n",
+                       job->n_ranks, node, mine->n_ranks);
     struct ta_store_value text;
     if (job->digest != mine->digest)
         return ta_store_get(n->store, "config", &text) == TA_OK ? name_difference(n, &text) : TA_AGAIN;
     if (strcmp(job->transport, mine->transport) != 0)
-        return ta_fail(TA_CONFIG, "node 0 takes transport %s, node %u can take %s: name one that all nodes have, "
-                       "--set transport.type=ofi, or see what is missing by tensair doctor", job->transport, node,
-                       mine->transport);
+        return ta_fail(TA_CONFIG,
+                       "node 0 takes transport %s, node %u can take %s: name one that all nodes have, "
+                       "--set transport.type=ofi, or see what is missing by tensair doctor",
+                       job->transport, node, mine->transport);
     return TA_OK;
 }
 
-/* The server file may be that of a run that is over, and the server behind it somebody else's: another look may find the
- * one that is meant. */
+/* The server file may be that of a run that is over, and the server behind it somebody else's: another look may find
+ * the one that is meant. */
 static bool may_come(ta_status status) { return status == TA_PEER || status == TA_FORMAT || status == TA_IO; }
 
 static ta_status look_for_store(struct ta_nodes *n) {
@@ -135,8 +150,10 @@ static ta_status check_number(struct ta_nodes *n) {
     if (other.nonce == ta_nodes_self(n)->said.nonce) return TA_OK;
     if (other.state != TA_NODE_HERE) return ta_fail(TA_PEER, "the run there is about to end");
     other.host[sizeof other.host - 1] = '\0';
-    return ta_fail(TA_IN_USE, "node %u of the run in %s is process %u on %s already: give each node its own --node, and start "
-                   "all of them again after one has ended", n->config.node, n->config.dir->path, other.pid, other.host);
+    return ta_fail(TA_IN_USE,
+                   "node %u of the run in %s is process %u on %s already: give each node its own --node, and start "
+                   "all of them again after one has ended",
+                   n->config.node, n->config.dir->path, other.pid, other.host);
 }
 
 /* One look for the job of node 0. AGAIN: not yet. */
@@ -173,8 +190,8 @@ static ta_status find_job(struct ta_nodes *n, struct ta_nodes_job *job, int64_t 
         if (may_come(status)) snprintf(why, sizeof why, "%s", ta_why());
         if (ta_clock_now_ns() > until_ns) {
             if (status == TA_FORMAT) return ta_fail(status, "%s", why);
-            return ta_fail(TA_PEER, "node %u: node 0 did not appear in %s within %g s (exchange.join_within): %s", n->config.node,
-                           n->config.dir->path, n->config.join_within_s, why);
+            return ta_fail(TA_PEER, "node %u: node 0 did not appear in %s within %g s (exchange.join_within): %s",
+                           n->config.node, n->config.dir->path, n->config.join_within_s, why);
         }
         status = look_at_signals(n);
         if (status != TA_OK) return status;
@@ -207,7 +224,8 @@ static ta_status wait_for_all(struct ta_nodes *n, int64_t until_ns) {
         if (status == TA_OK) status = all_here(n, missing);
         if (status != TA_AGAIN) return status;
         if (now_ns > until_ns)
-            return ta_fail(TA_PEER, "node %u: of %u nodes these did not appear in %s within %g s (exchange.join_within): %s",
+            return ta_fail(TA_PEER,
+                           "node %u: of %u nodes these did not appear in %s within %g s (exchange.join_within): %s",
                            n->config.node, n->config.nodes, n->config.dir->path, n->config.join_within_s, missing);
         status = look_at_signals(n);
         if (status != TA_OK) return status;

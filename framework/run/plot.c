@@ -93,8 +93,8 @@ static ta_status merge(struct plot *p, struct source *sources, unsigned n) {
     for (unsigned i = 0; status == TA_OK && i < n; i++) status = source_next(&sources[i], &text, &room);
     while (status == TA_OK) {
         struct source *first = NULL;
-        for (unsigned i = 0; i < n; i++)
-            if (sources[i].line != NULL && (first == NULL || life_of(&sources[i]) < life_of(first))) first = &sources[i];
+        for (struct source *s = sources; s < sources + n; s++)
+            if (s->line != NULL && (first == NULL || life_of(s) < life_of(first))) first = s;
         if (first == NULL) break;
         status = table_add(p, first->line);
         if (status == TA_OK) status = source_next(first, &text, &room);

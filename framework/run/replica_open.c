@@ -149,7 +149,8 @@ static ta_status open_stream(struct ta_replica *r) {
 static ta_status open_files(struct ta_replica *r) {
     if (r->config.run_dir == NULL) return TA_OK;
     char path[4096];
-    ta_metrics_path(path, sizeof path, r->config.run_dir, r->config.per_node > 0 ? r->config.rank / r->config.per_node : 0);
+    unsigned node = r->config.per_node > 0 ? r->config.rank / r->config.per_node : 0;
+    ta_metrics_path(path, sizeof path, r->config.run_dir, node);
     ta_status status = ta_metrics_open(&r->metrics, path, (int)r->config.rank);
     if (status != TA_OK) return status;
     r->metrics.epoch = r->epoch;

@@ -1,6 +1,6 @@
-/* replica_paths: paths to peers, from the first key to the last. A path that broke is made anew (rendezvous.h: both sides
- * go on to keys of the next generation, and connect when they are of one): its peer is not dead for that. Whether it is,
- * its silence says (exchange.h).
+/* replica_paths: paths to peers, from the first key to the last. A path that broke is made anew (rendezvous.h: both
+ * sides go on to keys of the next generation, and connect when they are of one): its peer is not dead for that. Whether
+ * it is, its silence says (exchange.h).
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -91,7 +91,8 @@ static ta_status connect(struct ta_replica *r, unsigned peer, const struct ta_ke
     /* A key that leads nowhere may belong to a peer that has just died, or the network is away for a moment. */
     if (path->failing_ns == 0) path->failing_ns = now_ns;
     if (now_ns - path->failing_ns > renew_after_ns) {
-        ta_log_info(r->config.log, "peer %u: path %" PRIu32 " does not come to stand: %s", peer, path->generation, ta_why());
+        ta_log_info(r->config.log, "peer %u: path %" PRIu32 " does not come to stand: %s", peer, path->generation,
+                    ta_why());
         renew(r, peer, path->generation + 1, now_ns, "");
     }
     return TA_AGAIN;
@@ -102,7 +103,8 @@ ta_status ta_replica_path_make(struct ta_replica *r, unsigned peer, int64_t now_
     struct ta_key key;
     uint32_t generation;
     ta_status status = ta_rendezvous_lookup(r->rendezvous, peer, &generation, &key);
-    if (status == TA_OK && generation > path->generation) renew(r, peer, generation, now_ns, "the peer asks for another");
+    if (status == TA_OK && generation > path->generation)
+        renew(r, peer, generation, now_ns, "the peer asks for another");
     if (!path->offered) {
         ta_status offered = offer(r, peer);
         if (offered != TA_OK) return offered;

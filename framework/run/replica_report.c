@@ -36,10 +36,10 @@ void ta_replica_event(struct ta_replica *r, int64_t now_ns, const char *event, c
 void ta_replica_describe_model(const struct ta_replica *r, char *out, size_t bytes) {
     const struct ta_model *m = &r->model;
     if (ta_replica_of_words(r))
-        snprintf(out, bytes, "%s of %" PRIu32 " words, %llu parameters", m->words.type == TA_MODEL_CBOW ? "cbow" : "skipgram",
-                 m->words.rows, (unsigned long long)m->n_params);
+        snprintf(out, bytes, "%s of %" PRIu32 " words, %zu parameters",
+                 m->words.type == TA_MODEL_CBOW ? "cbow" : "skipgram", m->words.rows, m->n_params);
     else
-        snprintf(out, bytes, "%u layers, %u outputs, %llu parameters", m->n_layers, m->outputs, (unsigned long long)m->n_weights);
+        snprintf(out, bytes, "%u layers, %u outputs, %zu parameters", m->n_layers, m->outputs, m->n_weights);
 }
 
 void ta_replica_look_at_peers(struct ta_replica *r, int64_t now_ns) {

@@ -130,8 +130,8 @@ static void leave(struct ta_replica *r, ta_status result, int64_t now_ns) {
     r->state = TA_REPLICA_SAVING;
 }
 
-/* Moves our leaving on its way, for a second at most, over new paths where need be; after that peers' going is no news to
- * us. */
+/* Moves our leaving on its way, for a second at most, over new paths where need be; after that peers' going is no news
+ * to us. */
 static void say_farewell(struct ta_replica *r, int64_t now_ns) {
     (void)r->exchange_ops->poll(r->x, now_ns);
     ta_replica_look_at_paths(r, now_ns);
@@ -139,7 +139,8 @@ static void say_farewell(struct ta_replica *r, int64_t now_ns) {
     for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
         if (peer == r->config.rank) continue;
         bool whole = r->path[peer].stands && r->transport_ops->peer_state(r->transport, peer) != TA_PEER_BROKEN;
-        if ((r->life[peer] == TA_PEER_LIVE && !whole) || r->transport_ops->in_flight(r->transport, peer) > 0) r->farewell = true;
+        bool waits = r->life[peer] == TA_PEER_LIVE && !whole;
+        if (waits || r->transport_ops->in_flight(r->transport, peer) > 0) r->farewell = true;
     }
     if (now_ns - r->left_ns > TA_NS_PER_S) r->farewell = false;
 }

@@ -1,4 +1,4 @@
-"""One run over several nodes: it trains as one, is stopped as one, goes on with another number; who does not fit is told."""
+"""One run over several nodes: trains as one, is stopped as one, goes on with another number; misfits are told."""
 import json
 import os
 import signal
@@ -20,7 +20,8 @@ def trains():
     for nodes, replicas, transport in ((2, 4, ("--set", "transport.type=shm")), (3, 3, ("--set", "transport.type=shm")),
                                        (2, 2, ("--set", "transport.type=ofi"))):
         place = Nodes()
-        said = [finish(p, None, 120) for p in place.nodes(nodes, replicas, "--set", "run.max_records=16000", transport=transport)]
+        processes = place.nodes(nodes, replicas, "--set", "run.max_records=16000", transport=transport)
+        said = [finish(p, None, 120) for p in processes]
         codes, outs = [c for c, _, _ in said], [o for _, o, _ in said]
         if codes == [2] * nodes and "is not in this version of the program" in said[0][2]:
             print("left out: this program has no", transport[1])
@@ -39,7 +40,8 @@ def trains():
         with open(place.at("run", "manifest.json")) as file:
             manifest = json.load(file)
         summary = place.metrics(kind="summary")
-        check(len(summary) == 1 and summary[0]["records"] == 16000 and summary[0]["seconds"] < 60, f"summary: {summary}")
+        check(len(summary) == 1 and summary[0]["records"] == 16000, f"summary: {summary}")
+        check(0 < summary[0]["seconds"] < 60, f"clocks of different nodes: {summary}")
         check(manifest["nodes"] == nodes and manifest["exit_code"] == 0, "nodes in the manifest")
         in_use = manifest["transport"]
         check(in_use["type"] == transport[1].split("=")[1] and in_use["type"] in in_use["why"], f"manifest: {in_use}")
@@ -48,7 +50,7 @@ def trains():
 
 
 def another_number():
-    """As many replicas on another number of nodes, and another number of them: all of the stream is trained in the end."""
+    """As many replicas on another number of nodes, and another number of them: all of the stream is trained."""
     place = Nodes()
     for life, (nodes, replicas) in enumerate(((2, 4), (1, 4), (3, 3), (2, 4)), start=1):
         records = 16000 * life
@@ -126,8 +128,8 @@ def usage():
     contains(place.train("-n", 2, "--nodes", 2, "--node", 0, run_dir=None, expect=2)[1], "--run-dir")
     named = dict(os.environ, TENSAIR_NODES="2", TENSAIR_NODE="x")
     contains(place.train("-n", 2, expect=2, env=named)[1], "TENSAIR_NODE", "'x'")
-    processes = [place.start("-n", 2, "--set", "transport.type=shm", env=dict(named, TENSAIR_NODE=str(k))) for k in (0, 1)]
-    for process in processes:
+    both = [dict(named, TENSAIR_NODE=str(k)) for k in (0, 1)]
+    for process in [place.start("-n", 2, "--set", "transport.type=shm", env=e) for e in both]:
         finish(process, 0)
     nothing_left(place)
 

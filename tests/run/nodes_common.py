@@ -1,4 +1,4 @@
-"""Several "nodes" on one machine: a launcher each, one run directory, puts through shared memory unless told otherwise."""
+"""Several "nodes" on one machine: a launcher each, one run directory, puts through shared memory by default."""
 import os
 
 from harness import Place, finish

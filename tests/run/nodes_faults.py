@@ -56,7 +56,7 @@ def killed_launcher():
     contains(err, "2 of 4 replicas did not finish", "node 1 (")
     survivors_agree(place, [0, 1])
     nothing_left(place)
-    place.run_nodes(2, 2, "--set", "run.max_records=2000000000", "--set", "run.max_seconds=1")  # and it can be gone on from
+    place.run_nodes(2, 2, *LONG, "--set", "run.max_seconds=1")  # and it can be gone on from
 
 
 def killed_first():
@@ -96,7 +96,7 @@ def early():
 
 
 def standing_still():
-    """A launcher that is stopped for a while: its replicas are presumed to have ended, but nobody is dropped for that."""
+    """A launcher that is stopped for a while: its replicas are presumed to have ended, but nobody is dropped."""
     place = Nodes()
     processes = begin(place, 2, 2, *QUICK)
     processes[1].send_signal(signal.SIGSTOP)
