@@ -78,8 +78,9 @@ static void direct(const struct ta_doctor *d, unsigned n, struct ta_findings *li
     ta_doctor_say(list, module ? TA_FINDING_OK : TA_FINDING_MISSING, "nvidia-peermem", "%s",
                   module ? "loaded" : "not loaded");
     if (!module && n > 0) ta_doctor_cure(list, "modprobe nvidia-peermem (comes with the driver; needs ib_core first)");
-    ta_doctor_say(list, dmabuf ? TA_FINDING_OK : TA_FINDING_MISSING, "dma-buf", "kernel %s %s memory of GPUs by dma-buf",
-                  kernel.release, dmabuf ? "can register, where the RDMA driver can too," : "cannot register");
+    ta_doctor_say(list, dmabuf ? TA_FINDING_OK : TA_FINDING_MISSING, "dma-buf",
+                  "kernel %s %s memory of GPUs by dma-buf", kernel.release,
+                  dmabuf ? "can register, where the RDMA driver can too," : "cannot register");
     if (!dmabuf) ta_doctor_cure(list, "Linux 5.12 or later; or nvidia-peermem");
     if (!required) return;
     bool works = n > 0 && (module || dmabuf);

@@ -41,7 +41,8 @@ static void try_one(const struct ta_doctor *d, size_t which, struct ta_findings 
         return;
     }
     bool used = ta_doctor_would_take(d, name);
-    struct ta_atomicity_config config = {.ops = ops, .spec = d->transport, .duration_ns = TA_NS_PER_S, .words = BODY_WORDS};
+    struct ta_atomicity_config config = {
+        .ops = ops, .spec = d->transport, .duration_ns = TA_NS_PER_S, .words = BODY_WORDS};
     ta_status status = ta_atomicity_test(&config, &f);
     if (status != TA_OK) {
         ta_doctor_say(list, used ? TA_FINDING_WRONG : TA_FINDING_NOTE, name,
