@@ -31,7 +31,6 @@ static const char *given(const char *text) { return text != NULL && text[0] != '
 
 static ta_status ask(const struct ta_transport_spec *spec, const struct question *question, struct fi_info **out) {
     const char *provider = spec != NULL ? given(spec->provider) : NULL;
-    const char *device = spec != NULL ? given(spec->device) : NULL;
     *out = NULL;
     ask_for_less();
     struct fi_info *hints = fi_allocinfo();
@@ -45,9 +44,8 @@ static ta_status ask(const struct ta_transport_spec *spec, const struct question
     if (question->in_order) hints->tx_attr->msg_order = hints->rx_attr->msg_order = FI_ORDER_WAW;
     if (question->says_delivered) hints->tx_attr->op_flags = FI_DELIVERY_COMPLETE;
     if (provider != NULL) hints->fabric_attr->prov_name = strdup(provider);
-    if (device != NULL) hints->domain_attr->name = strdup(device);
     ta_status status = TA_OK;
-    if ((provider != NULL && hints->fabric_attr->prov_name == NULL) || (device != NULL && !hints->domain_attr->name))
+    if (provider != NULL && hints->fabric_attr->prov_name == NULL)
         status = ta_fail(TA_NO_MEMORY, "libfabric: no memory to ask for providers");
     else if (fi_getinfo(FI_VERSION(1, 17), NULL, NULL, 0, hints, out) != 0)
         *out = NULL; /* nothing of the kind */
@@ -67,9 +65,20 @@ static bool stays_here(const struct fi_info *info) {
     return address->sa_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(six) || IN6_IS_ADDR_LINKLOCAL(six));
 }
 
+/* Layered providers take no notice of a domain's name that they are asked for, so it is looked at here. */
+static bool is_device(const struct fi_info *info, const struct ta_transport_spec *spec) {
+    const char *device = spec != NULL ? given(spec->device) : NULL;
+    const struct fid_nic *nic = info->nic;
+    if (device == NULL || strcmp(info->domain_attr->name, device) == 0) return true;
+    return nic != NULL && nic->device_attr != NULL && nic->device_attr->name != NULL &&
+           strcmp(nic->device_attr->name, device) == 0;
+}
+
 /* Less is better; -1: does not fit. */
-static int price(const struct fi_info *info, const struct question *question, bool asked_for) {
+static int price(const struct fi_info *info, const struct ta_transport_spec *spec, const struct question *question,
+                 bool asked_for) {
     int rank = 0;
+    if (!is_device(info, spec)) return -1;
     while (rank < N_PREFERRED && strcmp(preferred[rank], info->fabric_attr->prov_name) != 0) rank++;
     if (rank == UNLISTED && !asked_for) return -1;
     if (question->in_order &&
@@ -113,7 +122,7 @@ ta_status ta_ofi_choose(const struct ta_transport_spec *spec, struct ta_ofi_choi
         struct fi_info *list, *chosen = NULL;
         ta_status status = ask(spec, &questions[q], &list);
         for (struct fi_info *i = list; i != NULL && status == TA_OK; i = i->next) {
-            int now = price(i, &questions[q], asked_for);
+            int now = price(i, spec, &questions[q], asked_for);
             if (now < 0 || now >= best) continue; /* of equal ones the first: libfabric puts the fastest there */
             best = now;
             chosen = i;
