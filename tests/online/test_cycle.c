@@ -1,11 +1,11 @@
-/* What the cycle of training, predicting and training again is decided by: plateau, alarms, rehearsal. */
+/* What the cycle of training, predicting and training again is decided by: plateau, detector, what the others say. */
 #include "expect.h"
 
 #include <math.h>
 
 #include "alarms.h"
+#include "cycle.h"
 #include "plateau.h"
-#include "rehearsal.h"
 #include "rng.h"
 
 enum { MOST = 4000 };
@@ -111,125 +111,135 @@ static void alarms_by_definition(void **state) {
     }
 }
 
-/* --- rehearsal --- */
+/* --- the cycle, several replicas together --- */
 
-struct record {
-    uint32_t number;
-    int32_t label;
+enum { REPLICAS = 4 };
+
+struct company {
+    struct ta_cycle cycle[REPLICAS];
+    uint64_t said[REPLICAS][REPLICAS]; /* [to][from] number, and whether it had converged: late, never lost for good */
+    bool converged[REPLICAS][REPLICAS];
+    unsigned changes[REPLICAS];
 };
 
-static void add(struct ta_rehearsal *r, uint32_t number, int32_t label) {
-    struct record record = {number, label};
-    ta_rehearsal_add(r, &record, &record.label, (uint32_t)label);
+static void company_open(struct company *m, enum ta_mode mode) {
+    *m = (struct company){0};
+    struct ta_cycle_spec spec = {.mode = mode, .cool_down = 20,
+                                 .detector = {.type = TA_DETECTOR_PAGEHINKLEY, .pagehinkley = {.delta = .02, .threshold = 2}},
+                                 .plateau = {.stretch = 50, .patience = 4, .factor = 1.05}};
+    for (unsigned i = 0; i < REPLICAS; i++) assert_ok(ta_cycle_init(&m->cycle[i], &spec));
 }
 
-static const struct record *held(const struct ta_rehearsal *r, uint32_t i) {
-    const struct record *record = (const struct record *)r->x + i;
-    assert_true(i < r->held && record->label == ((const int32_t *)r->labels)[i]);
-    return record;
-}
-
-static void open_rehearsal(struct ta_rehearsal *r, enum ta_rehearsal_policy policy, uint32_t room, uint64_t seed) {
-    assert_ok(ta_rehearsal_init(r, &(struct ta_rehearsal_config){policy, room, sizeof(struct record), sizeof(int32_t), 5, seed}));
-}
-
-static void fifo_holds_the_newest(void **state) {
-    (void)state;
-    struct ta_rehearsal r;
-    open_rehearsal(&r, TA_REHEARSAL_FIFO, 10, 1);
-    for (uint32_t n = 0; n < 95; n++) {
-        add(&r, n, (int32_t)n % 3);
-        unsigned char there[95] = {0};
-        for (uint32_t i = 0; i < r.held; i++) there[held(&r, i)->number] = 1;
-        for (uint32_t i = 0; i <= n; i++) assert_int_equal(there[i], i + 10 > n);
-    }
-    ta_rehearsal_clear(&r);
-    const void *x, *label;
-    ta_rehearsal_draw(&r, &x, &label);
-    assert_null(x);
-    ta_rehearsal_free(&r);
-}
-
-/* Each of 200 records is held with chance 20/200; 2000 runs; within six standard deviations everywhere, and chi-square
- * over all of them. So is each of those drawn. */
-static void a_reservoir_is_fair(void **state) {
-    (void)state;
-    enum { RUNS = 2000, SEEN = 200, ROOM = 20 };
-    static unsigned kept[SEEN], drawn[ROOM];
-    for (uint64_t run = 0; run < RUNS; run++) {
-        struct ta_rehearsal r;
-        open_rehearsal(&r, TA_REHEARSAL_RESERVOIR, ROOM, run);
-        for (uint32_t n = 0; n < SEEN; n++) add(&r, n, 0);
-        assert_int_equal(r.held, ROOM);
-        for (uint32_t i = 0; i < ROOM; i++) kept[held(&r, i)->number]++;
-        const void *x, *label;
-        ta_rehearsal_draw(&r, &x, &label);
-        drawn[((const unsigned char *)x - r.x) / sizeof(struct record)]++;
-        ta_rehearsal_free(&r);
-    }
-    double mean = RUNS * (double)ROOM / SEEN, chi = 0, chi_drawn = 0;
-    for (unsigned i = 0; i < SEEN; i++) {
-        assert_true(fabs(kept[i] - mean) < 6 * sqrt(mean));
-        chi += (kept[i] - mean) * (kept[i] - mean) / mean;
-    }
-    for (unsigned i = 0; i < ROOM; i++) chi_drawn += pow(drawn[i] - RUNS / (double)ROOM, 2) * ROOM / RUNS;
-    assert_true(chi < SEEN + 6 * sqrt(2. * SEEN) && chi_drawn < ROOM + 6 * sqrt(2. * ROOM));
-}
-
-/* Whatever the shares, every class has its part, and inside a class old and new are held alike. */
-static void balanced_is_balanced(void **state) {
-    (void)state;
-    enum { ROOM = 50, SEEN = 3000 };
-    double age = 0, rare_held = 0;
-    for (uint64_t seed = 0; seed < 60; seed++) {
-        struct ta_rehearsal r;
-        struct ta_rng rng = ta_rng_make(seed, 3);
-        unsigned seen[5] = {0};
-        open_rehearsal(&r, TA_REHEARSAL_BALANCED, ROOM, seed);
-        for (uint32_t n = 0; n < SEEN; n++) {
-            uint32_t u = ta_rng_below(&rng, 1000), class = u < 700 ? 0 : u < 900 ? 1 : u < 990 ? 2 : u < 997 ? 3 : 4;
-            seen[class]++;
-            add(&r, n, (int32_t)class);
-        }
-        unsigned count[5] = {0};
-        for (uint32_t i = 0; i < r.held; i++) {
-            count[held(&r, i)->label]++;
-            if (held(&r, i)->label == 0) age += held(&r, i)->number;
-        }
-        for (unsigned c = 0; c < 5; c++) assert_int_equal(count[c], r.class_held[c]);
-        assert_int_equal(r.held, ROOM);
-        rare_held += (double)count[4] / (seen[4] < 10 ? seen[4] + (seen[4] == 0) : 10);
-        age -= count[0] * SEEN / 2.;
-        ta_rehearsal_add(&r, &age, &age, 5); /* no such class */
-        assert_int_equal(r.seen, SEEN);
-        ta_rehearsal_free(&r);
-    }
-    assert_true(rare_held / 60 > .9);
-    assert_true(fabs(age) < 6 * sqrt(60. * 10 / 12) * SEEN);
-}
-
-static void rehearsal_refuses(void **state) {
-    (void)state;
-    struct ta_rehearsal r;
-    assert_fails(TA_CONFIG, "at least 1", ta_rehearsal_init(&r, &(struct ta_rehearsal_config){.x_bytes = 4}));
-    struct ta_rehearsal_config config = {.policy = TA_REHEARSAL_BALANCED, .room = 3, .x_bytes = 4, .label_bytes = 4};
-    assert_fails(TA_CONFIG, "balanced", ta_rehearsal_init(&r, &config));
-    config.classes = 2;
-    for (unsigned nth = 1; nth <= 6; nth++) {
-        ta_mem_fail_nth(nth);
-        assert_int_equal(ta_rehearsal_init(&r, &config), TA_NO_MEMORY);
-        ta_mem_fail_nth(0);
-        ta_rehearsal_free(&r);
-    }
+static void company_close(struct company *m) {
+    for (unsigned i = 0; i < REPLICAS; i++) ta_cycle_free(&m->cycle[i]);
     assert_int_equal(ta_mem_held_bytes(), 0);
+}
+
+static void hear_others(struct company *m, unsigned i) {
+    struct ta_cycle *c = &m->cycle[i];
+    bool all = true;
+    for (unsigned from = 0; from < REPLICAS; from++) {
+        if (from == i) continue;
+        m->changes[i] += ta_cycle_hear(c, m->said[i][from]);
+        all &= m->converged[i][from] && m->said[i][from] == c->number;
+    }
+    if (i == 0 && all) m->changes[i] += ta_cycle_rest(c);
+}
+
+/* One record of one replica, after some of what the others said has come through. */
+static enum ta_cycle_news company_step(struct company *m, unsigned i, double loss, struct ta_rng *rng) {
+    for (unsigned from = 0; from < REPLICAS; from++) {
+        if (from == i || ta_rng_below(rng, 5) > 0) continue;
+        m->said[i][from] = m->cycle[from].number;
+        m->converged[i][from] = m->cycle[from].converged;
+    }
+    hear_others(m, i);
+    enum ta_cycle_news news = ta_cycle_add(&m->cycle[i], loss, true);
+    m->changes[i] += news == TA_CYCLE_DRIFT;
+    return news;
+}
+
+static void finish_talking(struct company *m) {
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned i = 0; i < REPLICAS; i++) {
+            for (unsigned from = 0; from < REPLICAS; from++) {
+                m->said[i][from] = m->cycle[from].number;
+                m->converged[i][from] = m->cycle[from].converged;
+            }
+            hear_others(m, i);
+        }
+}
+
+/* Three worlds, one after the other; in each the loss comes down while trained. All replicas end up where they should,
+ * together, whoever was first to see it. */
+static void replicas_turn_together(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        struct company m;
+        struct ta_rng rng = ta_rng_make(seed, 11);
+        double level = 1;
+        company_open(&m, TA_MODE_AUTO);
+        for (unsigned world = 0; world < 3; world++) {
+            level = 1;
+            for (unsigned n = 0; n < 12000; n++) {
+                unsigned i = ta_rng_below(&rng, REPLICAS);
+                bool trains = ta_cycle_trains(&m.cycle[i]);
+                if (trains) level = .1 + (level - .1) * .999;
+                (void)company_step(&m, i, level + .02 * ta_rng_normal(&rng), &rng);
+            }
+            finish_talking(&m);
+            for (unsigned i = 0; i < REPLICAS; i++) {
+                assert_true(m.cycle[i].number == 2 * world + 1);
+                assert_false(ta_cycle_trains(&m.cycle[i]));
+            }
+            assert_true(level < .12);
+        }
+        uint64_t alarms = 0;
+        for (unsigned i = 0; i < REPLICAS; i++) alarms += m.cycle[i].alarms;
+        assert_true(alarms >= 2); /* two at once are one change: the numbers above say so */
+        company_close(&m);
+    }
+}
+
+static void the_other_modes(void **state) {
+    (void)state;
+    struct company m;
+    struct ta_rng rng = ta_rng_make(1, 12);
+    for (int mode = TA_MODE_TRAIN; mode <= TA_MODE_PREDICT; mode++) {
+        company_open(&m, (enum ta_mode)mode);
+        for (unsigned n = 0; n < 20000; n++) {
+            double loss = (n < 10000 ? .1 : .5) + .02 * ta_rng_normal(&rng);
+            (void)company_step(&m, n % REPLICAS, loss, &rng);
+            assert_int_equal(ta_cycle_trains(&m.cycle[n % REPLICAS]), mode == TA_MODE_TRAIN);
+            if (n == 9999) assert_true(m.cycle[0].number == 0);
+        }
+        finish_talking(&m);
+        for (unsigned i = 0; i < REPLICAS; i++) assert_true(m.cycle[i].number == 2 && m.changes[i] == 1);
+        assert_false(ta_cycle_rest(&m.cycle[0]));
+        ta_cycle_resume(&m.cycle[0], 6);
+        assert_true(m.cycle[0].number == 6 && !ta_cycle_hear(&m.cycle[0], 6) && ta_cycle_hear(&m.cycle[0], 8));
+        company_close(&m);
+    }
+    struct ta_cycle c;
+    assert_fails(TA_CONFIG, "rho", ta_cycle_init(&c, &(struct ta_cycle_spec){.detector = {.optwin = {.rho = -1}}}));
+    ta_cycle_free(&c);
+    struct ta_cycle_spec errors = {.watch_errors = true, .detector = {.type = TA_DETECTOR_DDM}};
+    assert_ok(ta_cycle_init(&c, &errors));
+    unsigned warnings = 0, drifts = 0;
+    for (unsigned n = 0; n < 3000; n++) { /* losses that say nothing, errors that do */
+        enum ta_cycle_news news = ta_cycle_add(&c, NAN, ta_rng_uniform(&rng) > (n < 1500 ? .05 : .4));
+        warnings += news == TA_CYCLE_WARNING;
+        drifts += news == TA_CYCLE_DRIFT;
+    }
+    assert_true(drifts >= 1 && drifts < 4 && warnings >= 1 && warnings < 40 && c.warnings == warnings && c.alarms == drifts);
+    ta_cycle_free(&c);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plateau_is_one),      cmocka_unit_test(a_plateau_survives_nonsense),
         cmocka_unit_test(alarms_are_told_apart), cmocka_unit_test(alarms_by_definition),
-        cmocka_unit_test(fifo_holds_the_newest), cmocka_unit_test(a_reservoir_is_fair),
-        cmocka_unit_test(balanced_is_balanced),  cmocka_unit_test(rehearsal_refuses),
+        cmocka_unit_test(replicas_turn_together), cmocka_unit_test(the_other_modes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
