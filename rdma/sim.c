@@ -176,7 +176,7 @@ static ta_status sim_put(struct ta_transport *t, unsigned peer, const struct ta_
     if (state == TA_PEER_DOWN) return ta_fail(TA_PEER, "peer %u is gone", peer);
     if (state == TA_PEER_BROKEN) return ta_fail(TA_PEER, "the path to peer %u is broken", peer);
     status = ta_put_check(peer, path->window_bytes, segments, n_segments);
-    if (status == TA_OK)
+    if (status == TA_OK && ta_sim_path_reaches(f, path)) /* what goes to the dead vanishes, whatever it shows */
         status = ta_grants_put_check(peer, &path->grants, f->ranks[peer].openings, segments, n_segments);
     if (status != TA_OK) {
         f->refused++;
