@@ -33,17 +33,16 @@ static ta_status make_right(struct ta_transport *t, unsigned rail, struct ta_ver
                             const struct ta_range *range) {
     struct ta_verbs_rail *r = &t->rail[rail];
     if (range->bytes == 0) return TA_OK;
-    if (r->windows_2) {
-        lane->mw[i] = ibv_alloc_mw(r->pd, IBV_MW_TYPE_2);
-        if (lane->mw[i] == NULL) return ta_fail_errno(TA_DEVICE, "RDMA device %s: a memory window", r->place.device);
-        lane->rkey[i] = ibv_inc_rkey(lane->mw[i]->rkey);
-        return TA_OK;
-    }
     struct ta_verbs_memory memory = {t->window.kind, (char *)t->window.base + range->offset, range->bytes};
-    ta_status status =
-        ta_verbs_register(t, rail, &memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE, &lane->mr[i]);
-    if (status == TA_OK) lane->rkey[i] = lane->mr[i]->rkey;
-    return status;
+    int access = IBV_ACCESS_LOCAL_WRITE | (r->windows_2 ? IBV_ACCESS_MW_BIND : IBV_ACCESS_REMOTE_WRITE);
+    ta_status status = ta_verbs_register(t, rail, &memory, access, &lane->mr[i]);
+    if (status != TA_OK) return status;
+    lane->rkey[i] = lane->mr[i]->rkey;
+    if (!r->windows_2) return TA_OK;
+    lane->mw[i] = ibv_alloc_mw(r->pd, IBV_MW_TYPE_2);
+    if (lane->mw[i] == NULL) return ta_fail_errno(TA_DEVICE, "RDMA device %s: a memory window", r->place.device);
+    lane->rkey[i] = ibv_inc_rkey(lane->mw[i]->rkey);
+    return TA_OK;
 }
 
 ta_status ta_verbs_lane_open(struct ta_transport *t, unsigned rail, struct ta_verbs_lane *lane,

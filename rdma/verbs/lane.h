@@ -2,7 +2,8 @@
  *
  * Rights are write rights and nothing else: no queue pair and no registration of this folder allows remote reads or
  * atomics. Where the device has memory windows of type 2, a peer's key opens our memory on its own queue pair alone, so
- * that it is of no use to anybody else; elsewhere a range is registered once for each peer, with a key of its own.
+ * that it is of no use to anybody else. Either way a range is registered once for each peer, and no further: soft-RoCE
+ * (rxe of Linux 6.1) checks a write through a memory window against the registration below it, not against the window.
  */
 #ifndef TA_VERBS_LANE_H
 #define TA_VERBS_LANE_H

@@ -21,13 +21,6 @@ static void fill_key_rail(const struct ta_verbs_rail *rail, const struct ta_verb
     snprintf(out->device, sizeof out->device, "%.*s", (int)sizeof out->device - 1, rail->place.device);
 }
 
-static ta_status window_of(struct ta_transport *t, unsigned rail) {
-    struct ta_verbs_rail *r = &t->rail[rail];
-    if (!r->windows_2 || r->window != NULL || t->window.bytes == 0) return TA_OK;
-    struct ta_verbs_memory memory = {t->window.kind, t->window.base, t->window.bytes};
-    return ta_verbs_register(t, rail, &memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_MW_BIND, &r->window);
-}
-
 ta_status ta_verbs_path_make_key(struct ta_transport *t, unsigned peer, struct ta_verbs_key *out) {
     struct ta_verbs_path *path = t->path[peer];
     struct ta_range whole = {0, t->window.bytes};
@@ -46,7 +39,6 @@ ta_status ta_verbs_path_make_key(struct ta_transport *t, unsigned peer, struct t
     if (getrandom(&path->nonce, sizeof path->nonce, 0) != sizeof path->nonce) status = ta_fail_errno(TA_IO, "getrandom");
     for (unsigned i = 0; i < t->n_rails && status == TA_OK; i++) {
         status = ta_verbs_rail_refresh(&t->rail[i]);
-        if (status == TA_OK) status = window_of(t, i);
         if (status == TA_OK) status = ta_verbs_lane_open(t, i, &path->lane[i], ranges, n);
         if (status == TA_OK) fill_key_rail(&t->rail[i], &path->lane[i], &out->rail[i]);
     }

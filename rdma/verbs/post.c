@@ -263,7 +263,7 @@ ta_status ta_verbs_bind(struct ta_transport *t, unsigned peer) {
                                            .send_flags = IBV_SEND_SIGNALED};
             wr.bind_mw.mw = lane->mw[k];
             wr.bind_mw.rkey = lane->rkey[k];
-            wr.bind_mw.bind_info = (struct ibv_mw_bind_info){.mr = t->rail[i].window,
+            wr.bind_mw.bind_info = (struct ibv_mw_bind_info){.mr = lane->mr[k],
                                                              .addr = (uintptr_t)t->window.base + range->offset,
                                                              .length = range->bytes,
                                                              .mw_access_flags = IBV_ACCESS_REMOTE_WRITE};

@@ -77,10 +77,7 @@ static void verbs_close(struct ta_transport *t) {
     ta_verbs_sources_free(t, &t->openings);
     ta_verbs_sources_free(t, &t->sources);
     ta_verbs_hello_close(t);
-    for (unsigned i = 0; i < t->n_rails; i++) {
-        ta_verbs_deregister(t, &t->rail[i].window);
-        ta_verbs_rail_close(&t->rail[i]);
-    }
+    for (unsigned i = 0; i < t->n_rails; i++) ta_verbs_rail_close(&t->rail[i]);
     if (t->window_is_ours) munmap(t->window.base, mapped_bytes(t->window.bytes));
     ta_mem_free(t->path);
     ta_mem_free(t);

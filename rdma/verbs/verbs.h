@@ -54,9 +54,8 @@ struct ta_verbs_rail {
     uint32_t gid_type;
     uint32_t depth, max_inline;
     size_t max_message;
-    bool windows_2;        /* type 2 memory windows: a peer's rights are bound to its queue pair */
-    bool dmabuf;           /* GPU memory can be registered */
-    struct ibv_mr *window; /* with windows_2: what they are bound to; it gives nobody any right */
+    bool windows_2; /* type 2 memory windows: a peer's rights are bound to its queue pair */
+    bool dmabuf;    /* GPU memory can be registered */
 };
 
 ta_status ta_verbs_rail_open(struct ta_verbs_rail *rail, const struct ta_verbs_place *place, unsigned n_peers);
@@ -118,7 +117,7 @@ struct ta_verbs_lane {
     uint32_t psn, max_inline;
     bool in_order;         /* the device promises the order of words inside a write */
     uint32_t posted, done; /* work requests since it was made */
-    struct ibv_mr *mr[TA_MAX_GRANTS]; /* what the peer may write; NULL with memory windows */
+    struct ibv_mr *mr[TA_MAX_GRANTS]; /* what the peer may write; with memory windows: what they are bound to */
     struct ibv_mw *mw[TA_MAX_GRANTS];
     uint32_t rkey[TA_MAX_GRANTS];
 };

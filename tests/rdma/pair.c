@@ -126,7 +126,7 @@ static ta_status ask(struct pair *pair, const struct request *request) {
     return status;
 }
 
-static ta_status owner_connects(struct pair *pair, const struct ta_key *key) {
+ta_status pair_owner_connect(struct pair *pair, const struct ta_key *key) {
     if (!pair->kind->forked) return pair->ops->connect(pair->owner, 0, key);
     struct request request = {.what = ASK_CONNECT, .peer = 0, .key = *key};
     return ask(pair, &request);
@@ -143,7 +143,7 @@ void pair_meet(struct pair *pair) {
     }
     if (status != TA_OK) fail_msg("%s", ta_why());
     pair_key(pair, 0, &theirs);
-    if (owner_connects(pair, &ours) != TA_OK) fail_msg("the owner cannot connect: %s", ta_why());
+    if (pair_owner_connect(pair, &ours) != TA_OK) fail_msg("the owner cannot connect: %s", ta_why());
     if (pair->ops->connect(pair->sender, 1, &theirs) != TA_OK) fail_msg("%s", ta_why());
     assert_int_equal(pair->ops->peer_state(pair->sender, 1), TA_PEER_UP);
 }

@@ -63,6 +63,8 @@ void pair_grant(struct pair *pair, size_t offset, size_t bytes);
 uint64_t pair_range_open(struct pair *pair, size_t offset, size_t bytes);
 /* The owner's key for `peer`. */
 void pair_key(struct pair *pair, unsigned peer, struct ta_key *out);
+/* The owner connects to the sender with the key that it made. */
+ta_status pair_owner_connect(struct pair *pair, const struct ta_key *key);
 /* The sender will put from here. */
 void pair_lend(struct pair *pair, const void *base, size_t bytes);
 /* Time passes for both: really where it does, else as far as the next delivery. Returns what the sender's progress said. */
