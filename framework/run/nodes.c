@@ -110,7 +110,7 @@ static void look_at_silence(struct ta_nodes *n) {
 /* Somebody must hold the run directory for as long as anybody writes there. */
 static void take_over(struct ta_nodes *n, int64_t now_ns) {
     if (n->config.dir->lock >= 0 || now_ns < n->lock_ns) return;
-    n->lock_ns = now_ns + TA_NS_PER_S;
+    n->lock_ns = now_ns + TA_NS_PER_S / 5;
     if (ta_run_dir_take(n->config.dir) == TA_OK)
         ta_log_warn(n->config.log, "node %u has taken over %s", n->config.node, n->config.dir->path);
 }

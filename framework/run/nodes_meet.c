@@ -244,5 +244,8 @@ ta_status ta_nodes_meet(struct ta_nodes *n, struct ta_nodes_job *job) {
     if (status != TA_OK) return status;
     ta_nodes_self(n)->said.state = TA_NODE_HERE;
     ta_nodes_say(n);
+    (void)ta_store_poll(n->store);
+    ta_log_info(n->config.log, "node %u of %u is here, life %u of %s; waiting for the rest", n->config.node,
+                n->config.nodes, job->life, n->config.dir->path);
     return wait_for_all(n, until_ns);
 }

@@ -60,7 +60,7 @@ def killed_launcher():
         replicas = replicas_of(process.pid)
         process.kill()
         process.communicate()
-        place.wait_for(lambda: not any(alive(pid) for pid in replicas.values()) and not left_behind(place), seconds=5,
+        place.wait_for(lambda: not any(alive(pid) for pid in replicas.values()) and not left_behind(place),
                        what=f"the end of the replicas (killed after {delay:.3f} s)")
         place.train("-n", 2, "--set", "run.max_records=2000000000", "--set", "run.max_seconds=0.2")
         nothing_left(place)

@@ -46,7 +46,7 @@ class Place:
             command += ["--run-dir", self.at(run_dir)]
         return command + [str(a) for a in arguments]
 
-    def train(self, *arguments, config="run.yaml", run_dir="run", expect=0, timeout=60, **more):
+    def train(self, *arguments, config="run.yaml", run_dir="run", expect=0, timeout=120, **more):
         """Runs to the end; the exit status must be as expected. Returns (stdout, stderr)."""
         done = subprocess.run(self.command(*arguments, config=config, run_dir=run_dir), cwd=self.path, timeout=timeout,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
@@ -79,7 +79,7 @@ class Place:
             return []
         return sorted(n for n in os.listdir(folder) if os.path.exists(os.path.join(folder, n, "DONE")))
 
-    def wait_for(self, condition, process=None, seconds=30, what="what should happen"):
+    def wait_for(self, condition, process=None, seconds=90, what="what should happen"):
         end = time.monotonic() + seconds
         while not condition():
             if process is not None and process.poll() is not None:
@@ -153,13 +153,13 @@ def left_behind(place):
     return found
 
 
-def nothing_left(place, run_dir="run", seconds=5):
+def nothing_left(place, run_dir="run", seconds=30):
     place.wait_for(lambda: not left_behind(place), seconds=seconds, what="the end of all processes")
     names = os.listdir(place.at(run_dir))
     check("rendezvous" not in names and "lock" not in names, f"left behind in the run directory: {names}")
 
 
-def finish(process, expect, timeout=60):
+def finish(process, expect, timeout=120):
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:

@@ -4,8 +4,8 @@ import os
 import signal
 import time
 
-from harness import CONFIG, check, contains, fail, finish, nothing_left
-from nodes_common import LONG, Nodes
+from harness import check, contains, finish, nothing_left
+from nodes_common import LONG, Nodes, Reader
 
 
 def agree(place, replicas, life=1):
@@ -67,7 +67,7 @@ def stopped():
     for number in (0, 1):
         place = Nodes()
         processes = place.nodes(2, 2, *LONG)
-        place.wait_for(lambda: place.training(2), processes[0], seconds=60, what="training")
+        place.wait_for(lambda: place.training(2), processes[0], what="training")
         processes[number].send_signal(signal.SIGTERM)
         out, _ = finish(processes[0], 75)
         finish(processes[1], 75)
@@ -103,9 +103,9 @@ def misfits():
     contains(finish(b, 2)[1], "--nodes 2", "--nodes 3")
     contains(finish(a, 2)[1], "--nodes 2", "--nodes 3")
     place = Nodes()  # a number given twice
-    a, b = place.node(0, 3, 3), place.node(1, 3, 3)
-    place.wait_for(place.serving, a, what="the server file")
-    time.sleep(0.5)
+    a, b = place.node(0, 3, 3), place.node(1, 3, 3, "--log-level", "info")
+    heard = Reader(b)
+    place.wait_for(lambda: heard.said("waiting for the rest"), b, what="node 1 to be there")
     twin = place.node(1, 3, 3)
     contains(finish(twin, 2)[1], "already", f"process {b.pid}")
     c = place.node(2, 3, 3)

@@ -23,3 +23,19 @@ class Nodes(Place):
 
     def serving(self, run_dir="run"):
         return os.path.exists(self.server(run_dir))
+
+
+class Reader:
+    """What a process says on stderr while it runs."""
+
+    def __init__(self, process):
+        self.file, self.text = process.stderr, ""
+
+    def said(self, part):
+        os.set_blocking(self.file.fileno(), False)
+        try:
+            self.text += os.read(self.file.fileno(), 65536).decode()
+        except BlockingIOError:
+            pass
+        os.set_blocking(self.file.fileno(), True)
+        return part in self.text

