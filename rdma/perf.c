@@ -1,6 +1,7 @@
 /* perf: questions and answers by puts, and their times. */
 #include "perf.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,9 @@ enum {
     WARM_ROUNDS = 3,
     BATCH_BYTES = 1 << 18, /* small puts are timed in batches of about this many bytes ... */
     MAX_BATCH = 512,       /* ... and at most so many: the clock costs 20 to 40 ns */
-    SPINS_A_LOOK = 4096,
+    BATCH_NS = 2000000,    /* where puts fly: a batch takes about so long, for the last one's way to count little */
+    SPINS_A_LOOK = 4096,   /* where a put is the sender's copy, progress moves nothing and only tells of deaths */
+    WATCH_NS = 50000000,
 };
 
 enum kind { ECHO, VERIFY, VERIFY_ROWS, STOP };
@@ -43,27 +46,37 @@ static ta_status map_buffer(size_t bytes, unsigned char **out) {
 }
 
 ta_status ta_perf_prepare(struct ta_perf_side *side) {
-    ta_status status = map_buffer(side->max_bytes, &side->source);
-    for (int i = 0; i < 2 && status == TA_OK; i++) status = map_buffer(side->max_bytes, &side->aside[i]);
-    if (status == TA_OK) status = side->ops->source_register(side->transport, side->source, side->max_bytes);
-    if (status != TA_OK) ta_perf_release(side);
+    ta_status status = map_buffer(BODY, &side->header);
+    if (status == TA_OK) status = side->ops->source_register(side->transport, side->header, BODY);
+    if (status == TA_OK && side->asks) status = map_buffer(side->max_bytes, &side->source);
+    for (int i = 0; i < 2 && status == TA_OK && side->asks; i++) status = map_buffer(side->max_bytes, &side->aside[i]);
+    if (status == TA_OK && side->asks)
+        status = side->ops->source_register(side->transport, side->source, side->max_bytes);
     return status;
 }
 
 void ta_perf_release(struct ta_perf_side *side) {
-    unsigned char **all[] = {&side->source, &side->aside[0], &side->aside[1]};
+    unsigned char **all[] = {&side->header, &side->source, &side->aside[0], &side->aside[1]};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        if (*all[i] != NULL) munmap(*all[i], side->max_bytes);
+        if (*all[i] != NULL) munmap(*all[i], i == 0 ? BODY : side->max_bytes);
         *all[i] = NULL;
     }
 }
 
 /* ---- talking ---- */
 
+/* Whether a put is done when it returns. */
+static bool copies(const struct ta_perf_side *side) { return side->ops == &ta_transport_shm; }
+
+static ta_status move(struct ta_perf_side *side) {
+    if (side->yield) sched_yield();
+    return side->ops->progress(side->transport, ta_clock_now_ns());
+}
+
 static ta_status put(struct ta_perf_side *side, const struct ta_put_segment *segments, unsigned n) {
     ta_status status;
     while ((status = side->ops->put(side->transport, side->peer, segments, n)) == TA_BUSY) {
-        status = side->ops->progress(side->transport, ta_clock_now_ns());
+        status = move(side);
         if (status != TA_OK) return status;
     }
     return status;
@@ -71,19 +84,31 @@ static ta_status put(struct ta_perf_side *side, const struct ta_put_segment *seg
 
 static ta_status drain(struct ta_perf_side *side) {
     ta_status status = TA_OK;
-    while (status == TA_OK && side->ops->in_flight(side->transport, side->peer) > 0)
-        status = side->ops->progress(side->transport, ta_clock_now_ns());
+    while (status == TA_OK && side->ops->in_flight(side->transport, side->peer) > 0) status = move(side);
     return status;
+}
+
+static ta_status look_at_socket(const struct ta_perf_side *side, int64_t now_ns, int64_t *looked_ns) {
+    struct pollfd socket = {.fd = side->watch, .events = POLLIN};
+    if (side->watch < 0 || now_ns - *looked_ns < WATCH_NS) return TA_OK;
+    *looked_ns = now_ns;
+    if (poll(&socket, 1, 0) > 0) return ta_fail(TA_PEER, "the other side has failed or is gone");
+    return TA_OK;
 }
 
 /* Spins until the other side's header has another sequence than `seen`. */
 static ta_status await(struct ta_perf_side *side, uint64_t seen) {
     const void *word = (const char *)side->window.base + offsetof(struct header, sequence);
+    unsigned look = copies(side) && !side->yield ? SPINS_A_LOOK : 1;
+    int64_t looked_ns = 0;
     for (unsigned spins = 1; ta_window_load_u64(word) == seen; spins++) {
         if (side->yield) sched_yield();
-        if (spins % SPINS_A_LOOK != 0) continue;
-        ta_status status = side->ops->progress(side->transport, ta_clock_now_ns());
-        if (status != TA_OK) return status;
+        if (spins % look != 0) continue;
+        int64_t now_ns = ta_clock_now_ns();
+        ta_status status = side->ops->progress(side->transport, now_ns);
+        if (looked_ns == 0) looked_ns = now_ns;
+        if (status == TA_OK) status = look_at_socket(side, now_ns, &looked_ns);
+        if (status != TA_OK && ta_window_load_u64(word) == seen) return status; /* its last word may have come before */
     }
     return TA_OK;
 }
@@ -114,17 +139,18 @@ static uint64_t count_wrong_rows(const unsigned char *body, size_t bytes, size_t
 }
 
 ta_status ta_perf_answer(struct ta_perf_side *side) {
-    for (struct header question = {.kind = ECHO}, answer = {0}; question.kind != STOP;) {
+    struct header question = {.kind = ECHO, .sequence = side->sequence}, *answer = (struct header *)side->header;
+    while (question.kind != STOP) {
         ta_status status = await(side, question.sequence);
         if (status != TA_OK) return status;
         memcpy(&question, side->window.base, sizeof question);
         if (question.bytes > side->max_bytes) return ta_fail(TA_PEER, "asked about more bytes than the window has");
         const unsigned char *body = (unsigned char *)side->window.base + BODY;
-        if (question.kind == VERIFY) answer.wrong = count_wrong(body, 0, question.bytes, question.seed);
+        if (question.kind == VERIFY) answer->wrong = count_wrong(body, 0, question.bytes, question.seed);
         if (question.kind == VERIFY_ROWS && question.row_bytes < question.bytes)
-            answer.wrong = count_wrong_rows(body, question.bytes, question.row_bytes, question.seed);
-        answer.sequence = question.sequence;
-        struct ta_put_segment segment = {&answer, sizeof answer, 0};
+            answer->wrong = count_wrong_rows(body, question.bytes, question.row_bytes, question.seed);
+        answer->sequence = side->sequence = question.sequence;
+        struct ta_put_segment segment = {.source = answer, .bytes = sizeof *answer};
         status = put(side, &segment, 1);
         if (status == TA_OK) status = drain(side);
         if (status != TA_OK) return status;
@@ -137,9 +163,12 @@ static ta_status ask_about(struct ta_perf_side *side, struct header question, st
                            unsigned n, struct header *answer) {
     question.seed = side->sequence;
     question.sequence = side->sequence + 1;
-    segments[n] = (struct ta_put_segment){&question, sizeof question, 0};
+    memcpy(side->header, &question, sizeof question);
+    segments[n] = (struct ta_put_segment){.source = side->header, .bytes = sizeof question};
+    int64_t asked_ns = ta_clock_now_ns();
     ta_status status = put(side, segments, n + 1);
     if (status == TA_OK) status = await(side, side->sequence++);
+    side->trip_ns = ta_clock_now_ns() - asked_ns;
     if (status == TA_OK) status = drain(side);
     if (status == TA_OK) memcpy(answer, side->window.base, sizeof *answer);
     return status;
@@ -147,7 +176,7 @@ static ta_status ask_about(struct ta_perf_side *side, struct header question, st
 
 /* Body, header, and back. */
 static ta_status ask(struct ta_perf_side *side, enum kind kind, size_t bytes, struct header *answer) {
-    struct ta_put_segment segments[2] = {{side->source, bytes, BODY}};
+    struct ta_put_segment segments[2] = {{.source = side->source, .bytes = bytes, .target_offset = BODY}};
     return ask_about(side, (struct header){.kind = kind, .bytes = bytes}, segments, bytes > 0 ? 1 : 0, answer);
 }
 
@@ -190,6 +219,13 @@ static double time_memcpys(struct ta_perf_side *side, size_t bytes, unsigned bat
     return (double)(ta_clock_now_ns() - begin_ns) / batch;
 }
 
+/* How many puts to time as one, after the first ones took `ns` each. */
+static unsigned batch_of(const struct ta_perf_side *side, size_t bytes, double ns) {
+    size_t fit = BATCH_BYTES / (bytes > 0 ? bytes : 1);
+    if (!copies(side)) fit = (size_t)(BATCH_NS / (ns > 1 ? ns : 1));
+    return fit < 1 ? 1 : fit > MAX_BATCH ? MAX_BATCH : (unsigned)fit;
+}
+
 static ta_status rate_of(struct ta_perf_side *side, const struct ta_put_segment *segment, double seconds,
                          struct ta_perf_rate *out) {
     double *times; /* puts, then memcpys */
@@ -197,11 +233,11 @@ static ta_status rate_of(struct ta_perf_side *side, const struct ta_put_segment 
     *out = (struct ta_perf_rate){0};
     ta_status status = TA_NEW(&times, 2 * MAX_ROUNDS, "times of puts");
     if (status != TA_OK) return status;
-    size_t fit = BATCH_BYTES / (bytes > 0 ? bytes : 1);
-    unsigned batch = fit < 1 ? 1 : fit > MAX_BATCH ? MAX_BATCH : (unsigned)fit, n = 0;
+    unsigned batch = batch_of(side, bytes, BATCH_NS), n = 0;
     for (unsigned i = 0; i < WARM_ROUNDS && status == TA_OK; i++) {
         status = time_puts(side, segment, batch, &times[0]);
         time_memcpys(side, bytes, batch);
+        batch = batch_of(side, bytes, times[0]);
     }
     for (int64_t begin_ns = ta_clock_now_ns(); status == TA_OK && more(n, begin_ns, seconds); n++) {
         status = time_puts(side, segment, batch, &times[n]);
@@ -220,7 +256,7 @@ static ta_status rate_of(struct ta_perf_side *side, const struct ta_put_segment 
 }
 
 ta_status ta_perf_rate(struct ta_perf_side *side, size_t bytes, double seconds, struct ta_perf_rate *out) {
-    struct ta_put_segment segment = {side->source, bytes, BODY};
+    struct ta_put_segment segment = {.source = side->source, .bytes = bytes, .target_offset = BODY};
     return rate_of(side, &segment, seconds, out);
 }
 
@@ -234,7 +270,11 @@ ta_status ta_perf_rows_bytes(const struct ta_perf_rows *rows, size_t *out) {
 }
 
 static struct ta_put_segment segment_of(const struct ta_perf_side *side, const struct ta_perf_rows *rows) {
-    return (struct ta_put_segment){side->source, rows->row_bytes, BODY, rows->list, rows->n_rows};
+    return (struct ta_put_segment){.source = side->source,
+                                   .bytes = rows->row_bytes,
+                                   .target_offset = BODY,
+                                   .rows = rows->list,
+                                   .n_rows = rows->n_rows};
 }
 
 ta_status ta_perf_rows_rate(struct ta_perf_side *side, const struct ta_perf_rows *rows, double seconds,
@@ -254,9 +294,8 @@ ta_status ta_perf_delay(struct ta_perf_side *side, size_t bytes, double seconds,
     unsigned n = 0;
     for (unsigned i = 0; i < WARM_ROUNDS && status == TA_OK; i++) status = ask(side, ECHO, body, &answer);
     for (int64_t begin_ns = ta_clock_now_ns(); status == TA_OK && more(n, begin_ns, seconds); n++) {
-        int64_t asked_ns = ta_clock_now_ns();
         status = ask(side, ECHO, body, &answer);
-        double trip_ns = (double)(ta_clock_now_ns() - asked_ns);
+        double trip_ns = (double)side->trip_ns;
         times[n] = empty_ns > 0 ? trip_ns - empty_ns / 2 : trip_ns / 2;
     }
     if (status == TA_OK) {
@@ -287,7 +326,8 @@ ta_status ta_perf_rows_verify(struct ta_perf_side *side, const struct ta_perf_ro
     *wrong_bytes = 0;
     for (unsigned round = 0; round < rounds && status == TA_OK; round++) {
         struct header answer;
-        struct ta_put_segment segments[3] = {segment_of(side, rows), {marks, rows->table_rows, BODY + table}};
+        struct ta_put_segment segments[3] = {
+            segment_of(side, rows), {.source = marks, .bytes = rows->table_rows, .target_offset = BODY + table}};
         struct header question = {
             .kind = VERIFY_ROWS, .bytes = table + rows->table_rows, .row_bytes = rows->row_bytes};
         status = ta_perf_verify(side, table, 1, &answer.wrong);

@@ -1,7 +1,7 @@
 /* perf: how fast a put is and how soon the peer sees it, on any make of transport, beside memcpy in the same run.
  *
- * Two processes (threads) that are connected to each other, each with a window of ta_perf_window_bytes: one answers,
- * the other asks. They talk by puts alone. The asker's calls spin; so does the answerer.
+ * Two processes (threads) that are connected to each other, both ways, each with a window of ta_perf_window_bytes: one
+ * answers, the other asks. They talk by puts alone. Both spin, and give progress to a transport that moves by it.
  *
  * Threads: each side belongs to one thread. Times are of the steady clock of the asker.
  */
@@ -21,18 +21,25 @@ struct ta_perf_side {
     struct ta_window window;
     unsigned peer;
     size_t max_bytes;        /* of the bodies to come; the same on both sides */
-    bool yield;              /* give the core away while waiting: when both sides share one */
+    bool asks;               /* else: answers */
+    bool yield;              /* give the core away while waiting: when both sides, or the device, share it */
+    int watch;               /* a socket to the other side, on which something comes while this is at work only when
+                                the other side has failed or is gone; -1: none */
     uint64_t sequence;       /* of the last question; zero at birth */
-    unsigned char *source;   /* [max_bytes]; a source of puts */
-    unsigned char *aside[2]; /* [max_bytes] each; private buffers for memcpy */
+    int64_t trip_ns;         /* of the last question, until its answer was seen */
+    unsigned char *header;   /* a page; a source of puts */
+    unsigned char *source;   /* asker: [max_bytes]; a source of puts */
+    unsigned char *aside[2]; /* asker: [max_bytes] each; private buffers for memcpy */
 };
 
 size_t ta_perf_window_bytes(size_t max_bytes);
-/* Allocates the buffers of an asker, in huge pages where the system allows, as the window is. Errors: NO_MEMORY. */
+/* Allocates the buffers, in huge pages where the system allows, as the window is, and registers the sources: after
+ * open, before connect. Errors: NO_MEMORY, DEVICE, CONFIG. */
 ta_status ta_perf_prepare(struct ta_perf_side *side);
+/* After the transport was closed: it may be reading them. */
 void ta_perf_release(struct ta_perf_side *side);
 
-/* The answerer: answers until it is told to stop. Errors: PEER: the asker is gone. */
+/* The answerer: answers until it is told to stop; may be called again then. Errors: PEER: the asker is gone. */
 ta_status ta_perf_answer(struct ta_perf_side *side);
 ta_status ta_perf_stop(struct ta_perf_side *side); /* tells the answerer to */
 
@@ -43,7 +50,8 @@ struct ta_perf_rate {
 };
 
 /* Puts `bytes` again and again from the same source to the same place, in turns with memcpy between two private
- * buffers, for about `seconds`. All buffers are warm: what fits the caches is in them. Errors: PEER, NO_MEMORY. */
+ * buffers, for about `seconds`. All buffers are warm: what fits the caches is in them. Puts are timed by the batch: as
+ * many at once as the transport takes, then until nothing is in flight. Errors: PEER, NO_MEMORY. */
 ta_status ta_perf_rate(struct ta_perf_side *side, size_t bytes, double seconds, struct ta_perf_rate *out);
 
 /* Scattered rows of a table. */
