@@ -1,4 +1,5 @@
-/* Writes what the fuzzers begin with: seeds DIRECTORY makes DIRECTORY/{config,stream,checkpoint,text,vectors}/. */
+/* Writes what the fuzzers begin with: seeds DIRECTORY makes DIRECTORY/{config,stream,checkpoint,text,vectors,
+ * store,store_file}/. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 #include "keras.h"
 #include "mem.h"
 #include "small_model.h"
+#include "store_seeds.h"
 #include "vectors.h"
 #include "writer.h"
 
@@ -131,14 +133,24 @@ static ta_status write_vectors(void) {
     return status == TA_OK ? write_text("vectors/pairs", "# people\na\tb\t1.5\nC d 7\n") : status;
 }
 
+static ta_status write_store(void) {
+    for (size_t i = 0; i < sizeof store_seeds / sizeof store_seeds[0]; i++) {
+        FILE *f = fopen(path_of(store_seeds[i].name), "w");
+        if (f == NULL) return ta_fail_errno(TA_IO, "%s", path_of(store_seeds[i].name));
+        fwrite(store_seeds[i].text, 1, store_seeds[i].bytes, f);
+        fclose(f);
+    }
+    return TA_OK;
+}
+
 int main(int argc, char **argv) {
-    static const char *const folders[] = {"", "config", "stream", "checkpoint", "text", "vectors"};
+    static const char *const folders[] = {"", "config", "stream", "checkpoint", "text", "vectors", "store", "store_file"};
     if (argc != 2) {
         fputs("usage: seeds DIRECTORY\n", stderr);
         return 2;
     }
     directory = argv[1];
-    for (int i = 0; i < 6; i++) mkdir(path_of(folders[i]), 0755);
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) mkdir(path_of(folders[i]), 0755);
     ta_status status = write_configs();
     if (status == TA_OK) status = write_stream("stream/u8.h5", TA_ELEMENT_U8, TA_LABEL_CLASS, 0);
     if (status == TA_OK) status = write_stream("stream/f32.h5", TA_ELEMENT_F32, TA_LABEL_VALUE, 0);
@@ -146,6 +158,7 @@ int main(int argc, char **argv) {
     if (status == TA_OK) status = write_checkpoints();
     if (status == TA_OK) status = write_texts();
     if (status == TA_OK) status = write_vectors();
+    if (status == TA_OK) status = write_store();
     if (status != TA_OK) fprintf(stderr, "seeds: %s\n", ta_why());
     return status == TA_OK ? 0 : 1;
 }
