@@ -40,7 +40,7 @@ struct ta_board_row {
     _Atomic double loss_sum, window_accuracy, window_loss;
 };
 
-enum { TA_BOARD_TEXT_BYTES = 192 };
+enum { TA_BOARD_TEXT_BYTES = 512 };
 
 struct ta_board {
     unsigned n_rows;
