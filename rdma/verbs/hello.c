@@ -15,7 +15,7 @@ enum {
     POLL = 16,
 };
 
-#define HELLO_AGAIN_NS INT64_C(10000000)
+#define HELLO_AGAIN_NS INT64_C(10000000) /* doubled four times: a thousand peers that wait must not drown the rest */
 
 struct message {
     uint32_t magic, sender, receiver, heard; /* heard: ours has reached us; no answer needed */
@@ -98,6 +98,7 @@ static void say(struct ta_transport *t, unsigned peer, int64_t now_ns) {
     wr.wr.ud.remote_qpn = path->peer.hello_qpn;
     wr.wr.ud.remote_qkey = path->peer.hello_qkey;
     path->hello_ns = now_ns;
+    path->n_hellos++;
     if (ibv_post_send(h->qp, &wr, &bad) == 0) h->sent++;
 }
 
@@ -136,6 +137,7 @@ void ta_verbs_hello_progress(struct ta_transport *t, int64_t now_ns) {
     for (unsigned i = 0; t->unready > 0 && i < t->config.n_ranks; i++) {
         struct ta_verbs_path *path = t->path[i];
         if (path == NULL || path->state != TA_PEER_UP || path->ready || !path->bound) continue;
-        if (path->hello_ns == 0 || now_ns < path->hello_ns || now_ns - path->hello_ns >= HELLO_AGAIN_NS) say(t, i, now_ns);
+        int64_t wait_ns = HELLO_AGAIN_NS << (path->n_hellos < 4 ? path->n_hellos : 4);
+        if (path->n_hellos == 0 || now_ns < path->hello_ns || now_ns - path->hello_ns >= wait_ns) say(t, i, now_ns);
     }
 }

@@ -141,7 +141,8 @@ struct ta_verbs_path {
     struct ta_verbs_lane lane[TA_VERBS_MAX_RAILS];
     struct ta_verbs_key peer;
     struct ibv_ah *ah; /* for hellos */
-    int64_t hello_ns;  /* the last one; 0: none yet */
+    int64_t hello_ns;  /* when the last one was said */
+    unsigned n_hellos;
     struct ta_verbs_put ring[TA_VERBS_PUTS];
     unsigned head, count, n_posted;   /* the first `n_posted` of `count` are with the device */
     char why[TA_VERBS_WHY_BYTES];     /* it broke */

@@ -188,6 +188,36 @@ static void header_never_runs_ahead(void **state) {
     pair_close(&pair);
 }
 
+/* The same for bodies so great that a make may take several ways at once. */
+static void header_never_runs_ahead_of_great_bodies(void **state) {
+    enum { WORDS = 5 * MIB / 8, BODY = 64, VERSIONS = 4 };
+    struct pair pair;
+    static uint32_t body[WORDS], seen[WORDS];
+    uint64_t header[VERSIONS], found = 0;
+    pair_open(&pair, *state, BODY + sizeof body);
+    pair_lend(&pair, body, sizeof body);
+    pair_lend(&pair, header, sizeof header);
+    for (uint32_t version = 1; version <= VERSIONS; version++) {
+        for (unsigned i = 0; i < WORDS; i++) body[i] = version;
+        header[version - 1] = version;
+        const struct ta_put_segment put[] = {{&header[version - 1], 8, 8}, /* the one before it stays before it */
+                                             {body, sizeof body, BODY},
+                                             {&header[version - 1], 8, 0}};
+        pair_put(&pair, put, 3);
+        do {
+            uint64_t before[2];
+            pair_read(&pair, 0, 8, &before[0]);
+            pair_read(&pair, BODY, sizeof body, seen);
+            pair_read(&pair, 8, 8, &before[1]);
+            for (unsigned i = 0; i < WORDS; i += 61) assert_true(seen[i] >= before[0] && seen[i] <= before[1]);
+            found = before[0];
+            assert_int_equal(pair_progress(&pair), TA_OK);
+        } while (found < version);
+        pair_settle(&pair);
+    }
+    pair_close(&pair);
+}
+
 static void registering_sources_is_free(void **state) {
     const struct pair_kind *kind = *state;
     struct pair pair;
@@ -208,6 +238,7 @@ int main(void) {
         {"an empty put is a put", an_empty_put_is_a_put, true},
         {"beyond the window is refused, whole", beyond_the_window_is_refused, true},
         {"a header never runs ahead of its body", header_never_runs_ahead, true},
+        {"a header never runs ahead of a great body", header_never_runs_ahead_of_great_bodies, true},
     };
     return suite_run(tests, sizeof tests / sizeof tests[0]);
 }
