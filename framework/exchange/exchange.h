@@ -140,7 +140,7 @@ struct ta_exchange_ops {
 
     /* Leaves in order, after a settle: peers see LEFT, not DEAD. Poll on until transport_ops->in_flight is 0 for every
      * peer before close, which drops what is in flight; a peer that did not hear of it sees DEAD, which costs it a
-     * warning. */
+     * warning. A peer whose path is broken hears of it on the next one. */
     void (*leave)(struct ta_exchange *x, int64_t now_ns);
 
     /* XXH3 of w as host bytes: equal on all replicas at rest. */

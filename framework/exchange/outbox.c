@@ -239,13 +239,13 @@ bool ta_outbox_relay(struct ta_live *l, unsigned peer, unsigned gone, uint64_t p
     };
     for (unsigned i = 0; i < 3; i++) segments[i].pass = pass;
     ta_status status = l->transport_ops->put(l->transport, peer, segments, 3);
-    if (status != TA_OK && status != TA_BUSY && status != TA_PEER) l->put_status = status;
-    if (status != TA_OK) return false;
+    if (status == TA_BUSY || status == TA_PEER) return false;
+    out->relay_rank = gone;
+    out->relay_ns = now_ns;
+    if (status != TA_OK) return false; /* the pass is the peer's word: a wrong one is no fault of ours */
     out->turn++;
     out->puts++;
     out->bytes += bytes_of(segments, 3);
     out->relay_serial++;
-    out->relay_rank = gone;
-    out->relay_ns = now_ns;
     return true;
 }

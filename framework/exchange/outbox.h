@@ -52,7 +52,7 @@ struct ta_outbox {
     uint64_t acked;             /* of its steps: what we told it */
     uint32_t pulse;
     int64_t put_ns;             /* of the last put */
-    int64_t relay_ns;           /* of the last relay put, */
+    int64_t relay_ns;           /* of the last relay put (or refused), */
     unsigned relay_rank;        /* of what this rank left, */
     uint32_t relay_serial;      /* so manieth */
     uint64_t puts, bytes, busy, rows;
@@ -78,7 +78,8 @@ void ta_outbox_restart(struct ta_live *l, unsigned peer);
 bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns);
 /* The same for all peers that have something to be told, or have not heard of us for a while. */
 void ta_outboxes_flush(struct ta_live *l, int64_t now_ns);
-/* Puts our copy of what `gone` left to `peer`, which opened its inbox with `pass`. False: no room; try again. */
+/* Puts our copy of what `gone` left to `peer`, which opened its inbox with `pass`. False: no room, no path, or the pass
+ * fits nothing; try again. */
 bool ta_outbox_relay(struct ta_live *l, unsigned peer, unsigned gone, uint64_t pass, int64_t now_ns);
 
 #endif

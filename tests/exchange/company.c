@@ -86,6 +86,24 @@ static void test_header(void **state) {
     assert_int_equal(ta_slot_layout_make(1U << 31, SIZE_MAX >> 20, 0, &layout), TA_CONFIG);
 }
 
+/* A pass is there once a header is that was put after it. */
+static void test_pass(void **state) {
+    (void)state;
+    struct ta_slot_claim claim = {.gone = TA_CLAIM_DEAD, .since = 5, .pass = 9};
+    assert_int_equal(ta_slot_claim_pass(&claim, 4), 0);
+    assert_int_equal(ta_slot_claim_pass(&claim, 5), 9);
+    assert_int_equal(ta_slot_claim_pass(&claim, 6), 9);
+    claim.since = UINT32_MAX;
+    assert_int_equal(ta_slot_claim_pass(&claim, UINT32_MAX - 1), 0);
+    assert_int_equal(ta_slot_claim_pass(&claim, 1), 9); /* versions count on past the end */
+    claim.since = 0;
+    assert_int_equal(ta_slot_claim_pass(&claim, 6), 0);
+    struct ta_slot_claim board[3] = {{.gone = TA_CLAIM_LEFT, .since = 7, .state = 8, .checksum = 9, .pass = 10}};
+    board[2] = board[0];
+    struct ta_slot_claim back = ta_slot_claim_read(board, 2);
+    assert_memory_equal(&back, &board[2], sizeof back);
+}
+
 /* Slots of a window never overlap and never end beyond it. */
 static void test_layout(void **state) {
     (void)state;
@@ -296,6 +314,35 @@ static void test_torn_relay(void **state) {
     world_close(&world);
 }
 
+/* A peer that shows a pass for nothing gets no relay, and does no harm; when it shows the right one, it does. */
+static void test_wrong_pass(void **state) {
+    (void)state;
+    open_fast(3, 100);
+    world_connect_all(&world);
+    poll_some(7, 5000);
+    ta_sim_cut(world.fabric, 2, 1, 1);
+    world_step(&world, 2);
+    poll_some(7, 3000);
+    world_kill(&world, 2, 100);
+    struct ta_slot_claim wrong = {.gone = TA_CLAIM_DEAD, .since = 1, .checksum = 7, .pass = 77};
+    struct ta_slot_ident writer = {1, 3, 3};
+    struct ta_slot_said said = {.pulse = 1000, .board = 2};
+    uint64_t words[TA_SLOT_WORDS];
+    ta_slot_encode(&writer, &said, words);
+    memcpy(slot_of(0, 1) + TA_SLOT_BOARD + 2 * sizeof wrong, &wrong, sizeof wrong);
+    memcpy(slot_of(0, 1), words, sizeof words);
+    poll_some(1, 50000);
+    assert_in_range(ta_sim_refused(world.fabric), 1, 4); /* a try every two heartbeats */
+    uint64_t refused = ta_sim_refused(world.fabric);
+    poll_some(3, 60000);
+    both_settle(TA_AGAIN);
+    poll_some(3, 5000);
+    both_settle(TA_OK);
+    assert_int_equal(world_stats(&world, 1, 2).steps_applied, 1);
+    assert_in_range(ta_sim_refused(world.fabric), refused, refused + 1);
+    world_close(&world);
+}
+
 /* No memory to put aside what a dead one left: its inbox is used as it is, and all still agree. */
 static void test_no_room_for_the_dead(void **state) {
     (void)state;
@@ -328,7 +375,8 @@ int main(void) {
         cmocka_unit_test(test_header),     cmocka_unit_test(test_layout), cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_garbage),    cmocka_unit_test(test_silence), cmocka_unit_test(test_pause),
         cmocka_unit_test(test_slow_start), cmocka_unit_test(test_split),  cmocka_unit_test(test_never_came),
-        cmocka_unit_test(test_torn_relay), cmocka_unit_test(test_no_room_for_the_dead),
+        cmocka_unit_test(test_torn_relay), cmocka_unit_test(test_no_room_for_the_dead), cmocka_unit_test(test_pass),
+        cmocka_unit_test(test_wrong_pass),
     };
     return cmocka_run_group_tests_name("exchange: company", tests, NULL, NULL);
 }
