@@ -16,8 +16,8 @@ static const char help[] =
     "Says what this machine can do, what is missing, and the cure. With a configuration: what that asks for. It\n"
     "changes nothing, needs no root, and takes some seconds, most of them for a test of each transport.\n"
     "\n"
-    "  -n, --replicas N   replicas in all (run.replicas, or what the batch system says)\n"
-    "  --nodes M          machines they run on (TENSAIR_NODES, or what the batch system says, or 1)\n"
+    "  -n, --replicas N   replicas in all (run.replicas, else what the batch system says)\n"
+    "  --nodes M          machines they run on (TENSAIR_NODES, else what the batch system says, else 1)\n"
     "  --node K           which of them this is, from 0\n"
     "  --set KEY=VALUE    overrides a key of the configuration\n"
     "  --quick            without that test\n"
@@ -115,23 +115,26 @@ static ta_status load(struct arguments *a, struct ta_run_config **asked, struct 
     return ta_run_config_load(a->path, a->overrides, a->n_overrides + 2, config);
 }
 
-/* Who says how many: flags, else the batch system, else the configuration. */
-static ta_status deal(const struct arguments *a, struct ta_doctor *d) {
+/* Who says how many: flags, else the configuration as it was written, else the batch system. */
+static ta_status deal(const struct arguments *a, const struct ta_run_config *asked, struct ta_doctor *d) {
     unsigned replicas = 0, per_node = 0, nodes = 0;
     ta_doctor_job_size(&replicas, &per_node, &nodes);
+    if (nodes == 0 && per_node != 0) nodes = (replicas + per_node - 1) / per_node;
+    bool by_job = replicas != 0 && a->replicas == 0 && (asked == NULL || asked->run.replicas == 0);
     if (a->replicas != 0) replicas = (unsigned)a->replicas;
-    else if (replicas == 0 && d->config != NULL) replicas = d->config->run.replicas;
+    else if (d->config != NULL && !by_job) replicas = d->config->run.replicas;
     if (replicas == 0) replicas = 1;
+    if (nodes > replicas) nodes = replicas;
     if (a->nodes != 0) nodes = (unsigned)a->nodes;
-    else if (nodes == 0 && per_node != 0) nodes = (replicas + per_node - 1) / per_node;
     if (nodes == 0) nodes = 1;
-    if (d->config != NULL && a->nodes != 0 && replicas % nodes != 0)
+    if (a->nodes != 0 && replicas % nodes != 0 && (d->config != NULL || a->replicas != 0) && !by_job)
         return ta_fail(TA_CONFIG, "%u replicas cannot be dealt evenly to %u nodes: give a multiple of %u to -n",
                        replicas, nodes, nodes);
-    d->replicas = nodes > replicas ? nodes : replicas;
+    replicas = (replicas + nodes - 1) / nodes * nodes;
+    d->replicas = replicas;
     d->nodes = nodes;
     d->node = a->node;
-    d->per_node = (d->replicas + nodes - 1) / nodes;
+    d->per_node = replicas / nodes;
     return TA_OK;
 }
 
@@ -182,7 +185,7 @@ static ta_status doctor(int argc, char **argv) {
     d.quick = a.quick;
     if (asked != NULL) d.transport = &asked->transport;
     if (asked != NULL && asked->device.type != NULL) d.device = asked->device.type;
-    status = deal(&a, &d);
+    status = deal(&a, asked, &d);
     if (status != TA_OK) goto free_configuration;
     if (config != NULL) measured = ta_doctor_measure(&d);
     if (measured != TA_OK) snprintf(d.why, sizeof d.why, "%.511s", ta_why());

@@ -168,6 +168,10 @@ def configurations():
     contains(the(found, "configuration", "replicas")["value"], "2, 2 on a node")
     contains(the(found, "transports", "2 replicas, 1 node")["value"], "transport shm")
     contains(the(findings(config), "transports", "1 replica, 1 node")["value"], "transport self")
+    of_job = findings(config, SLURM_PROCID="0", SLURM_NTASKS="6", SLURM_NNODES="1")
+    contains(the(of_job, "transports", "6 replicas, 1 node")["value"], "transport shm")
+    of_file = findings(config, "--set", "run.replicas=2", SLURM_PROCID="0", SLURM_NTASKS="6", SLURM_NNODES="1")
+    contains(the(of_file, "transports", "2 replicas, 1 node")["value"], "transport shm")
     if not os.path.isdir("/sys/class/infiniband") or not os.listdir("/sys/class/infiniband"):
         found = findings(config, "--set", "transport.type=verbs", expect=69)
         check(the(found, "transports", "verbs")["state"] == "wrong", "verbs is asked for, and there is no device")
@@ -217,7 +221,7 @@ def identities():
     contains(say(TENSAIR_NODE="1", TENSAIR_NODES="2", **slurm)["value"], "TENSAIR_NODE: node 1 of 2")
     contains(say(arguments=["--nodes", 3, "--node", 2], **slurm)["value"], "flags decide: node 2 of 3")
     contains(say(PMIX_RANK="5")["value"], "PMIx decides by PMIX_RANK: rank 5")
-    for rank, size in (("8", "8"), ("-1", "8"), ("1", ""), ("99999999999999999999", "8")):
+    for rank, size in (("8", "8"), ("1", ""), ("99999999999999999999", "8")):
         f = say(expect=69, TENSAIR_NODE=rank, TENSAIR_NODES=size)
         contains(f["value"] + f["cure"], f"TENSAIR_NODE={rank}", "unset TENSAIR_NODE")
     # Bytes that are no UTF-8 must not spoil the JSON.
@@ -225,18 +229,28 @@ def identities():
     check(f["state"] == "note" and "\033" not in f["value"], f"{f}")
 
 
+def apart(then, *more):
+    """A prefix that runs a command behind other mounts than this machine's."""
+    return ["unshare", "--user", "--map-root-user", "--mount", *more, "sh", "-c", f'{then} && exec "$0" "$@"']
+
+
+def can_be_hidden():
+    for prefix in (apart("mount -t tmpfs none /sys"), apart("true", "--pid", "--fork")):
+        if subprocess.run([*prefix, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+            print("not tried: hidden and disguised devices (this machine gives no user namespaces)")
+            return False
+    return True
+
+
 def hidden():
     """A machine that shows nothing of itself still gets a whole report."""
-    def apart(then, *more):
-        return ["unshare", "--user", "--map-root-user", "--mount", *more, "sh", "-c", f'{then} && exec "$0" "$@"']
     places = {
         "no /sys": apart("mount -t tmpfs none /sys"),
         "no /proc": apart("mount -t tmpfs none /proc"),
         "another's /proc": apart("true", "--pid", "--fork"),  # as in two containers
     }
-    if any(subprocess.run([*p, "true"], stderr=subprocess.DEVNULL).returncode != 0 for p in places.values()):
-        print("not tried: hidden devices (this machine gives no user namespaces)")
-        return
+    if "sanitizers" in the(findings(), "program", "tensair")["value"]:
+        places = {"no /sys": places["no /sys"]}  # sanitizers themselves live on /proc
     for place, prefix in places.items():
         done = doctor("--json", prefix=prefix, expect=0 if place == "no /sys" else 69)
         found = json.loads(done.stdout)
@@ -250,6 +264,43 @@ def hidden():
             check(the(found, "RDMA", "devices")["state"] == "missing", "a device without /sys")
 
 
-for part in (text_and_json_agree, colours, limits, configurations, identities, hidden):
+def disguised():
+    """Files of /sys and /proc that say what those of other machines do."""
+    place = Place()
+    place.write("hpet", "hpet\n")
+    place.write("never", "always madvise [never]\n")
+    place.write("information", "Model: \t\t NVIDIA H200\nIRQ:   \t\t 42\n")
+    place.write("version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86\n")
+    clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+    pages = "/sys/kernel/mm/transparent_hugepage/enabled"
+    gpu = "/proc/driver/nvidia/gpus/0000:17:00.0"
+    then = [f"mount --bind {place.at('hpet')} {clock}"] if os.path.exists(clock) else []
+    then += [f"mount --bind {place.at('never')} {pages}"] if os.path.exists(pages) else []
+    then += ["mount -t tmpfs none /proc/driver", f"mkdir -p {gpu}", f"cp {place.at('information')} {gpu}/",
+             f"cp {place.at('version')} /proc/driver/nvidia/"]
+    found = findings(prefix=apart(" && ".join(then)))
+    if os.path.exists(clock):
+        f = the(found, "system", "clock source")
+        check(f["state"] == "note" and f["value"] == "hpet" and f["cure"], f"{f}")
+    if os.path.exists(pages):
+        f = the(found, "memory", "huge pages")
+        check(f["state"] == "note" and "never" in f["value"] and pages in f["cure"], f"{f}")
+    check(the(found, "GPU", "GPU 0000:17:00.0")["value"] == "NVIDIA H200", "the model of a GPU")
+    contains(the(found, "GPU", "driver")["value"], "570.86")
+
+    # munge: a socket, and a program that gives a credential, gives none, or never ends.
+    socket = "import socket; socket.socket(socket.AF_UNIX).bind('/run/munge/munge.socket.2')"
+    os.mkdir(place.at("bin"))
+    program = place.write("bin/munge", '#!/bin/sh\n. "$0.does"\n')
+    os.chmod(program, 0o755)
+    run = apart(f'mount -t tmpfs none /run && mkdir /run/munge && /usr/bin/python3 -c "{socket}"')
+    for does, state in (("exit 0", "ok"), ("exit 1", "note"), ("sleep 1000", "note")):
+        place.write("bin/munge.does", does)
+        f = the(findings(prefix=run, PATH=place.at("bin") + ":" + os.environ["PATH"]), "network", "munge")
+        check(f["state"] == state and "/run/munge/munge.socket.2" in f["value"], f"munge that does {does}: {f}")
+
+
+parts = [text_and_json_agree, colours, limits, configurations, identities]
+for part in parts + ([hidden, disguised] if can_be_hidden() else []):
     part()
     print(part.__name__)
