@@ -53,6 +53,7 @@ export BUILD TENSAIR VM VM_TESTS
 running=
 finish() {
     trap '' INT TERM HUP
+    disown -a # no word from the shell when they are ended
     [ -z "$running" ] || kill -KILL -- "-$running" 2>/dev/null
     cp "$VM"/*.console "$VM"/*.qemu "$logs" 2>/dev/null
     guests_stop

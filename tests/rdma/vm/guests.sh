@@ -37,7 +37,7 @@ vm.nodes=$n vm.kernel=$kernel vm.tests=$VM_TESTS" \
     done
     disown -a # no word from the shell when they are ended
     for ((node = 1; node <= n; node++)); do
-        guests_wait "$node" "${ready[node]}" 120 >/dev/null && continue
+        guests_wait "$node" "${ready[node]}" 240 >/dev/null && continue
         echo "guest $node did not start:"
         tail -n 5 "$VM/$node.qemu" "$VM/$node.console"
         return 1
