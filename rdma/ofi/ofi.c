@@ -4,11 +4,14 @@
  * source is free when all of them are, so here source free and delivered are one moment. A small segment is two writes,
  * so that its last word is last.
  *
- * Where the provider's progress is manual (tcp;ofi_rxm), what is put is seen only after a call of progress by its
- * target, and a connection needs one of each side: who computes for long without calling it lets its senders wait.
+ * Where the provider's progress is manual (tcp;ofi_rxm), a helper thread a transport drives it (helper.h): what is put
+ * arrives while its target computes, at the price of the processor's time that TCP takes.
  *
- * Words over tcp are written by the receiver's copy loops, and the stream may be cut anywhere: an aligned word is whole
- * because everything on the stream is a multiple of 8 bytes as long as the segments are.
+ * Over tcp the kernel's loops read the source and write the target, in any pieces: of a live source, put as it is, one
+ * word in some ten million was torn. So operations are small and sent from a copy that is made word by word. The
+ * receiver's libfabric then takes them whole through a buffer (of 9,000 bytes, up to half of it an operation) and copies
+ * them by memcpy, which below 4 KiB works in vectors. Nobody promises that: tests and `tensair doctor` look for the
+ * opposite.
  */
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +41,8 @@ static ta_status ofi_probe(const struct ta_transport_spec *spec, char *said, siz
 static ta_status open_device(struct ta_transport *t) {
     struct fi_info *info = t->choice.info;
     struct fi_av_attr av = {.type = FI_AV_UNSPEC, .count = t->config.n_ranks};
-    struct fi_cq_attr cq = {.format = FI_CQ_FORMAT_CONTEXT, .wait_obj = FI_WAIT_NONE};
+    const bool manual = info->domain_attr->data_progress != FI_PROGRESS_AUTO;
+    struct fi_cq_attr cq = {.format = FI_CQ_FORMAT_CONTEXT, .wait_obj = manual ? FI_WAIT_FD : FI_WAIT_NONE};
     const char *what = "fi_fabric";
     int error = fi_fabric(info->fabric_attr, &t->fabric, NULL);
     if (error == 0) what = "fi_domain", error = fi_domain(t->fabric, info, &t->domain, NULL);
@@ -48,11 +52,13 @@ static ta_status open_device(struct ta_transport *t) {
     if (error == 0) what = "fi_ep_bind", error = fi_ep_bind(t->ep, &t->av->fid, 0);
     if (error == 0) error = fi_ep_bind(t->ep, &t->cq->fid, FI_TRANSMIT | FI_RECV);
     if (error == 0) what = "fi_enable", error = fi_enable(t->ep);
-    return error == 0 ? TA_OK : ta_ofi_fail(TA_DEVICE, -error, what);
+    if (error != 0) return ta_ofi_fail(TA_DEVICE, -error, what);
+    return manual ? ta_ofi_helper_start(&t->helper, t->fabric, t->cq) : TA_OK;
 }
 
 static void ofi_close(struct ta_transport *t) {
     if (t == NULL) return;
+    ta_ofi_helper_stop(&t->helper);
     if (t->ep != NULL) fi_close(&t->ep->fid);
     ta_ofi_regions_close(t);
     if (t->cq != NULL) fi_close(&t->cq->fid);
@@ -72,6 +78,12 @@ static void take_limits(struct ta_transport *t) {
                                                                           : info->tx_attr->rma_iov_limit;
     t->max_iovs = iovs < 1 ? 1 : iovs < TA_OFI_IOVS ? (unsigned)iovs : TA_OFI_IOVS;
     t->max_op_bytes = info->ep_attr->max_msg_size;
+    t->n_ops = TA_OFI_OPS;
+    if (t->choice.is_software) {
+        size_t share = TA_OFI_BLOCKS_BYTES / TA_OFI_BLOCK_BYTES / t->config.n_ranks;
+        t->n_ops = share < TA_OFI_OPS_LEAST ? TA_OFI_OPS_LEAST : share < TA_OFI_OPS ? (unsigned)share : TA_OFI_OPS;
+        t->block_bytes = t->max_op_bytes = TA_OFI_BLOCK_BYTES;
+    }
     t->takes_addresses = (info->domain_attr->mr_mode & FI_MR_VIRT_ADDR) != 0;
 }
 

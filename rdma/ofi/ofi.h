@@ -13,6 +13,7 @@
 #include <rdma/fi_rma.h>
 
 #include "grants.h"
+#include "helper.h"
 #include "provider.h"
 #include "shm_map.h"
 #include "transport.h"
@@ -21,6 +22,9 @@ enum {
     TA_OFI_ADDRESS_BYTES = 128,
     TA_OFI_DEPTH = 8,     /* puts taken and not delivered, of a path */
     TA_OFI_OPS = 128,     /* operations under way, of a path */
+    TA_OFI_OPS_LEAST = 16, /* .. where many paths share the memory for copies */
+    TA_OFI_BLOCK_BYTES = 4032,      /* a copy; see ofi.c */
+    TA_OFI_BLOCKS_BYTES = 64 << 20, /* copies of all paths together, about */
     TA_OFI_IOVS = 8,      /* pieces of memory in one operation, at most */
     TA_OFI_WHY_BYTES = 256,
 };
@@ -69,11 +73,16 @@ struct ta_ofi_life {
     unsigned peer;
     bool given_up;
     bool established;  /* something was delivered */
+    bool starts_over;  /* as soon as what is under way has come back */
+    unsigned tries;    /* of starting over, before anything was delivered */
+    bool rests;        /* before it starts over */
+    int64_t rests_since_ns; /* 0: since now */
     int64_t stuck_ns;  /* since when nothing can be posted and nothing is under way; 0: not so */
     fi_addr_t address;
     struct ta_ofi_place place;
     unsigned first, count; /* of the ring of puts */
     unsigned ops_out, n_free;
+    unsigned char *blocks; /* [n_ops][block_bytes], one an operation; NULL: puts are sent from their source */
     struct ta_ofi_op *free_ops[TA_OFI_OPS];
     struct ta_ofi_op ops[TA_OFI_OPS];
     struct ta_ofi_put puts[TA_OFI_DEPTH];
@@ -105,7 +114,10 @@ struct ta_transport {
     struct fid_av *av;
     struct fid_cq *cq;
     struct fid_ep *ep;
+    struct ta_ofi_helper helper; /* runs where progress is manual */
     size_t max_op_bytes;
+    unsigned n_ops;     /* of a path, at most TA_OFI_OPS */
+    size_t block_bytes; /* 0: the device reads sources itself, in whole words */
     unsigned max_iovs;
     bool takes_addresses; /* FI_MR_VIRT_ADDR */
     struct ta_shm_map own; /* the window, where it is ours */
@@ -135,7 +147,7 @@ struct ta_ofi_piece {
     struct iovec source[TA_OFI_IOVS];
     void *desc[TA_OFI_IOVS];
     struct fi_rma_iov target[TA_OFI_IOVS];
-    unsigned n;
+    unsigned n, n_sources;
     bool ends_segment, ends_put;
 };
 

@@ -9,10 +9,14 @@ static bool last_word_last(const struct ta_put_segment *s) {
            (uintptr_t)s->source % LONG == 0;
 }
 
-static size_t length_of(const struct ta_put_segment *s) { return s->rows != NULL ? s->n_rows : s->bytes; }
+/* Rows are counted in rows, but those that do not go into one operation. */
+static bool in_bytes(const struct ta_transport *t, const struct ta_put_segment *s) {
+    return s->rows == NULL || s->bytes > t->max_op_bytes;
+}
 
-static bool used_up(const struct ta_put_segment *s, size_t at) {
-    return at >= length_of(s) || ta_put_segment_bytes(s) == 0;
+static bool used_up(const struct ta_transport *t, const struct ta_put_segment *s, size_t at) {
+    size_t bytes = ta_put_segment_bytes(s);
+    return bytes == 0 || at >= (in_bytes(t, s) ? bytes : s->n_rows);
 }
 
 static void add(struct ta_ofi_piece *piece, const struct ta_put_segment *s, const struct ta_ofi_target *target,
@@ -39,22 +43,24 @@ static void take_rows(const struct ta_transport *t, const struct ta_put_segment 
 
 bool ta_ofi_piece_next(const struct ta_transport *t, const struct ta_ofi_put *put, struct ta_ofi_cursor *cursor,
                        struct ta_ofi_piece *out) {
-    while (cursor->segment < put->n_segments && used_up(&put->segments[cursor->segment], cursor->at))
+    while (cursor->segment < put->n_segments && used_up(t, &put->segments[cursor->segment], cursor->at))
         *cursor = (struct ta_ofi_cursor){.segment = cursor->segment + 1};
     if (cursor->segment == put->n_segments) return false;
     const struct ta_put_segment *s = &put->segments[cursor->segment];
     const struct ta_ofi_target *target = &put->targets[cursor->segment];
     out->n = 0;
-    if (s->rows != NULL) {
+    if (!in_bytes(t, s)) {
         take_rows(t, s, target, &cursor->at, out);
     } else {
-        size_t left = s->bytes - cursor->at, bytes = left < t->max_op_bytes ? left : t->max_op_bytes;
-        if (cursor->at == 0 && last_word_last(s)) bytes = left - LONG;
-        add(out, s, target, cursor->at, bytes);
+        size_t in = s->rows != NULL ? cursor->at % s->bytes : cursor->at;
+        size_t row = s->rows != NULL ? s->rows[cursor->at / s->bytes] * s->bytes : 0;
+        size_t left = s->bytes - in, bytes = left < t->max_op_bytes ? left : t->max_op_bytes;
+        if (s->rows == NULL && in == 0 && last_word_last(s)) bytes = left - LONG;
+        add(out, s, target, row + in, bytes);
         cursor->at += bytes;
     }
-    out->ends_segment = used_up(s, cursor->at);
-    while (cursor->segment < put->n_segments && used_up(&put->segments[cursor->segment], cursor->at))
+    out->ends_segment = used_up(t, s, cursor->at);
+    while (cursor->segment < put->n_segments && used_up(t, &put->segments[cursor->segment], cursor->at))
         *cursor = (struct ta_ofi_cursor){.segment = cursor->segment + 1};
     out->ends_put = cursor->segment == put->n_segments;
     return true;

@@ -15,6 +15,7 @@
 /* Best first. What is not listed is taken only when it is asked for: shm, udp and sockets work, but not between nodes,
  * not well, or not any more. */
 static const char *const preferred[] = {"verbs;ofi_rxm", "efa", "cxi", "psm3", "opx", "tcp;ofi_rxm"};
+enum { N_HARDWARE = 5 }; /* the first of them */
 enum { N_PREFERRED = sizeof preferred / sizeof preferred[0], UNLISTED = N_PREFERRED, LOOPBACK_COSTS = 100 };
 
 /* What is asked for, best first. */
@@ -74,12 +75,17 @@ static bool is_device(const struct fi_info *info, const struct ta_transport_spec
            strcmp(nic->device_attr->name, device) == 0;
 }
 
+static int rank_of(const struct fi_info *info) {
+    int rank = 0;
+    while (rank < N_PREFERRED && strcmp(preferred[rank], info->fabric_attr->prov_name) != 0) rank++;
+    return rank;
+}
+
 /* Less is better; -1: does not fit. */
 static int price(const struct fi_info *info, const struct ta_transport_spec *spec, const struct question *question,
                  bool asked_for) {
-    int rank = 0;
+    const int rank = rank_of(info);
     if (!is_device(info, spec)) return -1;
-    while (rank < N_PREFERRED && strcmp(preferred[rank], info->fabric_attr->prov_name) != 0) rank++;
     if (rank == UNLISTED && !asked_for) return -1;
     if (question->in_order &&
         (!(info->tx_attr->msg_order & FI_ORDER_WAW) || info->ep_attr->max_order_waw_size < info->ep_attr->max_msg_size))
@@ -132,6 +138,7 @@ ta_status ta_ofi_choose(const struct ta_transport_spec *spec, struct ta_ofi_choi
             *out = (struct ta_ofi_choice){.info = fi_dupinfo(chosen),
                                           .in_order = questions[q].in_order,
                                           .says_delivered = questions[q].says_delivered,
+                                          .is_software = rank_of(chosen) >= N_HARDWARE,
                                           .is_loopback = stays_here(chosen)};
             if (out->info == NULL) status = ta_fail(TA_NO_MEMORY, "libfabric: no memory for a provider's description");
         }
@@ -151,5 +158,5 @@ void ta_ofi_choice_say(const struct ta_ofi_choice *choice, char *out, size_t byt
              choice->is_loopback ? " (this machine alone)" : "",
              choice->in_order ? "writes in order" : "each segment waits for the one before",
              choice->says_delivered ? ", delivery confirmed" : "",
-             info->domain_attr->data_progress == FI_PROGRESS_AUTO ? "" : ", progress by both sides' calls");
+             info->domain_attr->data_progress == FI_PROGRESS_AUTO ? "" : ", a helper thread drives it");
 }

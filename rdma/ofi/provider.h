@@ -17,6 +17,7 @@ struct ta_ofi_choice {
     struct fi_info *info; /* freed by fi_freeinfo */
     bool in_order;        /* writes are delivered in order; else each segment waits until the one before was delivered */
     bool says_delivered;  /* FI_DELIVERY_COMPLETE; else FI_TRANSMIT_COMPLETE: for hardware, the same */
+    bool is_software;     /* the kernel's or libfabric's loops read and write the memory, not a device */
     bool is_loopback;     /* reaches this machine alone */
 };
 

@@ -113,7 +113,7 @@ static void pieces_are_the_put(void **state) {
     for (unsigned i = 0; i < ROOM; i++) source[i] = (unsigned char)ta_rng_u32(&rng);
     for (int round = 0; round < ROUNDS; round++) {
         struct ta_transport t = {.max_iovs = 1 + ta_rng_below(&rng, TA_OFI_IOVS),
-                                 .max_op_bytes = round % 2 == 0 ? SIZE_MAX : 300 + ta_rng_below(&rng, 100)};
+                                 .max_op_bytes = round % 2 == 0 ? SIZE_MAX : 64 + ta_rng_below(&rng, 300)};
         struct ta_ofi_put put = {.n_segments = ta_rng_below(&rng, 4)};
         for (unsigned i = 0; i < put.n_segments; i++) {
             put.segments[i] = random_segment(&rng, source, rows[i]);
@@ -289,11 +289,23 @@ static void keys_that_make_no_sense_are_refused(void **state) {
 
 /* ---- time ---- */
 
-/* A peer that computes for longer than a lost connection is given is not lost: its connection stands. */
-static void a_busy_peer_is_waited_for(void **state) {
+/* What is put arrives while its target computes and calls nothing. */
+static void a_computing_peer_is_written_to(void **state) {
     struct trio *w = *state;
     struct ta_put_segment segment = {w->source, WINDOW, 0};
     meet(w, 0, 1);
+    assert_ok(ops->put(w->t[0], 1, &segment, 1));
+    do assert_ok(ops->progress(w->t[0], ta_clock_now_ns()));
+    while (ops->in_flight(w->t[0], 1) > 0);
+    assert_memory_equal(w->seen, w->source, WINDOW);
+}
+
+/* A peer that stands still for longer than a lost connection is given is not lost: its connection stands. */
+static void a_stopped_peer_is_waited_for(void **state) {
+    struct trio *w = *state;
+    struct ta_put_segment segment = {w->source, WINDOW, 0};
+    meet(w, 0, 1);
+    ta_ofi_helper_stop(&w->t[1]->helper);
     put_well(w, 0, &segment);
     unsigned taken = 0;
     int64_t until_ns = ta_clock_now_ns() + TA_NS_PER_S * 3 / 2;
@@ -396,7 +408,8 @@ int main(void) {
         TEST(a_pass_opens_its_range_and_no_other),
         TEST(an_old_key_opens_nothing),
         TEST(keys_that_make_no_sense_are_refused),
-        TEST(a_busy_peer_is_waited_for),
+        TEST(a_computing_peer_is_written_to),
+        TEST(a_stopped_peer_is_waited_for),
         TEST(a_peer_that_left_is_given_up),
         TEST(without_order_segments_wait),
         TEST(it_says_what_it_uses),
