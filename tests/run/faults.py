@@ -70,7 +70,7 @@ def killed_launcher():
 def standing_still():
     """SIGSTOP: dropped by its peers, and killed in the end; woken before that, it leaves by itself."""
     place = Place()
-    process = place.start("-n", 3, *LONG, "--set", "exchange.dead_after=1")
+    process = place.start("-n", 3, *LONG, "--set", "exchange.dead_after=4")
     place.wait_for(lambda: place.training(3), process, what="training")
     victim = replicas_of(process.pid)[2]
     os.kill(victim, signal.SIGSTOP)
@@ -83,7 +83,7 @@ def standing_still():
     nothing_left(place)
 
     place = Place()
-    process = place.start("-n", 2, "--set", "run.max_records=300000", "--set", "exchange.dead_after=1")
+    process = place.start("-n", 2, "--set", "run.max_records=300000", "--set", "exchange.dead_after=4")
     place.wait_for(lambda: place.training(2), process, what="training")
     os.kill(replicas_of(process.pid)[0], signal.SIGSTOP)
     _, err = finish(process, 69)

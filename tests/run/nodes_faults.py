@@ -6,7 +6,7 @@ import time
 from harness import alive, check, contains, finish, left_behind, nothing_left, replicas_of
 from nodes_common import LONG, Nodes, Reader
 
-QUICK = ("--set", "exchange.dead_after=2")
+QUICK = ("--set", "exchange.dead_after=4")
 
 
 def begin(place, nodes, replicas, *arguments):
@@ -84,9 +84,10 @@ def killed_first():
 def early():
     """A launcher killed at any moment: the other one ends, and leaves nothing."""
     for number in (0, 1):
-        for delay in (0.1, 0.25, 0.4, 0.6):
+        for delay in (0.1, 0.3, 0.6):
             place = Nodes()
-            processes = place.nodes(2, 2, *QUICK, "--set", "run.max_records=400000", "--set", "exchange.join_within=2")
+            processes = place.nodes(2, 2, "--set", "exchange.dead_after=2", "--set", "run.max_records=400000", "--set",
+                                    "exchange.join_within=3")
             time.sleep(delay)
             processes[number].kill()
             processes[number].communicate()
