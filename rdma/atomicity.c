@@ -34,7 +34,8 @@ struct pair {
     struct ta_window window; /* of the reader */
     struct source *source;
     uint32_t words;
-    int64_t until_ns;
+    int64_t until_ns, at_last_ns; /* the end; the end while there were too few looks */
+    _Atomic uint32_t looks;
     _Atomic uint32_t whole; /* all words of the body carry at least this version */
     _Atomic int stop;
     uint64_t puts;
@@ -53,7 +54,9 @@ static int64_t decode(uint32_t word, uint32_t place) {
 }
 
 static bool goes_on(const struct pair *p) {
-    return !atomic_load_explicit(&p->stop, memory_order_relaxed) && ta_clock_now_ns() < p->until_ns;
+    if (atomic_load_explicit(&p->stop, memory_order_relaxed)) return false;
+    bool few = atomic_load_explicit(&p->looks, memory_order_relaxed) < TA_ATOMICITY_LOOKS;
+    return ta_clock_now_ns() < (few ? p->at_last_ns : p->until_ns);
 }
 
 static void *keep_changing(void *argument) {
@@ -146,6 +149,7 @@ static ta_status read_until_the_end(struct pair *p, struct ta_atomicity *f) {
     ta_status status = TA_OK;
     while (status == TA_OK && goes_on(p)) {
         look(p, f);
+        atomic_store_explicit(&p->looks, f->looks < UINT32_MAX ? (uint32_t)f->looks : UINT32_MAX, memory_order_relaxed);
         status = p->ops->progress(p->t[READER], ta_clock_now_ns());
     }
     return status;
@@ -182,6 +186,7 @@ static ta_status run(struct pair *p, const struct ta_atomicity_config *config, s
     pthread_t changer, putter;
     for (uint32_t i = 0; i < p->words; i++) atomic_store(&p->source->body[i], encode(0, i));
     p->until_ns = ta_clock_now_ns() + config->duration_ns;
+    p->at_last_ns = p->until_ns + config->patience_ns;
     if (pthread_create(&changer, NULL, keep_changing, p) != 0) return ta_fail(TA_FAILED, "cannot start a thread");
     bool both = pthread_create(&putter, NULL, keep_putting, p) == 0;
     ta_status status = both ? read_until_the_end(p, out) : ta_fail(TA_FAILED, "cannot start a second thread");
@@ -192,7 +197,8 @@ static ta_status run(struct pair *p, const struct ta_atomicity_config *config, s
     if (status == TA_OK && p->status != TA_OK) status = ta_fail(p->status, "%s", p->why);
     if (status == TA_OK && out->looks == 0)
         status = ta_fail(TA_PEER, "transport %s: nothing arrived within %.1f s, after %llu puts", p->ops->name,
-                         (double)config->duration_ns / TA_NS_PER_S, (unsigned long long)p->puts);
+                         (double)(config->duration_ns + config->patience_ns) / TA_NS_PER_S,
+                         (unsigned long long)p->puts);
     return status;
 }
 

@@ -15,13 +15,14 @@
 
 #include "transport.h"
 
-enum { TA_ATOMICITY_MAX_WORDS = 1 << 24 };
+enum { TA_ATOMICITY_MAX_WORDS = 1 << 24, TA_ATOMICITY_LOOKS = 10 };
 
 struct ta_atomicity_config {
     const struct ta_transport_ops *ops;   /* one that has peers, and works within a machine: not self, not sim */
     const struct ta_transport_spec *spec; /* NULL: nothing was asked for */
-    int64_t duration_ns;                  /* of the test proper; opening and closing are the transport's time */
-    uint32_t words;                       /* of the body, 4 bytes each; 0: 1 MiB of them */
+    int64_t duration_ns; /* of the test proper; opening and closing are the transport's time */
+    int64_t patience_ns; /* so much longer, at most, until the body was read TA_ATOMICITY_LOOKS times */
+    uint32_t words;      /* of the body, 4 bytes each; 0: 1 MiB of them */
 };
 
 struct ta_atomicity {
@@ -33,9 +34,8 @@ struct ta_atomicity {
     uint64_t late_header; /* words of a header that were older than its last one */
 };
 
-/* Opens two transports of that make in this process, connects them and lets them run. Takes duration_ns and what the
- * transport takes to open and close. Errors: INVALID (no such make; too many words); PEER (the path broke, or nothing
- * arrived on it); those of the transport. */
+/* Opens two transports of that make in this process, connects them and lets them run. Errors: INVALID (no such make;
+ * too many words); PEER (the path broke, or nothing arrived on it); those of the transport. */
 ta_status ta_atomicity_test(const struct ta_atomicity_config *config, struct ta_atomicity *out);
 
 /* Nothing was torn, nothing came too late. */

@@ -42,7 +42,12 @@ static void try_one(const struct ta_doctor *d, size_t which, struct ta_findings 
     }
     bool used = ta_doctor_would_take(d, name);
     struct ta_atomicity_config config = {
-        .ops = ops, .spec = d->transport, .duration_ns = TA_NS_PER_S, .words = BODY_WORDS};
+        .ops = ops,
+        .spec = d->transport,
+        .duration_ns = TA_NS_PER_S,
+        .patience_ns = 5 * TA_NS_PER_S,
+        .words = BODY_WORDS,
+    };
     ta_status status = ta_atomicity_test(&config, &f);
     if (status != TA_OK) {
         ta_doctor_say(list, used ? TA_FINDING_WRONG : TA_FINDING_NOTE, name,
@@ -53,7 +58,7 @@ static void try_one(const struct ta_doctor *d, size_t which, struct ta_findings 
     bool holds = ta_atomicity_holds(&f), late = f.late_words + f.late_header > 0;
     enum ta_finding_state bad = !used ? TA_FINDING_NOTE : late ? TA_FINDING_WRONG : tried[which].torn;
     ta_doctor_say(list, holds ? TA_FINDING_OK : bad, name,
-                  "%s in 1 s: %" PRIu64 " puts of 256 KiB read %" PRIu64 " times (%" PRIu64
+                  "%s: %" PRIu64 " puts of 256 KiB read %" PRIu64 " times (%" PRIu64
                   " of several versions); torn: %" PRIu64 " words of 4 bytes, %" PRIu64
                   " of 8; behind their header: %" PRIu64 " words, %" PRIu64 " of the header",
                   holds ? "words stayed whole and in order" : late ? "words came out of order" : "words were torn",
