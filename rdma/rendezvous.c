@@ -129,8 +129,9 @@ ta_status ta_rendezvous_lookup(struct ta_rendezvous *r, unsigned peer, uint32_t 
     if (status != TA_OK) return status;
     if (record.run_id != r->config.run_id) return TA_AGAIN;
     if (record.sender != peer || record.receiver != r->config.rank)
-        return ta_fail(TA_FORMAT, "%s holds the key of rank %" PRIu32 " for rank %" PRIu32 "; remove it and start the run "
-                       "again", name, record.sender, record.receiver);
+        return ta_fail(TA_FORMAT,
+                       "%s holds the key of rank %" PRIu32 " for rank %" PRIu32 "; remove it and start the run again",
+                       name, record.sender, record.receiver);
     if (record.n_ranks != r->config.n_ranks)
         return ta_fail(TA_CONFIG,
                        "replica %u was started as one of %" PRIu32 ", replica %u as one of %u; give all the same "

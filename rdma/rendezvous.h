@@ -23,7 +23,7 @@
 struct ta_rendezvous;
 
 struct ta_rendezvous_config {
-    const char *directory;  /* files: created with mode 0700 when missing; one that others can enter is refused (CONFIG) */
+    const char *directory;  /* files: made with mode 0700 when missing; one that others can enter is refused (CONFIG) */
     struct ta_store *store; /* borrowed, outlives the rendezvous; NULL: files */
     unsigned rank, n_ranks;
     uint64_t run_id;
@@ -37,7 +37,7 @@ void ta_rendezvous_close(struct ta_rendezvous *r); /* removes what this replica 
 /* Takes the place of what was published for that peer before. Errors: IO, PEER (the store is gone). */
 ta_status ta_rendezvous_publish(struct ta_rendezvous *r, unsigned peer, uint32_t generation, const struct ta_key *key);
 /* The newest key of `peer` for us. OK; AGAIN: not there yet (records of other runs are ignored); CONFIG: another model,
- * both named; FORMAT: damaged; IO; PEER: the store is gone and nothing was received before. The caller polls the store. */
+ * both named; FORMAT: damaged; IO; PEER: the store is gone and nothing was received before. The caller polls it. */
 ta_status ta_rendezvous_lookup(struct ta_rendezvous *r, unsigned peer, uint32_t *generation, struct ta_key *out);
 
 #endif

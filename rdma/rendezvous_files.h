@@ -1,5 +1,5 @@
-/* rendezvous_files: records as files of a directory that only its owner can enter. A file appears whole, by rename, or not
- * at all; so one that does not fit is damaged, never half written. Names are opened relative to the directory's
+/* rendezvous_files: records as files of a directory that only its owner can enter. A file appears whole, by rename, or
+ * not at all; so one that does not fit is damaged, never half written. Names are opened relative to the directory's
  * descriptor, without following links. */
 #ifndef TA_RENDEZVOUS_FILES_H
 #define TA_RENDEZVOUS_FILES_H

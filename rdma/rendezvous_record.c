@@ -1,5 +1,5 @@
-/* rendezvous_record: fixed numbers, little endian, then model, key and a checksum of all; as short as it can be, since a
- * run of a thousand replicas has a million of them. */
+/* rendezvous_record: fixed numbers, little endian, then model, key and a checksum of all; as short as it can be, since
+ * a run of a thousand replicas has a million of them. */
 #include "rendezvous_record.h"
 
 #include <endian.h>
@@ -64,8 +64,8 @@ ta_status ta_rendezvous_record_read(const char *where, const unsigned char *byte
                                     struct ta_rendezvous_record *out) {
     *out = (struct ta_rendezvous_record){0};
     if (n < TA_RENDEZVOUS_FIXED_BYTES || n > TA_RENDEZVOUS_RECORD_BYTES)
-        return ta_fail(TA_FORMAT, "%s has %zu bytes, a record has %d to %d; remove it and start the run again", where, n,
-                       TA_RENDEZVOUS_FIXED_BYTES, TA_RENDEZVOUS_RECORD_BYTES);
+        return ta_fail(TA_FORMAT, "%s has %zu bytes, a record has %d to %d; remove it and start the run again", where,
+                       n, TA_RENDEZVOUS_FIXED_BYTES, TA_RENDEZVOUS_RECORD_BYTES);
     const unsigned char *at = bytes + MAGIC_BYTES, *end = bytes + n - CHECKSUM_BYTES;
     if (memcmp(bytes, magic, MAGIC_BYTES) != 0) return damaged(where);
     uint32_t head = read_u32(&at), format = head & 255, model_bytes = head >> 8 & 255, key_bytes = head >> 16;

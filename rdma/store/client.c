@@ -53,6 +53,7 @@ void ta_store_close(struct ta_store *s) {
     if (s == NULL) return;
     if (s->fd >= 0) {
         linger(s, ta_clock_now_ns() + TA_NS_PER_S);
+        (void)shutdown(s->fd, SHUT_RDWR); /* a process that was forked meanwhile may hold it */
         close(s->fd);
     }
     free_puts(&s->puts);

@@ -43,8 +43,8 @@ enum { TA_STORE_CLIENT_SCRATCH = 1 << 16 };
 /* Connects and joins. The store has its memory; config->patience_s counts from now. Errors: as ta_store_open. */
 ta_status ta_store_client_join(struct ta_store *s, const struct ta_store_config *config);
 
-/* Puts a value into a table, in place of the one before; *out is it. Its memory is of the pool; NULL: its own, to be freed.
- * Errors: NO_MEMORY. */
+/* Puts a value into a table, in place of the one before; *out is it. Its memory is of the pool; NULL: its own, to be
+ * freed. Errors: NO_MEMORY. */
 ta_status ta_store_held_set(struct ta_store_table *t, struct ta_store_pool *pool, const struct ta_store_record *record,
                             struct ta_store_held **out);
 void ta_store_held_free(struct ta_store_held *held);

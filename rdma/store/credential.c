@@ -39,7 +39,8 @@ ta_status ta_store_credential_make(const char *socket, const unsigned char bond[
     if (munge_encode(&made, context, bond, TA_STORE_PROOF_BYTES) != EMUNGE_SUCCESS)
         status = ta_fail(TA_PEER, "munged gives no credential: %s", munge_ctx_strerror(context));
     else if (strlen(made) > TA_STORE_CREDENTIAL_BYTES)
-        status = ta_fail(TA_PEER, "a munge credential of %zu bytes is over %d", strlen(made), TA_STORE_CREDENTIAL_BYTES);
+        status = ta_fail(TA_PEER, "a munge credential of %zu bytes is over %d", strlen(made),
+                         TA_STORE_CREDENTIAL_BYTES);
     else
         memcpy(out, made, *bytes = strlen(made));
     free(made);

@@ -1,5 +1,5 @@
-/* credential: proof by munge of which user this is, bound to one connection. Built where libmunge is; works where a munged
- * answers. Calls block for as long as munged takes (a millisecond; some seconds when it hangs). */
+/* credential: proof by munge of which user this is, bound to one connection. Built where libmunge is; works where a
+ * munged answers. Calls block for as long as munged takes (a millisecond; some seconds when it hangs). */
 #ifndef TA_STORE_CREDENTIAL_H
 #define TA_STORE_CREDENTIAL_H
 
@@ -8,8 +8,8 @@
 /* Whether a munged answers at `socket` (NULL: the system's). */
 bool ta_store_credential_works(const char *socket);
 
-/* A credential that carries `bond`; `out` has room for TA_STORE_CREDENTIAL_BYTES, *bytes is its length, 0 where there is
- * no munge. Errors: PEER (munged fails). */
+/* A credential that carries `bond`; `out` has room for TA_STORE_CREDENTIAL_BYTES, *bytes is its length, 0 where there
+ * is no munge. Errors: PEER (munged fails). */
 ta_status ta_store_credential_make(const char *socket, const unsigned char bond[TA_STORE_PROOF_BYTES],
                                    unsigned char *out, size_t *bytes);
 

@@ -1,4 +1,5 @@
-/* dial: how a client comes to a server: the file, its addresses one by one, hello, proof, join; again until patience ends. */
+/* dial: how a client comes to a server: the file, its addresses one by one, hello, proof, join; again until patience
+ * ends. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -16,7 +17,7 @@
 #define CONNECT_NS TA_NS_PER_S
 #define ANSWER_NS (5 * TA_NS_PER_S)
 
-enum { FIRST_PAUSE_MS = 10, LONGEST_PAUSE_MS = 200 };
+enum { FIRST_PAUSE_MS = 10, LONGEST_PAUSE_MS = 200, LONGEST_PATIENCE_S = 1000000000 };
 
 struct dial {
     const struct ta_store_config *config;
@@ -152,7 +153,9 @@ static ta_status try_all(struct ta_store *s, struct dial *d) {
 }
 
 ta_status ta_store_client_join(struct ta_store *s, const struct ta_store_config *config) {
-    int64_t end_ns = ta_clock_now_ns() + (int64_t)(config->patience_s * (double)TA_NS_PER_S);
+    double patience_s = config->patience_s > 0 ? config->patience_s : 0;
+    if (patience_s > LONGEST_PATIENCE_S) patience_s = LONGEST_PATIENCE_S;
+    int64_t end_ns = ta_clock_now_ns() + (int64_t)(patience_s * (double)TA_NS_PER_S);
     int64_t pause_ns = FIRST_PAUSE_MS * MS;
     struct dial d = {.config = config};
     for (;;) {
@@ -161,7 +164,7 @@ ta_status ta_store_client_join(struct ta_store *s, const struct ta_store_config 
         int64_t now_ns = ta_clock_now_ns();
         if (status == TA_OK || d.final || status == TA_NO_MEMORY) return status;
         if (now_ns >= end_ns)
-            return ta_fail(status, "%s (waited %g s)", ta_why(), config->patience_s);
+            return ta_fail(status, "%s (waited %g s)", ta_why(), patience_s);
         ta_clock_sleep_until(now_ns + pause_ns < end_ns ? now_ns + pause_ns : end_ns, 0);
         pause_ns = 2 * pause_ns < LONGEST_PAUSE_MS * MS ? 2 * pause_ns : LONGEST_PAUSE_MS * MS;
     }

@@ -15,8 +15,8 @@ struct ta_store_piece {
     size_t bytes;
 };
 
-/* The next unit, of `fixed` bytes or (0) a frame, from the front of `from`, which moves on. A unit that is not whole yet
- * is kept, and out->at is NULL. out is valid until the next call. Errors: FORMAT (a frame of an impossible length),
+/* The next unit, of `fixed` bytes or (0) a frame, from the front of `from`, which moves on. A unit that is not whole
+ * yet is kept, and out->at is NULL. out is valid until the next call. Errors: FORMAT (a frame of an impossible length),
  * NO_MEMORY. */
 ta_status ta_store_intake_next(struct ta_store_intake *in, size_t fixed, struct ta_store_piece *from,
                                struct ta_store_piece *out);

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "credential.h"
@@ -110,7 +111,10 @@ void ta_store_server_close(struct ta_store_server *s) {
         pthread_join(s->thread, NULL);
     }
     ta_store_server_hang_up(s);
-    if (s->listener >= 0) close(s->listener);
+    if (s->listener >= 0) {
+        (void)shutdown(s->listener, SHUT_RDWR); /* also for those who were forked and hold it */
+        close(s->listener);
+    }
     if (s->epoll >= 0) close(s->epoll);
     if (s->wake >= 0) close(s->wake);
     sodium_memzero(s->house.secret, sizeof s->house.secret);

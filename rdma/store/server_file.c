@@ -18,8 +18,9 @@ ta_status ta_store_directory_check(const char *path) {
         return ta_fail(TA_CONFIG, "%s is a link or no directory: the store wants a directory of its own; remove it",
                        path);
     if (dir.st_uid != geteuid())
-        return ta_fail(TA_CONFIG, "the directory %s belongs to user %u, this program runs as %u; use another run directory",
-                       path, (unsigned)dir.st_uid, (unsigned)geteuid());
+        return ta_fail(TA_CONFIG,
+                       "the directory %s belongs to user %u, this program runs as %u; use another run directory", path,
+                        (unsigned)dir.st_uid, (unsigned)geteuid());
     if ((dir.st_mode & 077) != 0)
         return ta_fail(TA_CONFIG, "others can enter the directory %s (mode %04o); chmod 700 %s", path,
                        (unsigned)(dir.st_mode & 07777), path);

@@ -36,7 +36,8 @@ struct ta_store_file_id {
 };
 
 /* Errors: FORMAT, with the line. `name` is for the message. */
-ta_status ta_store_server_file_parse(const char *name, const char *text, size_t bytes, struct ta_store_server_file *out);
+ta_status ta_store_server_file_parse(const char *name, const char *text, size_t bytes,
+                                     struct ta_store_server_file *out);
 /* The text; returns its length, below TA_STORE_FILE_BYTES. */
 size_t ta_store_server_file_print(const struct ta_store_server_file *file, char text[TA_STORE_FILE_BYTES]);
 

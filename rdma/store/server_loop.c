@@ -56,9 +56,12 @@ static bool may_log(struct ta_store_server *s) {
     return s->log_lines++ < TA_STORE_LOG_LINES_PER_S;
 }
 
-/* Freed at the end of the round: an event for it may still be in our hands. */
+/* A process that was forked meanwhile may hold the same socket: closing alone would neither end the connection nor the
+ * events of it. Freed at the end of the round: one of them may still be in our hands. */
 static void hang_up(struct ta_store_server *s, struct ta_store_link *l) {
     if (l->fd < 0) return;
+    (void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, l->fd, NULL);
+    (void)shutdown(l->fd, SHUT_RDWR);
     close(l->fd);
     l->fd = -1;
     link_remove(l->joined ? &s->joined : &s->waiting, l);
@@ -79,11 +82,11 @@ static void turn_away(struct ta_store_server *s, struct ta_store_link *l, ta_sta
     char why[512];
     snprintf(why, sizeof why, "%s", ta_why());
     (void)ta_store_outgo_send(&l->conn.out, l->fd); /* what a refused client is told */
-    if (status == TA_FORMAT) atomic_fetch_add(&s->garbage, 1);
-    if (status == TA_PEER || status == TA_CONFIG) atomic_fetch_add(&s->refused, 1);
     if (may_log(s))
         ta_log_warn(s->house.log, "store: %s %s%s%s: %s", l->joined ? "hanging up on" : "refused", l->peer,
                     l->conn.who[0] == '\0' ? "" : ", ", l->conn.who, why);
+    if (status == TA_FORMAT) atomic_fetch_add(&s->garbage, 1);
+    if (status == TA_PEER || status == TA_CONFIG) atomic_fetch_add(&s->refused, 1);
     hang_up(s, l);
 }
 
@@ -95,12 +98,15 @@ static void want(struct ta_store_server *s, struct ta_store_link *l, bool out) {
 
 /* `how` is NULL when it closed in order. */
 static void lost(struct ta_store_server *s, struct ta_store_link *l, const char *how) {
-    if (!l->joined)
+    if (!l->joined) {
+        if (may_log(s))
+            ta_log_warn(s->house.log, "store: %s went away before it had proven that it belongs to the run", l->peer);
         atomic_fetch_add(&s->garbage, 1);
-    else if (how == NULL)
+    } else if (how == NULL) {
         ta_log_debug(s->house.log, "store: %s (%s) left", l->conn.who, l->peer);
-    else if (may_log(s))
+    } else if (may_log(s)) {
         ta_log_warn(s->house.log, "store: %s (%s) is gone: %s", l->conn.who, l->peer, how);
+    }
     hang_up(s, l);
 }
 

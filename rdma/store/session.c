@@ -66,10 +66,11 @@ ta_status ta_store_session_answer(struct ta_store_session *s, const unsigned cha
     if (status != TA_OK) return status;
     memcpy(s->secret, secret, sizeof s->secret);
     memcpy(s->said, hello, TA_STORE_HELLO_BYTES);
-    unsigned char *stream = answer + TA_STORE_HELLO_BYTES, *proof = stream + TA_STORE_STREAM_BYTES, key[TA_STORE_PROOF_BYTES];
+    unsigned char *stream = answer + TA_STORE_HELLO_BYTES, *proof = stream + TA_STORE_STREAM_BYTES;
+    unsigned char key[TA_STORE_PROOF_BYTES];
     greet(answer);
-    /* The header of a stream is random and needs no key; the key needs the whole answer. So: the header, the proof, then
-     * the stream again under the key, with the header that was told. */
+    /* The header of a stream is random and needs no key; the key needs the whole answer. So: the header, the proof,
+     * then the stream again under the key, with the header that was told. */
     randombytes_buf(stream, TA_STORE_STREAM_BYTES);
     digest(s, by_server, TA_STORE_HELLO_BYTES, answer, TA_STORE_HELLO_BYTES + TA_STORE_STREAM_BYTES, proof);
     memcpy(s->said + TA_STORE_HELLO_BYTES, answer, TA_STORE_ANSWER_BYTES);
@@ -130,7 +131,7 @@ size_t ta_store_session_open(struct ta_store_session *s, const unsigned char *fr
     unsigned char tag;
     unsigned long long opened;
     if (bytes < 4 + TA_STORE_SEAL_BYTES + 1 ||
-        crypto_secretstream_xchacha20poly1305_pull(&s->pull, payload, &opened, &tag, frame + 4, bytes - 4, frame, 4) != 0)
+        crypto_secretstream_xchacha20poly1305_pull(&s->pull, payload, &opened, &tag, frame + 4, bytes - 4, frame, 4))
         return 0;
     return (size_t)opened;
 }

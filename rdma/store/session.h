@@ -1,11 +1,10 @@
 /* session: two sides prove to each other that they know the secret of the run, and seal what they say from then on.
  *
- * A proof is BLAKE2b, keyed by the secret, of who proves and of all that was said before; the keys of the two directions
- * are BLAKE2b of the same under other labels, so they are new for every connection and bound to both nonces. A frame is
- * sealed by crypto_secretstream_xchacha20poly1305: one that was changed, repeated, left out or moved does not open.
- * (libsodium. RFC 7693 is BLAKE2b.) A record of the connection is of use to whoever learns the secret later: what the
- * store holds is worth nothing after the run.
- */
+ * A proof is BLAKE2b, keyed by the secret, of who proves and of all that was said before; the keys of the two
+ * directions are BLAKE2b of the same under other labels, so they are new for every connection and bound to both nonces.
+ * A frame is sealed by crypto_secretstream_xchacha20poly1305: one that was changed, repeated, left out or moved does
+ * not open. (libsodium. RFC 7693 is BLAKE2b.) A record of the connection is of use to whoever learns the secret later:
+ * what the store holds is worth nothing after the run. */
 #ifndef TA_STORE_SESSION_H
 #define TA_STORE_SESSION_H
 

@@ -9,9 +9,9 @@
  * Errors: CONFIG (no such address here), IO. */
 ta_status ta_store_listen(const char *address, struct ta_store_server_file *file, int *out);
 
-/* Not blocking, closed on exec, without delays; a peer whose machine is gone ends an idle connection within half a minute.
- * `serving`: what the other side does not take may wait for as long as it likes. The server itself always takes what it
- * is sent: a client gives it up when it has not done so for 25 s. */
+/* Not blocking, closed on exec, without delays; a peer whose machine is gone ends an idle connection within half a
+ * minute. `serving`: what the other side does not take may wait for as long as it likes. The server itself always takes
+ * what it is sent: a client gives it up when it has not done so for 25 s. */
 ta_status ta_store_socket_tune(int fd, bool serving);
 
 /* "10.0.0.7:40123" of the other side. */

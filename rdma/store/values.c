@@ -282,7 +282,7 @@ static size_t write_item(unsigned char *to, const struct ta_store_item *item) {
     return TA_STORE_VALUE_HEAD + name_bytes + value_bytes;
 }
 
-/* The one behind `c` is first from now on, so that a group that changes all the time does not keep the others waiting. */
+/* The one behind `c` is first from now on: a group that changes all the time does not keep the others waiting. */
 static void rotate(struct ta_store_watcher *w, struct ta_store_cursor *c) {
     struct ta_store_cursor *last = c;
     if (c->next == NULL) return;

@@ -55,7 +55,8 @@ struct ta_store_record {
 /* The name and sizes were checked. Errors: NO_MEMORY; what was there stays then. */
 ta_status ta_store_values_put(struct ta_store_values *v, const struct ta_store_record *record);
 /* Errors: NO_MEMORY, INVALID (too many). A prefix that is watched already is fine. */
-ta_status ta_store_values_watch(struct ta_store_values *v, struct ta_store_watcher *w, const char *prefix, size_t bytes);
+ta_status ta_store_values_watch(struct ta_store_values *v, struct ta_store_watcher *w, const char *prefix,
+                                size_t bytes);
 void ta_store_values_unwatch(struct ta_store_values *v, struct ta_store_watcher *w);
 
 /* Writes VALUES records for `w` until `room` is full; returns the bytes, 0: it has seen all. */

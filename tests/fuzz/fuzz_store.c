@@ -1,6 +1,6 @@
 /* Any bytes to a connection of the store's server. The first byte says how: 'b' as they are, in pieces, by somebody who
- * knows nothing; 'p' after hello and answer; 'a' as messages of a client that is let in: two bytes of length, then so much
- * of payload, sealed by us. After anything the server serves the next one, and its memory is as it should be. */
+ * knows nothing; 'p' after hello and answer; 'a' as messages of a client that is let in: two bytes of length, then so
+ * much of payload, sealed by us. After anything the server serves the next one, and its memory is as it should be. */
 #include "store_talk.h"
 
 #include "bytes_file.h"

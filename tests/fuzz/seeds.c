@@ -144,7 +144,8 @@ static ta_status write_store(void) {
 }
 
 int main(int argc, char **argv) {
-    static const char *const folders[] = {"", "config", "stream", "checkpoint", "text", "vectors", "store", "store_file"};
+    static const char *const folders[] = {"",     "config",  "stream", "checkpoint",
+                                          "text", "vectors", "store",  "store_file"};
     if (argc != 2) {
         fputs("usage: seeds DIRECTORY\n", stderr);
         return 2;

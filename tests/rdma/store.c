@@ -1,6 +1,8 @@
 /* The store as its users see it: values, versions, watches before and after, clients that come, go and come again. */
 #include "store_place.h"
 
+#include <sys/wait.h>
+
 #include "rng.h"
 
 static void values_reach_who_watches(void **state) {
@@ -210,6 +212,48 @@ static void a_server_that_goes_is_noticed(void **state) {
     ta_store_server_close(server);
 }
 
+/* A process that was forked meanwhile holds all the sockets: nothing depends on it. */
+static void forked_processes_hold_nothing(void **state) {
+    struct place *p = *state;
+    struct ta_store_server *server = serve_ok(p);
+    struct ta_store *a = client_ok(p, "a"), *b = client_ok(p, "b");
+    int ends[2];
+    char byte;
+    assert_ok(ta_store_watch(a, ""));
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(ends[1]);
+        _exit(read(ends[0], &byte, 1) == 0 ? 0 : 2);
+    }
+    ta_store_close(b);
+    until(stats_of(server).clients == 1, usleep(100));
+    assert_ok(ta_store_put(a, "still", "here", 4));
+    until(has(a, "still", "here", 4), assert_ok(ta_store_poll(a)));
+    struct ta_store *c = client_ok(p, "c"); /* in the place of b */
+    int before = open(p->file, O_RDONLY);
+    ta_store_server_close(server);
+    until(ta_store_poll(a) == TA_PEER, (void)0);
+    until(ta_store_poll(c) == TA_PEER, (void)0);
+    /* The port is free: a file that still names it leads to nobody. */
+    char text[1024];
+    ssize_t n = read(before, text, sizeof text);
+    int again = open(p->file, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    assert_int_equal(write(again, text, (size_t)n), n);
+    close(before);
+    close(again);
+    struct ta_store_config late = {.directory = p->meet, .run_id = 0x77};
+    struct ta_store *d;
+    assert_fails(TA_PEER, "refused", ta_store_open(&late, &d));
+    ta_store_close(a);
+    ta_store_close(c);
+    close(ends[1]);
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 /* All addresses, the default: what is published leads here. */
 static void it_is_found_by_what_it_publishes(void **state) {
     struct place *p = *state;
@@ -275,7 +319,8 @@ int main(void) {
         TEST(values_reach_who_watches),    TEST(the_newest_counts),
         TEST(slow_readers_are_sent_the_newest), TEST(crowds_agree),
         TEST(names_and_sizes_are_checked), TEST(a_server_that_goes_is_noticed),
-        TEST(it_is_found_by_what_it_publishes), TEST(every_allocation_may_fail),
+        TEST(it_is_found_by_what_it_publishes), TEST(forked_processes_hold_nothing),
+        TEST(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* A connection of the store, message by message: what is out of turn, cut, too long, changed or of a stranger ends it, and
- * nothing of it is kept. */
+/* A connection of the store, message by message: what is out of turn, cut, too long, changed or of a stranger ends it,
+ * and nothing of it is kept. */
 #include "expect.h"
 
 #include "rng.h"
@@ -14,8 +14,8 @@ static void strangers_stay_out(void **state) {
     assert_int_equal(t.conn.stage, TA_STORE_ENDING);
     assert_int_equal(ta_store_outgo_left(&t.conn.out), 0); /* and is told nothing */
     talk_hang_up(&t);
-    assert_fails(TA_FORMAT, "does not speak",
-                 ta_store_conn_take(&t.conn, t.house, "GET / HTTP/1.1\r\nHost: node07\r\nAccept: everything\r\n\r\n", 50));
+    static const char request[] = "GET / HTTP/1.1\r\nHost: node07\r\nAccept: everything\r\n\r\n";
+    assert_fails(TA_FORMAT, "does not speak", ta_store_conn_take(&t.conn, t.house, request, sizeof request));
     talk_hang_up(&t);
     assert_ok(talk_prove(&t, talk_secret));
     assert_fails(TA_PEER, "0000000000000078", talk_say(&t, talk_put_join(&t, 0x78, "rank 5")));

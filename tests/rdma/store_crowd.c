@@ -1,8 +1,8 @@
 /* A run begins: every replica publishes a key for every other one and looks theirs up. CLIENTS of them, polled in a few
  * threads of this process; prints how long it took.
  *
- * store_crowd CLIENTS [SECONDS]: it may take so long. On a machine that has other things to do that cannot be asked for:
- * then all clients and the server together may compute for one and a half times as long. */
+ * store_crowd CLIENTS [SECONDS]: it may take so long. On a machine that has other things to do that cannot be asked
+ * for: then all clients and the server together may compute for one and a half times as long. */
 #include "store_place.h"
 
 #include <pthread.h>
@@ -76,7 +76,8 @@ static void *play(void *arg) {
     for (unsigned rank = thread; rank < c->n && status == TA_OK; rank += THREADS) status = enter(c, rank);
     while (status == TA_OK && atomic_load(&c->ready) < c->n && atomic_load(&c->failed) == 0) {
         for (unsigned rank = thread; rank < c->n && status == TA_OK; rank += THREADS) status = look(c, rank);
-        if (ta_clock_now_ns() > limit_ns) status = ta_fail(TA_FAILED, "%u of %u are ready", atomic_load(&c->ready), c->n);
+        if (ta_clock_now_ns() > limit_ns)
+            status = ta_fail(TA_FAILED, "%u of %u are ready", atomic_load(&c->ready), c->n);
         usleep(500);
     }
     if (status != TA_OK) {
@@ -117,8 +118,9 @@ static void crowds_meet(void **state) {
     assert_int_equal(atomic_load(&c->failed), 0);
     assert_int_equal(atomic_load(&c->ready), c->n);
     struct ta_store_server_stats stats = stats_of(server);
-    printf("%u clients met through one store in %.2f s (%.2f s of computing, clients and server): %llu values, %.1f MB; all "
-           "hold %.1f MB\n", c->n, took_s, busy_s, (unsigned long long)stats.names, (double)stats.bytes / 1e6, (double)ta_mem_held_bytes() / 1e6);
+    printf("%u clients met through one store in %.2f s (%.2f s of computing by all): %llu values, %.1f MB; "
+           "held by all: %.1f MB\n", c->n, took_s, busy_s, (unsigned long long)stats.names, (double)stats.bytes / 1e6,
+           (double)ta_mem_held_bytes() / 1e6);
     assert_int_equal(stats.names, (uint64_t)c->n * (c->n - 1));
     assert_int_equal(stats.clients, c->n);
     assert_int_equal(stats.refused + stats.garbage, 0);

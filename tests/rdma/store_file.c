@@ -132,21 +132,23 @@ static struct ta_store_server_file a_file(void) {
     return file;
 }
 
-/* What is accepted is exactly what would be written: cut anywhere it is not, and with any byte changed it is either refused
- * or says something else that is just as whole. */
+/* What is accepted is exactly what would be written: cut anywhere it is not, and with any byte changed it is either
+ * refused or says something else that is just as whole. */
 static void damage_is_found(void **state) {
     (void)state;
     struct ta_store_server_file file = a_file(), got;
     char text[TA_STORE_FILE_BYTES], bad[TA_STORE_FILE_BYTES], again[TA_STORE_FILE_BYTES];
-    size_t n = ta_store_server_file_print(&file, text), refused = 0;
+    size_t n = ta_store_server_file_print(&file, text), refused = 0, tried = 0;
     assert_ok(ta_store_server_file_parse("server", text, n, &got));
     assert_memory_equal(&got, &file, sizeof file);
-    for (size_t cut = 0; cut < n; cut++) assert_fails(TA_FORMAT, "server:", ta_store_server_file_parse("server", text, cut, &got));
+    for (size_t cut = 0; cut < n; cut++)
+        assert_fails(TA_FORMAT, "server:", ta_store_server_file_parse("server", text, cut, &got));
     memcpy(bad, text, n);
     bad[n] = '\n';
     assert_fails(TA_FORMAT, "behind the end", ta_store_server_file_parse("server", bad, n + 1, &got));
     for (size_t at = 0; at < n; at++)
-        for (unsigned value = 0; value < 256; value++) {
+        for (unsigned value = (unsigned)at % 7; value < 256; value += 7) {
+            tried++;
             memcpy(bad, text, n);
             bad[at] = (char)value;
             if (ta_store_server_file_parse("server", bad, n, &got) != TA_OK) {
@@ -157,7 +159,7 @@ static void damage_is_found(void **state) {
             assert_int_equal(ta_store_server_file_print(&got, again), n);
             assert_memory_equal(again, bad, n);
         }
-    assert_true(refused > 150 * n);
+    assert_true(refused > tried / 2 && refused < tried);
     file.n_addresses = TA_STORE_ADDRESSES;
     for (unsigned i = 0; i < TA_STORE_ADDRESSES; i++) memcpy(file.address[i], file.address[2], TA_STORE_ADDRESS_BYTES);
     n = ta_store_server_file_print(&file, text); /* the longest there is fits */

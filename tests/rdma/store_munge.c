@@ -77,7 +77,8 @@ static void daemon_start(struct daemon *d, uint64_t seed) {
         int status;
         if (waitpid(d->pid, &status, WNOHANG) == d->pid) {
             d->pid = 0;
-            if (WIFEXITED(status) && WEXITSTATUS(status) == 127) skipped(d, "munged is not installed: apt-get install munge");
+            if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+                skipped(d, "munged is not installed: apt-get install munge");
             skipped(d, "munged does not run here as this user, with a socket below the directory for temporary files");
         }
         if (access(d->socket, F_OK) == 0) return;
@@ -98,11 +99,12 @@ static void the_same_user_is_let_in(void **state) {
     assert_ok(ta_store_serve(&config, &server));
     assert_ok(ta_store_server_file_read(p->meet, &file));
     assert_true(file.munge);
-    struct ta_store_config who = {.directory = p->meet, .who = "rank 0", .run_id = 0x77, .munge_socket = d->ours.socket};
+    struct ta_store_config who = {
+        .directory = p->meet, .who = "rank 0", .run_id = 0x77, .munge_socket = d->ours.socket};
     assert_ok(ta_store_open(&who, &s));
     ta_store_close(s);
     assert_false(place_logged(p, "no munged to vouch"));
-    who.munge_socket = d->other.socket; /* of a key that is not this cluster's: it knows the secret, and does not get in */
+    who.munge_socket = d->other.socket; /* of another key: it knows the secret, and does not get in */
     assert_fails(TA_PEER, "munge credential is no good", ta_store_open(&who, &s));
     assert_null(s);
     until(stats_of(server).refused == 1, (void)0);

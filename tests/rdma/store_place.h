@@ -1,4 +1,5 @@
-/* store_place: what the tests of the store share: a fresh directory, a server in it, clients, and waiting with an end. */
+/* store_place: what the tests of the store share: a fresh directory, a server in it, clients, and waiting with an end.
+ */
 #ifndef TA_TEST_STORE_PLACE_H
 #define TA_TEST_STORE_PLACE_H
 
@@ -63,7 +64,8 @@ static inline bool place_logged(const struct place *p, const char *part) {
 }
 
 static inline struct ta_store_server *serve_ok(struct place *p) {
-    struct ta_store_server_config config = {.directory = p->meet, .address = "127.0.0.1", .run_id = 0x77, .log = &p->log};
+    struct ta_store_server_config config = {
+        .directory = p->meet, .address = "127.0.0.1", .run_id = 0x77, .log = &p->log};
     struct ta_store_server *s = NULL;
     assert_ok(ta_store_serve(&config, &s));
     return s;

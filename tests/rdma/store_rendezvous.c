@@ -1,5 +1,5 @@
-/* Rendezvous over the store: replicas meet; other runs, other models and damaged records are told apart; a store that goes
- * is told. */
+/* Rendezvous over the store: replicas meet; other runs, other models and damaged records are told apart; a store that
+ * goes is told. */
 #include "store_place.h"
 
 #include "rendezvous.h"
@@ -118,7 +118,7 @@ static void strangers_are_told_apart(void **state) {
     assert_ok(ta_store_put(pair.s0, "key/1/2", "behind it", 9));
     until(ta_rendezvous_lookup(pair.r1, 2, &generation, &key) == TA_FORMAT, assert_ok(ta_store_poll(pair.s0));
           assert_ok(ta_store_poll(pair.s1)));
-    assert_int_equal(ta_rendezvous_lookup(pair.r1, 0, &generation, &key), TA_AGAIN); /* of another run: as if not there */
+    assert_int_equal(ta_rendezvous_lookup(pair.r1, 0, &generation, &key), TA_AGAIN); /* as if not there */
     pair_close(&pair);
 }
 

@@ -1,5 +1,5 @@
-/* The store among strangers: who does not know the secret, is of another version or run, changes what goes by, repeats what
- * it heard, talks garbage or just holds the line. */
+/* The store among strangers: who does not know the secret, is of another version or run, changes what goes by, repeats
+ * what it heard, talks garbage or just holds the line. */
 #include "store_wire.h"
 
 #include <sys/resource.h>
@@ -22,7 +22,8 @@ static void a_wrong_secret_opens_nothing(void **state) {
     wrong.secret[31] ^= 1;
     point_to(p, wrong, file.port);
     assert_fails(TA_PEER, "does not know the secret", open_now(p, 0x77));
-    until(stats_of(server).garbage == 1, (void)0); /* it went away before it could prove anything */
+    until(stats_of(server).garbage == 1, (void)0); /* it goes away: there is nobody it knows */
+    assert_true(place_logged(p, "went away before it had proven"));
     /* One that insists. */
     struct ta_store_session session;
     unsigned char hello[TA_STORE_HELLO_BYTES], answer[TA_STORE_ANSWER_BYTES], prove[TA_STORE_PROVE_BYTES] = {0};
@@ -149,8 +150,8 @@ static void changes_on_the_way_are_found(void **state) {
     unsigned cases = 0, changed = 0;
     for (enum change change = FLIP; change < CHANGES; change++)
         for (int direction = 0; direction < 2; direction++)
-            /* All of it once for flips; the others, which mostly end by waiting, here and there. */
-            for (size_t at = 0; at < plain.passed[direction]; at += change == FLIP ? 1 : 13 + (size_t)change) {
+            /* Every third byte for flips; the others, which mostly end by waiting, here and there. */
+            for (size_t at = 0; at < plain.passed[direction]; at += change == FLIP ? 3 : 13 + (size_t)change) {
                 struct middle m = {.change = change, .direction = direction, .at = at};
                 middle_open(&m, file.port);
                 point_to(p, file, m.port);
@@ -161,7 +162,7 @@ static void changes_on_the_way_are_found(void **state) {
                 if (arrived && atomic_load(&m.changed) && at < 200 && change != REPEAT)
                     fail_msg("change %d at byte %zu, direction %d, went unseen", (int)change, at, direction);
             }
-    assert_true(changed > 400);
+    assert_true(changed > 180);
     point_to(p, file, file.port);
     struct ta_store *honest = client_ok(p, "honest");
     assert_ok(ta_store_watch(honest, "t"));
@@ -231,8 +232,8 @@ static void garbage_is_survived(void **state) {
     ta_store_server_close(server);
 }
 
-/* Connections that say nothing, or a byte now and then: the oldest go when there are too many, all go after five seconds,
- * and whoever belongs here gets in meanwhile. A client that meets such a server gives up as well. */
+/* Connections that say nothing, or a byte now and then: the oldest go when there are too many, all go after five
+ * seconds, and whoever belongs here gets in meanwhile. A client that meets such a server gives up as well. */
 static void nobody_holds_the_line(void **state) {
     struct place *p = *state;
     enum { MANY = 1100, MOST = 1024 };
