@@ -2,9 +2,10 @@
 import json
 import os
 import signal
+import subprocess
 import time
 
-from harness import check, contains, finish, nothing_left
+from harness import TENSAIR, check, contains, finish, nothing_left
 from nodes_common import LONG, Nodes, Reader
 
 
@@ -60,6 +61,22 @@ def another_number():
         check(len(last) == 1 and last[0]["records"] == records, f"life {life}: {last or summary}")
         agree(place, replicas, life)
     nothing_left(place)
+
+
+def plotted():
+    """Pictures are drawn from the metrics of all nodes, each rank's lives in order, wherever it was then."""
+    place = Nodes()
+    for life, nodes in enumerate((1, 2, 1), start=1):
+        place.run_nodes(nodes, 2, "--set", f"run.max_records={16000 * life}")
+    done = subprocess.run([TENSAIR, "plot", place.at("run")], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=120)
+    check(done.returncode in (0, 2), f"{done.returncode}: {done.stdout}")  # 2: no gnuplot here; the tables are there
+    for rank in (0, 1):
+        with open(place.at("run", "plots", f"rank-{rank:05}.dat")) as file:
+            records = [float(line.split()[1]) for line in file if not line.startswith("#")]
+        windows = [w for w in place.metrics(kind="window") if w["rank"] == rank]
+        check(len(records) == len(windows) and records == sorted(records), f"rank {rank}: {records}")
+        check(records[-1] == 24000, f"rank {rank} ends with {records[-1]} records")
 
 
 def stopped():
@@ -172,7 +189,7 @@ def garbage():
     check(code in (69, 74), f"{code}: {err}")
 
 
-for test in (trains, another_number, stopped, misfits, usage, missing, garbage):
+for test in (trains, another_number, plotted, stopped, misfits, usage, missing, garbage):
     began = time.monotonic()
     test()
     print(f"passed: {test.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
