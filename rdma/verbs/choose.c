@@ -40,7 +40,8 @@ static void names_of(const struct pick *p, char *out, size_t bytes) {
     size_t used = 0;
     snprintf(out, bytes, "none");
     for (size_t i = 0; i < p->n && used < bytes; i++)
-        used += (size_t)snprintf(out + used, bytes - used, "%s%s:%u", i > 0 ? ", " : "", p->port[i].device, p->port[i].port);
+        used += (size_t)snprintf(out + used, bytes - used, "%s%s:%u", i > 0 ? ", " : "", p->port[i].device,
+                                 p->port[i].port);
 }
 
 /* Each name of the list must be there. */
@@ -57,8 +58,8 @@ static ta_status keep_asked(const struct pick *p) {
         }
         if (found == 0) {
             names_of(p, names, sizeof names);
-            return ta_fail(TA_CONFIG, "transport.device: there is no RDMA device '%.*s' here; there are: %s", (int)length, at,
-                           names);
+            return ta_fail(TA_CONFIG, "transport.device: there is no RDMA device '%.*s' here; there are: %s",
+                           (int)length, at, names);
         }
         if (up == NULL) return ta_fail(TA_DEVICE, "transport.device: %s", down->why_not);
         at += length + (at[length] == ',');
@@ -92,9 +93,11 @@ static void take_hints(const struct pick *p) {
 
 static ta_status none_fit(const struct pick *p) {
     if (p->n == 0)
-        return ta_fail(TA_DEVICE, "there is no RDMA device here ('rdma link' lists them): load the driver of the card, or "
-                       "choose transport ofi; a machine without a card has soft-RoCE: 'rdma link add rxe0 type rxe netdev "
-                       "eth0'");
+        return ta_fail(
+            TA_DEVICE,
+            "there is no RDMA device here ('rdma link' lists them): load the driver of the card, or "
+            "choose transport ofi; a machine without a card has soft-RoCE: 'rdma link add rxe0 type rxe netdev "
+            "eth0'");
     return ta_fail(TA_DEVICE, "no RDMA port here can be used: %s", p->port[0].why_not);
 }
 
@@ -127,7 +130,8 @@ static ta_status place_at(const struct pick *p, const struct ta_survey_port *por
     snprintf(out->device, sizeof out->device, "%s", port->device);
     if (asked != NULL) {
         if (parse_index(asked, &index) && gid_at(port, index, out)) return TA_OK;
-        return ta_fail(TA_CONFIG, "transport.gid: '%s' is no index in the table of port %u of %s; 'tensair doctor' shows it",
+        return ta_fail(TA_CONFIG,
+                       "transport.gid: '%s' is no index in the table of port %u of %s; 'tensair doctor' shows it",
                        asked, port->port, port->device);
     }
     if (hint != NULL && parse_index(hint, &index) && gid_at(port, index, out)) return TA_OK;

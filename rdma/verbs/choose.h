@@ -25,8 +25,8 @@ struct ta_verbs_place {
 ta_status ta_verbs_choose(const struct ta_transport_spec *spec, struct ta_log *log,
                           struct ta_verbs_place places[TA_VERBS_MAX_RAILS], unsigned *n_rails);
 
-const char *ta_verbs_gid_type(uint32_t gid_type);    /* of enum ibv_gid_type: "IB", "RoCE v1", "RoCE v2" */
-const char *ta_verbs_link_name(uint8_t link_layer);  /* "Ethernet", "InfiniBand" */
+const char *ta_verbs_gid_type(uint32_t gid_type);   /* of enum ibv_gid_type: "IB", "RoCE v1", "RoCE v2" */
+const char *ta_verbs_link_name(uint8_t link_layer); /* "Ethernet", "InfiniBand" */
 /* How much an address is to be preferred; 0: not fit. RoCE v2 of an IPv4 address, of an IPv6 address, of a link-local
  * one; RoCE v1 last, which no router forwards. InfiniBand has one kind. */
 int ta_verbs_gid_rank(uint32_t gid_type, const union ibv_gid *gid);

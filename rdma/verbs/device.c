@@ -28,15 +28,16 @@ ta_status ta_verbs_rail_refresh(struct ta_verbs_rail *rail) {
     if (ibv_query_port(rail->context, (uint8_t)place->port, &rail->port) != 0)
         return ta_fail_errno(TA_DEVICE, "port %u of RDMA device %s does not answer", place->port, place->device);
     if (rail->port.state != IBV_PORT_ACTIVE)
-        return ta_fail(TA_DEVICE, "port %u of RDMA device %s is down: check the link ('ip link', 'rdma link')", place->port,
-                       place->device);
+        return ta_fail(TA_DEVICE, "port %u of RDMA device %s is down: check the link ('ip link', 'rdma link')",
+                       place->port, place->device);
     ta_status status = TA_NEW(&entries, MAX_GIDS, "GIDs");
     if (status != TA_OK) return status;
     ssize_t n = ibv_query_gid_table(rail->context, entries, MAX_GIDS, 0);
     for (ssize_t i = 0; i < n && !found; i++) {
         if (entries[i].port_num != place->port) continue;
         if (first) found = entries[i].gid_index == place->gid_index;
-        else found = entries[i].gid_type == rail->gid_type && memcmp(&entries[i].gid, &rail->gid, sizeof rail->gid) == 0;
+        else
+            found = entries[i].gid_type == rail->gid_type && memcmp(&entries[i].gid, &rail->gid, sizeof rail->gid) == 0;
         if (!found) continue;
         rail->gid = entries[i].gid;
         rail->gid_type = entries[i].gid_type;
@@ -55,17 +56,19 @@ static bool has_dmabuf(struct ibv_pd *pd) {
     return mr != NULL || (errno != EOPNOTSUPP && errno != EPROTONOSUPPORT && errno != ENOSYS);
 }
 
-/* A send queue that breaks completes all it holds, signalled or not: the completion queue has room for all of all peers. */
+/* A send queue that breaks completes all it holds, signalled or not: the completion queue has room for all of all
+ * peers. */
 static ta_status size_queues(struct ta_verbs_rail *rail, const struct ibv_device_attr *device, unsigned n_peers) {
     uint32_t peers = n_peers > 0 ? n_peers : 1, depth = TA_VERBS_DEPTH;
     if (depth > (uint32_t)device->max_qp_wr) depth = (uint32_t)device->max_qp_wr;
     if (depth > ((uint32_t)device->max_cqe - SPARE_CQES) / peers)
         depth = ((uint32_t)device->max_cqe - SPARE_CQES) / peers;
     if (depth < TA_VERBS_LEAST_DEPTH || (uint32_t)device->max_qp < peers)
-        return ta_fail(TA_DEVICE,
-                       "RDMA device %s has %d queue pairs and completion queues of %d entries: too few for %u peers of at "
-                       "least %d work requests each; 'topology: tree' needs few peers",
-                       rail->place.device, device->max_qp, device->max_cqe, peers, TA_VERBS_LEAST_DEPTH);
+        return ta_fail(
+            TA_DEVICE,
+            "RDMA device %s has %d queue pairs and completion queues of %d entries: too few for %u peers of at "
+            "least %d work requests each; 'topology: tree' needs few peers",
+            rail->place.device, device->max_qp, device->max_cqe, peers, TA_VERBS_LEAST_DEPTH);
     rail->depth = depth;
     rail->cq = ibv_create_cq(rail->context, (int)(depth * peers + SPARE_CQES), NULL, NULL, 0);
     if (rail->cq == NULL)
@@ -110,7 +113,8 @@ static void break_all(struct ta_transport *t, const char *what, const char *devi
     for (unsigned i = 0; i < t->config.n_ranks; i++) {
         struct ta_verbs_path *path = t->path[i];
         if (path == NULL || !path->connected || path->state != TA_PEER_UP) continue;
-        snprintf(path->why, sizeof path->why, "the path to peer %u is broken: RDMA device %s reports '%s'", i, device, what);
+        snprintf(path->why, sizeof path->why, "the path to peer %u is broken: RDMA device %s reports '%s'", i, device,
+                 what);
         ta_verbs_path_break(t, path);
     }
 }
@@ -120,9 +124,11 @@ static void break_one(struct ta_transport *t, unsigned rail, uint32_t qpn, const
         struct ta_verbs_path *path = t->path[i];
         if (path == NULL || !path->connected || path->state != TA_PEER_UP) continue;
         if (path->lane[rail].qp->qp_num != qpn) continue;
-        snprintf(path->why, sizeof path->why,
-                 "the path to peer %u is broken: RDMA device %s reports '%s' for queue pair %u: the peer wrote where it "
-                 "may not, or the device failed", i, t->rail[rail].place.device, what, qpn);
+        snprintf(
+            path->why, sizeof path->why,
+            "the path to peer %u is broken: RDMA device %s reports '%s' for queue pair %u: the peer wrote where it "
+            "may not, or the device failed",
+            i, t->rail[rail].place.device, what, qpn);
         ta_verbs_path_break(t, path);
     }
 }

@@ -41,7 +41,8 @@ uint32_t ta_verbs_max_inline(struct ibv_context *context) {
             .send_cq = cq,
             .recv_cq = cq,
             .qp_type = IBV_QPT_RC,
-            .cap = {.max_send_wr = 1, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1, .max_inline_data = sizes[i]}};
+            .cap = {
+                .max_send_wr = 1, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1, .max_inline_data = sizes[i]}};
         struct ibv_qp *qp = ibv_create_qp(pd, &attr);
         if (qp == NULL) continue;
         found = sizes[i];

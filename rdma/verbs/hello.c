@@ -1,4 +1,5 @@
-/* hello: one unreliable queue pair a replica, on its first rail, for datagrams that say "my side of the path is ready". */
+/* hello: one unreliable queue pair a replica, on its first rail, for datagrams that say "my side of the path is ready".
+ */
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
@@ -8,7 +9,7 @@
 #include "verbs.h"
 
 enum {
-    SLOTS = 128, /* each way; what finds no slot is said again */
+    SLOTS = 128,    /* each way; what finds no slot is said again */
     GRH_BYTES = 40, /* a received datagram begins with room for a routing header */
     SLOT_BYTES = 128,
     HELLO_MAGIC = 0x54414821,
@@ -38,7 +39,8 @@ static ta_status start_qp(const struct ta_verbs_rail *rail, struct ta_verbs_hell
     if (failed == 0) failed = ibv_modify_qp(h->qp, &receive, IBV_QP_STATE);
     if (failed == 0) failed = ibv_modify_qp(h->qp, &send, IBV_QP_STATE | IBV_QP_SQ_PSN);
     errno = failed;
-    return failed == 0 ? TA_OK : ta_fail_errno(TA_DEVICE, "RDMA device %s: a queue pair for hellos", rail->place.device);
+    return failed == 0 ? TA_OK
+                       : ta_fail_errno(TA_DEVICE, "RDMA device %s: a queue pair for hellos", rail->place.device);
 }
 
 ta_status ta_verbs_hello_open(struct ta_transport *t) {

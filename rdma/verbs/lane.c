@@ -17,18 +17,20 @@ static ta_status create_qp(struct ta_verbs_rail *rail, struct ta_verbs_lane *lan
                                             .max_inline_data = rail->max_inline}};
     lane->qp = ibv_create_qp(rail->pd, &init);
     if (lane->qp == NULL)
-        return ta_fail_errno(TA_DEVICE, "RDMA device %s: a queue pair of %u work requests", rail->place.device, rail->depth);
+        return ta_fail_errno(TA_DEVICE, "RDMA device %s: a queue pair of %u work requests", rail->place.device,
+                             rail->depth);
     lane->max_inline = init.cap.max_inline_data < rail->max_inline ? init.cap.max_inline_data : rail->max_inline;
-    struct ibv_qp_attr attr = {.qp_state = IBV_QPS_INIT,
-                               .port_num = (uint8_t)rail->place.port,
-                               .qp_access_flags = IBV_ACCESS_REMOTE_WRITE};
+    struct ibv_qp_attr attr = {
+        .qp_state = IBV_QPS_INIT, .port_num = (uint8_t)rail->place.port, .qp_access_flags = IBV_ACCESS_REMOTE_WRITE};
     int failed = ibv_modify_qp(lane->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
     if (failed == 0) return TA_OK;
     errno = failed;
-    return ta_fail_errno(TA_DEVICE, "RDMA device %s: queue pair %u to state INIT", rail->place.device, lane->qp->qp_num);
+    return ta_fail_errno(TA_DEVICE, "RDMA device %s: queue pair %u to state INIT", rail->place.device,
+                         lane->qp->qp_num);
 }
 
-/* The right to one range: a window that will be bound when the queue pair runs, its key known before; or a registration. */
+/* The right to one range: a window that will be bound when the queue pair runs, its key known before; or a
+ * registration. */
 static ta_status make_right(struct ta_transport *t, unsigned rail, struct ta_verbs_lane *lane, unsigned i,
                             const struct ta_range *range) {
     struct ta_verbs_rail *r = &t->rail[rail];
@@ -82,9 +84,10 @@ struct ibv_ah_attr ta_verbs_address(const struct ta_verbs_rail *rail, const stru
 static ta_status no_way(const struct ta_verbs_rail *rail, unsigned peer, const struct ta_verbs_key_rail *to, int why) {
     bool of_network = why == ENETUNREACH || why == EHOSTUNREACH || why == ETIMEDOUT || why == EINVAL;
     errno = why;
-    return ta_fail_errno(of_network ? TA_PEER : TA_DEVICE,
-                         "no way from RDMA device %s (%s) to %s of peer %u: both must be in networks that reach each other",
-                         rail->place.device, rail->place.gid_text, to->device, peer);
+    return ta_fail_errno(
+        of_network ? TA_PEER : TA_DEVICE,
+        "no way from RDMA device %s (%s) to %s of peer %u: both must be in networks that reach each other",
+        rail->place.device, rail->place.gid_text, to->device, peer);
 }
 
 ta_status ta_verbs_lane_connect(struct ta_transport *t, unsigned rail, struct ta_verbs_lane *lane, unsigned peer,

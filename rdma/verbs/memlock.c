@@ -33,9 +33,12 @@ ta_status ta_survey_memlock_check(uint64_t bytes) {
     if (bytes <= lock.hard_bytes)
         return ta_fail(TA_CONFIG,
                        "%llu bytes of memory must be locked for the RDMA device, and %llu are allowed: type "
-                       "'ulimit -l %llu' in the shell that starts the program", (unsigned long long)bytes, allowed, kib);
-    return ta_fail(TA_CONFIG,
-                   "%llu bytes of memory must be locked for the RDMA device, and %llu are allowed: as root, add the line "
-                   "'* - memlock unlimited' to /etc/security/limits.conf and log in again (for a service of systemd: "
-                   "LimitMEMLOCK=infinity; in a container: --ulimit memlock=-1)", (unsigned long long)bytes, allowed);
+                       "'ulimit -l %llu' in the shell that starts the program",
+                       (unsigned long long)bytes, allowed, kib);
+    return ta_fail(
+        TA_CONFIG,
+        "%llu bytes of memory must be locked for the RDMA device, and %llu are allowed: as root, add the line "
+        "'* - memlock unlimited' to /etc/security/limits.conf and log in again (for a service of systemd: "
+        "LimitMEMLOCK=infinity; in a container: --ulimit memlock=-1)",
+        (unsigned long long)bytes, allowed);
 }

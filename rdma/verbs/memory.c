@@ -8,9 +8,11 @@
 #include "survey.h"
 #include "verbs.h"
 
-typedef struct ibv_mr *register_kind(const struct ta_verbs_rail *rail, const struct ta_verbs_memory *memory, int access);
+typedef struct ibv_mr *register_kind(const struct ta_verbs_rail *rail, const struct ta_verbs_memory *memory,
+                                     int access);
 
-static struct ibv_mr *register_host(const struct ta_verbs_rail *rail, const struct ta_verbs_memory *memory, int access) {
+static struct ibv_mr *register_host(const struct ta_verbs_rail *rail, const struct ta_verbs_memory *memory,
+                                    int access) {
     return ibv_reg_mr(rail->pd, (void *)memory->base, memory->bytes, access);
 }
 
@@ -19,7 +21,10 @@ static struct ibv_mr *register_host(const struct ta_verbs_rail *rail, const stru
 static int dmabuf_of(const struct ta_verbs_memory *memory) {
     enum { DMA_BUF_FD = 1 }; /* CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD */
     typedef int get_handle(void *handle, unsigned long long address, size_t bytes, int type, unsigned long long flags);
-    union { void *symbol; get_handle *call; } get = {.symbol = NULL};
+    union {
+        void *symbol;
+        get_handle *call;
+    } get = {.symbol = NULL};
     int fd = -1;
     void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     if (driver != NULL) get.symbol = dlsym(driver, "cuMemGetHandleForAddressRange");
@@ -57,12 +62,14 @@ static ta_status refused(const struct ta_transport *t, unsigned rail, const stru
     }
     errno = why;
     if (memory->kind == TA_MEM_GPU)
-        return ta_fail_errno(TA_DEVICE,
-                             "RDMA device %s cannot register %zu bytes of GPU memory (%s); 'gpu_direct: off' keeps windows "
-                             "in host memory", r->place.device, memory->bytes,
-                             r->dmabuf ? "the driver gave no dma-buf for it" : "no dma-buf support");
-    return ta_fail_errno(why == ENOMEM ? TA_NO_MEMORY : TA_DEVICE, "RDMA device %s cannot register %zu bytes of %s memory",
-                         r->place.device, memory->bytes, kinds[memory->kind].name);
+        return ta_fail_errno(
+            TA_DEVICE,
+            "RDMA device %s cannot register %zu bytes of GPU memory (%s); 'gpu_direct: off' keeps windows "
+            "in host memory",
+            r->place.device, memory->bytes, r->dmabuf ? "the driver gave no dma-buf for it" : "no dma-buf support");
+    return ta_fail_errno(why == ENOMEM ? TA_NO_MEMORY : TA_DEVICE,
+                         "RDMA device %s cannot register %zu bytes of %s memory", r->place.device, memory->bytes,
+                         kinds[memory->kind].name);
 }
 
 ta_status ta_verbs_register(struct ta_transport *t, unsigned rail, const struct ta_verbs_memory *memory, int access,

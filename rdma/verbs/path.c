@@ -36,7 +36,8 @@ ta_status ta_verbs_path_make_key(struct ta_transport *t, unsigned peer, struct t
     path->made = true;
     t->n_paths++;
     ta_status status = TA_OK;
-    if (getrandom(&path->nonce, sizeof path->nonce, 0) != sizeof path->nonce) status = ta_fail_errno(TA_IO, "getrandom");
+    if (getrandom(&path->nonce, sizeof path->nonce, 0) != sizeof path->nonce)
+        status = ta_fail_errno(TA_IO, "getrandom");
     for (unsigned i = 0; i < t->n_rails && status == TA_OK; i++) {
         status = ta_verbs_rail_refresh(&t->rail[i]);
         if (status == TA_OK) status = ta_verbs_lane_open(t, i, &path->lane[i], ranges, n);
@@ -50,8 +51,10 @@ ta_status ta_verbs_path_make_key(struct ta_transport *t, unsigned peer, struct t
 /* What two ends must have in common. The smaller MTU serves both. */
 static ta_status check_key(const struct ta_transport *t, unsigned peer, const struct ta_verbs_key *key) {
     if (key->n_rails != t->n_rails)
-        return ta_fail(TA_PEER, "peer %u stripes over %u rails, this replica over %u; give transport.rails the same value "
-                       "everywhere", peer, key->n_rails, t->n_rails);
+        return ta_fail(TA_PEER,
+                       "peer %u stripes over %u rails, this replica over %u; give transport.rails the same value "
+                       "everywhere",
+                       peer, key->n_rails, t->n_rails);
     if (key->window_bytes > SIZE_MAX - key->window_base)
         return ta_fail(TA_PEER, "the window key from peer %u makes no sense: %llu bytes at %llx", peer,
                        (unsigned long long)key->window_bytes, (unsigned long long)key->window_base);
@@ -59,13 +62,16 @@ static ta_status check_key(const struct ta_transport *t, unsigned peer, const st
         const struct ta_verbs_key_rail *theirs = &key->rail[i];
         const struct ta_verbs_rail *ours = &t->rail[i];
         if (theirs->link != ours->port.link_layer)
-            return ta_fail(TA_PEER, "peer %u is on %s (device %.24s), this replica on %s (device %s): choose devices of one "
-                           "kind by transport.device", peer, ta_verbs_link_name(theirs->link), theirs->device,
+            return ta_fail(TA_PEER,
+                           "peer %u is on %s (device %.24s), this replica on %s (device %s): choose devices of one "
+                           "kind by transport.device",
+                           peer, ta_verbs_link_name(theirs->link), theirs->device,
                            ta_verbs_link_name(ours->port.link_layer), ours->place.device);
         if (theirs->gid_type != ours->gid_type)
-            return ta_fail(TA_PEER, "peer %u uses an address of type %s (device %.24s), this replica one of type %s (device "
-                           "%s, gid %u): choose addresses of one type by transport.gid", peer,
-                           ta_verbs_gid_type(theirs->gid_type), theirs->device, ta_verbs_gid_type(ours->gid_type),
+            return ta_fail(TA_PEER,
+                           "peer %u uses an address of type %s (device %.24s), this replica one of type %s (device "
+                           "%s, gid %u): choose addresses of one type by transport.gid",
+                           peer, ta_verbs_gid_type(theirs->gid_type), theirs->device, ta_verbs_gid_type(ours->gid_type),
                            ours->place.device, ours->place.gid_index);
         if (theirs->mtu < IBV_MTU_256 || theirs->mtu > IBV_MTU_4096)
             return ta_fail(TA_PEER, "the window key from peer %u makes no sense: MTU %u", peer, theirs->mtu);

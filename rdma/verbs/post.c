@@ -93,8 +93,9 @@ struct posting { /* one lane being fed */
 };
 
 static void broken(struct posting *p, int why) {
-    snprintf(p->path->why, sizeof p->path->why, "the path to peer %u is broken: RDMA device %s took no work request: %s",
-             p->peer, p->t->rail[p->lane].place.device, strerror(why));
+    snprintf(p->path->why, sizeof p->path->why,
+             "the path to peer %u is broken: RDMA device %s took no work request: %s", p->peer,
+             p->t->rail[p->lane].place.device, strerror(why));
     ta_verbs_path_break(p->t, p->path);
 }
 
@@ -122,7 +123,8 @@ static bool add(struct posting *p, const struct ta_verbs_put *put, const struct 
     if (lane->posted + b->n - lane->done >= p->t->rail[p->lane].depth) return false;
     struct ta_verbs_tag tag = {lane->posted + b->n + 1, put->at, p->peer};
     struct ibv_send_wr *wr = &b->wr[b->n];
-    b->sge[b->n] = (struct ibv_sge){(uintptr_t)piece->from, (uint32_t)piece->bytes, put->source[put->at]->mr[p->lane]->lkey};
+    b->sge[b->n] =
+        (struct ibv_sge){(uintptr_t)piece->from, (uint32_t)piece->bytes, put->source[put->at]->mr[p->lane]->lkey};
     *wr = (struct ibv_send_wr){.wr_id = ta_verbs_tag_pack(&tag),
                                .next = wr + 1,
                                .sg_list = &b->sge[b->n],
@@ -204,8 +206,8 @@ static bool post_stripes(struct ta_transport *t, unsigned peer, struct ta_verbs_
     return true;
 }
 
-/* A body over all lanes. True: all of it was acknowledged: an answer leaves the peer's device after the device has issued
- * its writes, and whatever follows begins a round trip later at the earliest. */
+/* A body over all lanes. True: all of it was acknowledged: an answer leaves the peer's device after the device has
+ * issued its writes, and whatever follows begins a round trip later at the earliest. */
 static bool post_striped(struct posting *p, struct ta_verbs_put *put) {
     const struct ta_put_segment *s = &put->segment[put->at];
     if (!flush(p) || !idle(p->t, p->path)) return false;
@@ -244,7 +246,8 @@ static bool post_put(struct ta_transport *t, unsigned peer, struct ta_verbs_put 
 void ta_verbs_post(struct ta_transport *t, unsigned peer) {
     struct ta_verbs_path *path = t->path[peer];
     while (path->n_posted < path->count &&
-           post_put(t, peer, &path->ring[(path->head + path->n_posted) % TA_VERBS_PUTS])) path->n_posted++;
+           post_put(t, peer, &path->ring[(path->head + path->n_posted) % TA_VERBS_PUTS]))
+        path->n_posted++;
     ta_verbs_finish(t, path); /* a put of nothing has no completion of its own */
 }
 
@@ -258,9 +261,8 @@ ta_status ta_verbs_bind(struct ta_transport *t, unsigned peer) {
             const struct ta_range *range = path->granted.n > 0 ? &path->granted.range[k] : &whole;
             if (lane->mw[k] == NULL) continue;
             struct ta_verbs_tag tag = {++lane->posted, 0, peer};
-            struct ibv_send_wr *bad, wr = {.wr_id = ta_verbs_tag_pack(&tag),
-                                           .opcode = IBV_WR_BIND_MW,
-                                           .send_flags = IBV_SEND_SIGNALED};
+            struct ibv_send_wr *bad,
+                wr = {.wr_id = ta_verbs_tag_pack(&tag), .opcode = IBV_WR_BIND_MW, .send_flags = IBV_SEND_SIGNALED};
             wr.bind_mw.mw = lane->mw[k];
             wr.bind_mw.rkey = lane->rkey[k];
             wr.bind_mw.bind_info = (struct ibv_mw_bind_info){.mr = lane->mr[k],

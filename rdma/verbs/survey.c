@@ -28,9 +28,14 @@ static const char *state_name(enum ibv_port_state state) {
 
 /* active_speed and active_width are bits of the IBA's PortInfo, one of them set. */
 static double gbit_per_s(const struct ibv_port_attr *attr) {
-    static const struct { uint8_t code; double lanes; } widths[] = {{1, 1}, {2, 4}, {4, 8}, {8, 12}, {16, 2}};
-    static const struct { uint8_t code; double gbit; } speeds[] = {{1, 2.5}, {2, 5},  {4, 10},  {8, 10},
-                                                                   {16, 14}, {32, 25}, {64, 50}, {128, 100}};
+    static const struct {
+        uint8_t code;
+        double lanes;
+    } widths[] = {{1, 1}, {2, 4}, {4, 8}, {8, 12}, {16, 2}};
+    static const struct {
+        uint8_t code;
+        double gbit;
+    } speeds[] = {{1, 2.5}, {2, 5}, {4, 10}, {8, 10}, {16, 14}, {32, 25}, {64, 50}, {128, 100}};
     double lanes = 0, gbit = 0;
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
         if (widths[i].code == attr->active_width) lanes = widths[i].lanes;
@@ -48,7 +53,10 @@ static void driver_of(const char *device, char *out, size_t bytes) {
     const char *name = n > 0 ? strrchr(target, '/') : NULL;
     snprintf(path, sizeof path, "/sys/class/infiniband/%s/parent", device); /* rxe, siw and nothing else have it */
     const char *software = strncmp(device, "siw", 3) == 0 ? "siw" : "rdma_rxe";
-    snprintf(out, bytes, "%.*s", (int)bytes - 1, name != NULL ? name + 1 : access(path, F_OK) == 0 ? software : "unknown");
+    snprintf(out, bytes, "%.*s", (int)bytes - 1,
+             name != NULL              ? name + 1
+             : access(path, F_OK) == 0 ? software
+                                       : "unknown");
 }
 
 static void fill_gid(const struct ibv_gid_entry *entry, struct ta_survey_gid *out) {
@@ -85,11 +93,12 @@ static unsigned mtu_bytes(enum ibv_mtu mtu) { return mtu >= IBV_MTU_256 && mtu <
 static void say_why_not(struct ta_survey_port *port) {
     const char *netdev = port->n_gids > 0 && port->gids[0].netdev[0] != '\0' ? port->gids[0].netdev : "its interface";
     if (!port->is_up && strcmp(port->link, "Ethernet") == 0)
-        snprintf(port->why_not, sizeof port->why_not, "port %u of %s is %s: plug it in, or 'ip link set %s up'", port->port,
-                 port->device, port->state, netdev);
+        snprintf(port->why_not, sizeof port->why_not, "port %u of %s is %s: plug it in, or 'ip link set %s up'",
+                 port->port, port->device, port->state, netdev);
     else if (!port->is_up)
-        snprintf(port->why_not, sizeof port->why_not, "port %u of %s is %s: check the cable and the subnet manager (sminfo)",
-                 port->port, port->device, port->state);
+        snprintf(port->why_not, sizeof port->why_not,
+                 "port %u of %s is %s: check the cable and the subnet manager (sminfo)", port->port, port->device,
+                 port->state);
     else if (port->best_gid < 0)
         snprintf(port->why_not, sizeof port->why_not, "port %u of %s has no address: 'ip addr add ADDRESS/BITS dev %s'",
                  port->port, port->device, netdev);
@@ -180,10 +189,11 @@ ta_status ta_survey_ports(struct ta_survey_port **out, size_t *n) {
     if (devices != NULL) ibv_free_device_list(devices);
     if (status == TA_OK && ports.refused > 0 && ports.opened == 0) {
         errno = ports.refused_errno;
-        status = ta_fail_errno(TA_DEVICE,
-                               "there are %zu RDMA devices here and none can be opened: /dev/infiniband/uverbs* must be "
-                               "readable and writable for this user (a container needs --device=/dev/infiniband)",
-                               ports.refused);
+        status =
+            ta_fail_errno(TA_DEVICE,
+                          "there are %zu RDMA devices here and none can be opened: /dev/infiniband/uverbs* must be "
+                          "readable and writable for this user (a container needs --device=/dev/infiniband)",
+                          ports.refused);
     }
     if (status != TA_OK) {
         ta_mem_free(ports.port);

@@ -35,10 +35,14 @@ static ta_status check_gpu_direct(const struct ta_transport *t) {
     for (unsigned i = 0; i < t->n_rails && strcmp(wish, "off") != 0; i++) {
         if (t->rail[i].dmabuf) continue;
         if (require)
-            return ta_fail(TA_DEVICE, "transport.gpu_direct: require, and RDMA device %s cannot register GPU memory (no "
-                           "dma-buf support); 'auto' goes through host memory", t->rail[i].place.device);
-        ta_log_info(t->config.log, "RDMA device %s cannot register GPU memory (no dma-buf support): windows of GPUs would go "
-                    "through host memory", t->rail[i].place.device);
+            return ta_fail(TA_DEVICE,
+                           "transport.gpu_direct: require, and RDMA device %s cannot register GPU memory (no "
+                           "dma-buf support); 'auto' goes through host memory",
+                           t->rail[i].place.device);
+        ta_log_info(t->config.log,
+                    "RDMA device %s cannot register GPU memory (no dma-buf support): windows of GPUs would go "
+                    "through host memory",
+                    t->rail[i].place.device);
     }
     return TA_OK;
 }
@@ -98,8 +102,10 @@ static ta_status verbs_window_create(struct ta_transport *t, size_t bytes, struc
     sysinfo(&machine);
     /* All of it will be present and locked: asking for more than there is would wake the kernel's killer. */
     if (bytes > (uint64_t)machine.totalram * machine.mem_unit)
-        return ta_fail(TA_NO_MEMORY, "a window of %zu bytes does not fit in the %llu bytes of memory of this machine; fewer "
-                       "replicas or a smaller model would", bytes, (unsigned long long)machine.totalram * machine.mem_unit);
+        return ta_fail(TA_NO_MEMORY,
+                       "a window of %zu bytes does not fit in the %llu bytes of memory of this machine; fewer "
+                       "replicas or a smaller model would",
+                       bytes, (unsigned long long)machine.totalram * machine.mem_unit);
     size_t mapped = mapped_bytes(bytes);
     void *base = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) return ta_fail_errno(TA_NO_MEMORY, "mapping a window of %zu bytes", bytes);
@@ -257,7 +263,8 @@ static void verbs_describe(const struct ta_transport *t, char *out, size_t bytes
                                  r->windows_2 ? "memory windows of type 2" : "a registration a range");
     }
     if (used < bytes)
-        snprintf(out + used, bytes - used, "%u queue pairs (%u a peer, 1 for hellos), %zu bytes a peer, %llu bytes registered",
+        snprintf(out + used, bytes - used,
+                 "%u queue pairs (%u a peer, 1 for hellos), %zu bytes a peer, %llu bytes registered",
                  t->n_paths * t->n_rails + 1, t->n_rails, sizeof(struct ta_verbs_path),
                  (unsigned long long)t->registered_bytes);
 }

@@ -1,8 +1,8 @@
 /* verbs: what the files of this folder share. Users see transport.h only.
  *
- * A rail is a port of a device, opened: protection domain, completion queue. A path leads to a peer and has a lane on each
- * rail: a reliable queue pair. Writes of one lane arrive in the order in which they were posted; several lanes know
- * nothing of each other, so that what follows a body that was split over lanes waits until all its parts were
+ * A rail is a port of a device, opened: protection domain, completion queue. A path leads to a peer and has a lane on
+ * each rail: a reliable queue pair. Writes of one lane arrive in the order in which they were posted; several lanes
+ * know nothing of each other, so that what follows a body that was split over lanes waits until all its parts were
  * acknowledged.
  *
  * What the order rests on. The responder of a reliable connection executes requests in the order of their packet
@@ -11,8 +11,9 @@
  * long as none is marked as relaxed: nothing here asks for IBV_ACCESS_RELAXED_ORDERING (ibv_reg_mr(3)). That a CPU may
  * look at a buffer before a completion tells it to goes beyond the letter of the specification, and is what MPI
  * libraries, too, have polled on since MVAPICH; `tensair doctor` looks for the opposite. Inside one write the order of
- * words is the card's: ibv_query_qp_data_in_order(3) tells whether it is promised. Where it is not, a small segment whose
- * target does not lie in one line of 64 bytes (which arrives as one) is written in two pieces, its last word second.
+ * words is the card's: ibv_query_qp_data_in_order(3) tells whether it is promised. Where it is not, a small segment
+ * whose target does not lie in one line of 64 bytes (which arrives as one) is written in two pieces, its last word
+ * second.
  *
  * Memory and queues: a peer costs sizeof(struct ta_verbs_path) here, and on each rail one queue pair of `depth` work
  * requests; a rail has one queue pair more, for hellos, and one completion queue with room for all lanes at once.
@@ -30,10 +31,10 @@
 #include "transport.h"
 
 enum {
-    TA_VERBS_DEPTH = 256,     /* work requests of a lane, unless the completion queue cannot hold so many of all peers */
+    TA_VERBS_DEPTH = 256, /* work requests of a lane, unless the completion queue cannot hold so many of all peers */
     TA_VERBS_LEAST_DEPTH = 16,
-    TA_VERBS_BATCH = 32,      /* work requests handed over at once; the last one of each batch is signalled */
-    TA_VERBS_PUTS = 16,       /* puts of a peer that are remembered until the queue has taken them; then BUSY */
+    TA_VERBS_BATCH = 32, /* work requests handed over at once; the last one of each batch is signalled */
+    TA_VERBS_PUTS = 16,  /* puts of a peer that are remembered until the queue has taken them; then BUSY */
     TA_VERBS_STRIPE_BYTES = 1 << 20,
     TA_VERBS_WHY_BYTES = 512,
     /* A lane that gets no answer sends again after 4.096 us * 2^15 = 134 ms (the card may take up to four times that),
@@ -115,8 +116,8 @@ _Static_assert(sizeof(struct ta_verbs_key) <= TA_KEY_PAYLOAD_BYTES, "a key holds
 struct ta_verbs_lane {
     struct ibv_qp *qp;
     uint32_t psn, max_inline;
-    bool in_order;         /* the device promises the order of words inside a write */
-    uint32_t posted, done; /* work requests since it was made */
+    bool in_order;                    /* the device promises the order of words inside a write */
+    uint32_t posted, done;            /* work requests since it was made */
     struct ibv_mr *mr[TA_MAX_GRANTS]; /* what the peer may write; with memory windows: what they are bound to */
     struct ibv_mw *mw[TA_MAX_GRANTS];
     uint32_t rkey[TA_MAX_GRANTS];
@@ -144,8 +145,8 @@ struct ta_verbs_path {
     int64_t hello_ns;  /* when the last one was said */
     unsigned n_hellos;
     struct ta_verbs_put ring[TA_VERBS_PUTS];
-    unsigned head, count, n_posted;   /* the first `n_posted` of `count` are with the device */
-    char why[TA_VERBS_WHY_BYTES];     /* it broke */
+    unsigned head, count, n_posted; /* the first `n_posted` of `count` are with the device */
+    char why[TA_VERBS_WHY_BYTES];   /* it broke */
 };
 
 ta_status ta_verbs_path_make_key(struct ta_transport *t, unsigned peer, struct ta_verbs_key *out);
@@ -158,7 +159,8 @@ void ta_verbs_path_break(struct ta_transport *t, struct ta_verbs_path *path);
 /* ---- hellos: hello.c ---- */
 
 /* A queue pair refuses what arrives before it was told of its peer, and the sender would take that for a death. So each
- * side says when it is ready, in datagrams that are said again until the other one is heard, and puts are BUSY before. */
+ * side says when it is ready, in datagrams that are said again until the other one is heard, and puts are BUSY before.
+ */
 struct ta_verbs_hello {
     struct ibv_cq *cq;
     struct ibv_qp *qp;

@@ -85,12 +85,9 @@ static void open_owner_elsewhere(struct pair *pair, size_t window_bytes) {
 }
 
 static void open_owner(struct pair *pair, size_t window_bytes) {
-    struct ta_transport_spec spec;
-    struct ta_transport_config config = {.rank = 1,
-                                         .n_ranks = 2,
-                                         .run_id = PAIR_RUN,
-                                         .fabric = pair->fabric,
-                                         .spec = spec_of(pair->kind, true, &spec)};
+    static struct ta_transport_spec spec; /* outlives the transport, as it must */
+    struct ta_transport_config config = {
+        .rank = 1, .n_ranks = 2, .run_id = PAIR_RUN, .fabric = pair->fabric, .spec = spec_of(pair->kind, true, &spec)};
     if (!pair->kind->has_peers) config = (struct ta_transport_config){.rank = 0, .n_ranks = 1, .run_id = PAIR_RUN};
     if (pair->kind->forked) {
         open_owner_elsewhere(pair, window_bytes);
@@ -101,12 +98,9 @@ static void open_owner(struct pair *pair, size_t window_bytes) {
 }
 
 struct ta_transport_config pair_sender_config(const struct pair *pair) {
-    static struct ta_transport_spec spec; /* outlives the transport, as it must */
-    return (struct ta_transport_config){.rank = 0,
-                                        .n_ranks = 2,
-                                        .run_id = PAIR_RUN,
-                                        .fabric = pair->fabric,
-                                        .spec = spec_of(pair->kind, false, &spec)};
+    static struct ta_transport_spec spec;
+    return (struct ta_transport_config){
+        .rank = 0, .n_ranks = 2, .run_id = PAIR_RUN, .fabric = pair->fabric, .spec = spec_of(pair->kind, false, &spec)};
 }
 
 void pair_start(struct pair *pair, const struct pair_kind *kind, size_t window_bytes) {

@@ -2,8 +2,8 @@
  * driver behind the conformance suite. Rank 0 sends, rank 1 owns; both have a window and connect to each other.
  *
  * The owner lives in this process, in a child, or on another machine: TENSAIR_TEST_OWNER=HOST:PORT names one where
- * `test_rdma_owner PORT` runs. TENSAIR_TEST_KINDS=NAME runs only the kinds whose name begins so. TENSAIR_TEST_DEVICE and
- * TENSAIR_TEST_OWNER_DEVICE name the devices of the two sides, for makes that have any.
+ * `test_rdma_owner PORT` runs. TENSAIR_TEST_KINDS=NAME runs only the kinds whose name begins so. TENSAIR_TEST_DEVICE
+ * and TENSAIR_TEST_OWNER_DEVICE name the devices of the two sides, for makes that have any.
  */
 #ifndef TA_TEST_PAIR_H
 #define TA_TEST_PAIR_H
@@ -25,7 +25,7 @@ struct pair_kind {
     bool has_peers; /* self has none */
     bool forked;    /* the owner is a process of its own */
     bool remote;    /* .. on another machine (forked is true then, too) */
-    bool device;    /* a device is between them: set-up is slow, a death is seen by its silence, a key is for one path */
+    bool device; /* a device is between them: set-up is slow, a death is seen by its silence, a key is for one path */
     uint32_t rails; /* 0: nothing said */
     struct ta_sim_config fabric;
 };
@@ -67,7 +67,8 @@ void pair_key(struct pair *pair, unsigned peer, struct ta_key *out);
 ta_status pair_owner_connect(struct pair *pair, const struct ta_key *key);
 /* The sender will put from here. */
 void pair_lend(struct pair *pair, const void *base, size_t bytes);
-/* Time passes for both: really where it does, else as far as the next delivery. Returns what the sender's progress said. */
+/* Time passes for both: really where it does, else as far as the next delivery. Returns what the sender's progress
+ * said. */
 ta_status pair_progress(struct pair *pair);
 /* Puts, waiting while the answer is BUSY; then until nothing is in flight. */
 void pair_put(struct pair *pair, const struct ta_put_segment *segments, unsigned n_segments);
@@ -80,7 +81,8 @@ void pair_kill_owner(struct pair *pair);
  * owner is DOWN or BROKEN, told once; returns how long that took, -1: more than `limit_ns`. */
 int64_t pair_wait_lost(struct pair *pair, const struct ta_put_segment *segment, int64_t limit_ns);
 
-/* Answers one pair after another that connect to `port`, until one asks to quit: test_rdma_owner. Returns the exit status. */
+/* Answers one pair after another that connect to `port`, until one asks to quit: test_rdma_owner. Returns the exit
+ * status. */
 int pair_serve_port(const char *port);
 int pair_quit_owner(const char *host_and_port);
 

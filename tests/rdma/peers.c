@@ -100,7 +100,7 @@ static void not_connected_is_refused(void **state) {
     assert_int_equal(ops->peer_state(pair.sender, 1), TA_PEER_DOWN);
     assert_int_equal(ops->put(pair.sender, 1, &segment, 1), TA_INVALID);
     assert_int_equal(ops->progress(pair.sender, ++pair.now_ns), TA_OK); /* given up by us: no news */
-    pair_meet(&pair); /* with new keys: a new path */
+    pair_meet(&pair);                                                   /* with new keys: a new path */
     pair_put(&pair, &segment, 1);
     pair_settle(&pair);
     pair_close(&pair);

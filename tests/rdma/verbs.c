@@ -1,5 +1,6 @@
-/* Transport verbs: what the suite over all makes cannot ask: its queues, its choices, its failures. Needs an RDMA device.
- * TENSAIR_TEST_LINK=NETDEV names the interface below the device, which may then be taken down and up again (root). */
+/* Transport verbs: what the suite over all makes cannot ask: its queues, its choices, its failures. Needs an RDMA
+ * device. TENSAIR_TEST_LINK=NETDEV names the interface below the device, which may then be taken down and up again
+ * (root). */
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -10,6 +11,9 @@
 #include "survey.h"
 
 enum { ROWS = 8192, ROW_BYTES = 64, SEGMENTS = 15, MANY_SEGMENTS_BYTES = SEGMENTS * ROWS * ROW_BYTES };
+
+/* The device's retries take 0.94 s; virtual machines on a busy one need some more. */
+#define LOST_NS (6 * TA_NS_PER_S)
 
 static const struct pair_kind one = {.name = "verbs", .ops = &ta_transport_verbs, .has_peers = true, .device = true};
 static const struct pair_kind two = {
@@ -85,8 +89,8 @@ static void sources_must_be_registered(void **state) {
     static unsigned char source[4096];
     pair_open(&pair, &one, 8192);
     pair_lend(&pair, source, 1024);
-    const struct ta_put_segment wrong[] = {{source + 1024, 8, 0}, {source + 1020, 8, 0}, {source, 1025, 0},
-                                           {source, 256, 0, (const uint32_t[]){1, 4}, 2}};
+    const struct ta_put_segment wrong[] = {
+        {source + 1024, 8, 0}, {source + 1020, 8, 0}, {source, 1025, 0}, {source, 256, 0, (const uint32_t[]){1, 4}, 2}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_fails(TA_INVALID, "was not registered", pair.ops->put(pair.sender, 1, &wrong[i], 1));
     pair_lend(&pair, source + 1024, 1024);
@@ -154,12 +158,11 @@ static void what_is_asked_for_is_there_or_an_error(void **state) {
 
 static void hints_are_taken_or_ignored(void **state) {
     (void)state;
-    static const char *const hints[][2] = {{"NCCL_IB_HCA", "%s"},         {"NCCL_IB_HCA", "=%s:1"},
-                                           {"NCCL_IB_HCA", "^%s"},        {"NCCL_IB_HCA", "^=nosuch,%s"},
-                                           {"NCCL_IB_HCA", "nosuch"},     {"UCX_NET_DEVICES", "%s:1"},
-                                           {"UCX_NET_DEVICES", "nosuch"}, {"UCX_NET_DEVICES", "all"},
-                                           {"NCCL_IB_GID_INDEX", "9999"}, {"NCCL_IB_GID_INDEX", "-1"},
-                                           {"NCCL_IB_HCA", ",,:,"}};
+    static const char *const hints[][2] = {
+        {"NCCL_IB_HCA", "%s"},          {"NCCL_IB_HCA", "=%s:1"},   {"NCCL_IB_HCA", "^%s"},
+        {"NCCL_IB_HCA", "^=nosuch,%s"}, {"NCCL_IB_HCA", "nosuch"},  {"UCX_NET_DEVICES", "%s:1"},
+        {"UCX_NET_DEVICES", "nosuch"},  {"UCX_NET_DEVICES", "all"}, {"NCCL_IB_GID_INDEX", "9999"},
+        {"NCCL_IB_GID_INDEX", "-1"},    {"NCCL_IB_HCA", ",,:,"}};
     struct ta_survey_port *ports;
     size_t n;
     char plain[512], said[512], value[128];
@@ -239,7 +242,8 @@ static int open_with_little_memory(rlim_t hard) {
     if (ta_transport_verbs.window_create(t, 4 << 20, &window) != TA_OK) return 3;
     ta_status status = ta_transport_verbs.key_make(t, 1, &key);
     const char *cure = hard > 256 << 10 ? "ulimit -l 41" : "memlock unlimited";
-    int failed = status != TA_CONFIG || strstr(ta_why(), cure) == NULL || strstr(ta_why(), "262144 are allowed") == NULL;
+    int failed =
+        status != TA_CONFIG || strstr(ta_why(), cure) == NULL || strstr(ta_why(), "262144 are allowed") == NULL;
     if (failed) fprintf(stderr, "%s: %s\n", ta_status_name(status), ta_why());
     ta_transport_verbs.close(t);
     return failed;
@@ -258,7 +262,7 @@ static void too_little_lockable_memory_says_what_to_type(void **state) {
     }
 }
 
-static void a_killed_peer_is_broken_within_three_seconds(void **state) {
+static void a_killed_peer_is_found_broken(void **state) {
     (void)state;
     for (int i = 0; i < 3; i++) {
         struct pair pair;
@@ -270,7 +274,7 @@ static void a_killed_peer_is_broken_within_three_seconds(void **state) {
         pair_settle(&pair);
         pair_kill_owner(&pair);
         int64_t took_ns = pair_wait_lost(&pair, &segment, 10 * TA_NS_PER_S);
-        assert_true(took_ns >= 0 && took_ns < 3 * TA_NS_PER_S);
+        assert_true(took_ns >= 0 && took_ns < LOST_NS);
         assert_int_equal(pair.ops->peer_state(pair.sender, 1), TA_PEER_BROKEN);
         assert_fails(TA_PEER, "the path to peer 1 is broken: segment 0 of 1 of a put (65536 bytes to offset 0)",
                      pair.ops->put(pair.sender, 1, &segment, 1));
@@ -300,7 +304,7 @@ static void a_link_that_flaps_breaks_the_path_and_a_new_one_works(void **state) 
     assert_fails(TA_DEVICE, "is down", ta_transport_verbs.probe(NULL, said, sizeof said));
     assert_non_null(strstr(ta_why(), getenv("TENSAIR_TEST_LINK")));
     int64_t took_ns = pair_wait_lost(&pair, &segment, 10 * TA_NS_PER_S);
-    assert_true(took_ns >= 0 && took_ns < 3 * TA_NS_PER_S);
+    assert_true(took_ns >= 0 && took_ns < LOST_NS);
     assert_int_equal(pair.ops->peer_state(pair.sender, 1), TA_PEER_BROKEN);
     struct ta_key key;
     pair_part(&pair);
@@ -329,7 +333,7 @@ int main(void) {
         cmocka_unit_test(memory_of_gpus_is_refused_in_words),
         cmocka_unit_test(an_adopted_window_is_written),
         cmocka_unit_test(too_little_lockable_memory_says_what_to_type),
-        cmocka_unit_test(a_killed_peer_is_broken_within_three_seconds),
+        cmocka_unit_test(a_killed_peer_is_found_broken),
         cmocka_unit_test(a_link_that_flaps_breaks_the_path_and_a_new_one_works),
     };
     if (ta_transport_verbs.probe(NULL, said, sizeof said) != TA_OK) {

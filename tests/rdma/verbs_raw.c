@@ -25,7 +25,9 @@ static struct ibv_qp *make_qp(struct raw *raw, enum ibv_qp_type type) {
                                     .recv_cq = raw->cq,
                                     .qp_type = type,
                                     .cap = {.max_send_wr = 8, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1}};
-    struct ibv_qp_attr attr = {.qp_state = IBV_QPS_INIT, .port_num = (uint8_t)raw->place.port, .qkey = 1,
+    struct ibv_qp_attr attr = {.qp_state = IBV_QPS_INIT,
+                               .port_num = (uint8_t)raw->place.port,
+                               .qkey = 1,
                                .qp_access_flags = IBV_ACCESS_REMOTE_WRITE};
     struct ibv_qp *qp = ibv_create_qp(raw->pd, &init);
     assert_non_null(qp);
@@ -100,8 +102,8 @@ void raw_connect(struct raw *raw, uint64_t run_id, const struct ta_key *theirs) 
                                    IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
                                        IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER),
                      0);
-    attr = (struct ibv_qp_attr){
-        .qp_state = IBV_QPS_RTS, .timeout = 14, .retry_cnt = 6, .sq_psn = PSN, .max_rd_atomic = 1};
+    attr =
+        (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS, .timeout = 14, .retry_cnt = 6, .sq_psn = PSN, .max_rd_atomic = 1};
     assert_int_equal(ibv_modify_qp(raw->qp, &attr,
                                    IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
                                        IBV_QP_MAX_QP_RD_ATOMIC),
@@ -121,8 +123,7 @@ static enum ibv_wc_status wait_for(struct raw *raw) {
 
 enum ibv_wc_status raw_do(struct raw *raw, enum ibv_wr_opcode opcode, uint64_t at, uint32_t bytes, uint32_t rkey) {
     struct ibv_sge sge = {(uintptr_t)raw->memory, bytes, raw->mr->lkey};
-    struct ibv_send_wr *bad,
-        wr = {.sg_list = &sge, .num_sge = 1, .opcode = opcode, .send_flags = IBV_SEND_SIGNALED};
+    struct ibv_send_wr *bad, wr = {.sg_list = &sge, .num_sge = 1, .opcode = opcode, .send_flags = IBV_SEND_SIGNALED};
     if (opcode == IBV_WR_ATOMIC_FETCH_AND_ADD) {
         wr.wr.atomic.remote_addr = at;
         wr.wr.atomic.rkey = rkey;
@@ -139,7 +140,8 @@ void raw_say(struct raw *raw, const void *message, size_t bytes) {
     assert_true(bytes <= RAW_BYTES / 2);
     memcpy(raw->memory + RAW_BYTES / 2, message, bytes);
     struct ibv_sge sge = {(uintptr_t)raw->memory + RAW_BYTES / 2, (uint32_t)bytes, raw->mr->lkey};
-    struct ibv_send_wr *bad, wr = {.sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_SEND, .send_flags = IBV_SEND_SIGNALED};
+    struct ibv_send_wr *bad,
+        wr = {.sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_SEND, .send_flags = IBV_SEND_SIGNALED};
     wr.wr.ud.ah = raw->ah;
     wr.wr.ud.remote_qpn = raw->theirs.hello_qpn;
     wr.wr.ud.remote_qkey = raw->theirs.hello_qkey;

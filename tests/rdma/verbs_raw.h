@@ -15,7 +15,7 @@ struct raw {
     struct ibv_qp *qp, *datagrams;
     struct ibv_mr *mr;
     struct ibv_ah *ah;
-    unsigned char *memory;      /* [RAW_BYTES]; the owner may write all of it */
+    unsigned char *memory; /* [RAW_BYTES]; the owner may write all of it */
     struct ta_verbs_place place;
     struct ta_verbs_key ours, theirs;
 };

@@ -100,8 +100,11 @@ static void a_peer_writes_its_range_and_nothing_else(void **state) {
     uint64_t base = (uintptr_t)s.window.base;
     assert_int_equal(raw_do(&s.raw, IBV_WR_RDMA_WRITE, base + HIS, HIS_BYTES, s.raw.theirs.rail[0].rkey[0]), 0);
     assert_memory_equal((char *)s.window.base + HIS, s.raw.memory, HIS_BYTES);
-    static const struct { size_t offset; uint32_t bytes; } beyond[] = {
-        {HIS - 1, 1}, {HIS, HIS_BYTES + 1}, {HIS + HIS_BYTES, 4}, {0, 8}, {OURS, 64}, {HIS - 4, 8}, {WINDOW, 8}};
+    static const struct {
+        size_t offset;
+        uint32_t bytes;
+    } beyond[] = {{HIS - 1, 1}, {HIS, HIS_BYTES + 1}, {HIS + HIS_BYTES, 4}, {0, 8},
+                  {OURS, 64},   {HIS - 4, 8},         {WINDOW, 8}};
     for (size_t i = 0; i < sizeof beyond / sizeof beyond[0]; i++)
         refused(&s, IBV_WR_RDMA_WRITE, beyond[i].offset, beyond[i].bytes, s.raw.theirs.rail[0].rkey[0]);
     honest_puts(&s, 1);
@@ -116,8 +119,13 @@ static void keys_of_others_and_guesses_are_refused(void **state) {
     refused(&s, IBV_WR_RDMA_WRITE, OURS, 64, s.honest_rkey); /* another peer's, as it was given */
     refused(&s, IBV_WR_RDMA_WRITE, HIS, 64, s.honest_rkey);
     for (unsigned i = 0; i < 8; i++) {
-        const uint32_t guesses[] = {0, UINT32_MAX, s.honest_rkey ^ 1, s.honest_rkey + 256, s.honest_rkey - 256,
-                                    s.raw.theirs.rail[0].rkey[0] ^ 0x80, s.raw.theirs.rail[0].rkey[0] + 256,
+        const uint32_t guesses[] = {0,
+                                    UINT32_MAX,
+                                    s.honest_rkey ^ 1,
+                                    s.honest_rkey + 256,
+                                    s.honest_rkey - 256,
+                                    s.raw.theirs.rail[0].rkey[0] ^ 0x80,
+                                    s.raw.theirs.rail[0].rkey[0] + 256,
                                     s.raw.theirs.rail[0].rkey[0] + 512};
         refused(&s, IBV_WR_RDMA_WRITE, i % 2 == 0 ? HIS : OURS, 64, guesses[i]);
     }
@@ -155,8 +163,10 @@ static void only_the_right_hello_is_heard(void **state) {
     (void)state;
     struct scene s;
     scene_open(&s);
-    struct hello { uint32_t magic, sender, receiver, heard; uint64_t run_id, from, to; } good = {
-        0x54414821, RAW_RANK, 1, 1, RUN, s.raw.ours.nonce, s.raw.theirs.nonce}, bad[6];
+    struct hello {
+        uint32_t magic, sender, receiver, heard;
+        uint64_t run_id, from, to;
+    } good = {0x54414821, RAW_RANK, 1, 1, RUN, s.raw.ours.nonce, s.raw.theirs.nonce}, bad[6];
     unsigned char source[64] = {7}, noise[128] = {1};
     struct ta_put_segment segment = {source, sizeof source, 0};
     assert_ok(ops->source_register(s.owner, source, sizeof source));
