@@ -131,7 +131,7 @@ static void crowds_meet(void **state) {
     }
     ta_mem_free(c->members);
     assert_int_equal(place_remove((void **)&p), 0);
-    if (c->within_s > 0) assert_true(took_s < c->within_s || busy_s < 1.5 * c->within_s);
+    if (c->within_s > 0) assert_true(took_s < c->within_s || busy_s < 2 * c->within_s);
 }
 
 int main(int argc, char **argv) {
