@@ -56,9 +56,14 @@ guests_listen() {
 
 # guests_wait NODE FD SECONDS: prints the status that comes out of FD; 1: none in that time, or the guest is dead.
 guests_wait() {
-    local node=$1 line=$2 left=$3 status
+    local node=$1 line=$2 left=$3 part status=
     for (( ; left > 0; left--)); do
-        read -r -t 1 status <&"$line" && echo "$status" && return 0
+        # A second may end in the middle of a line: what was read of it counts.
+        if read -r -t 1 part <&"$line"; then
+            echo "$status$part"
+            return 0
+        fi
+        status+=$part
         kill -0 "$(cat "$VM/$node.pid")" 2>/dev/null || return 1
     done
     return 1

@@ -3,15 +3,15 @@
 on 1 "$VM_TESTS/bridge 4"
 undo() { on 1 "$VM_TESTS/bridge off" || true; }
 trap undo EXIT
-on 1 -t 200 "TENSAIR_TEST_OWNER_DEVICE=rx2 $BUILD/tests/rdma/test_rdma_owner 4712" &
+on 1 -t 900 "TENSAIR_TEST_OWNER_DEVICE=rx2 $BUILD/tests/rdma/test_rdma_owner 4712" &
 owner=$!
 remote="TENSAIR_TEST_OWNER=127.0.0.1:4712 TENSAIR_TEST_OWNER_DEVICE=rx2 TENSAIR_TEST_DEVICE=rx1 TENSAIR_TEST_KINDS='verbs, two machines'"
 for fault in 'loss 1%' 'delay 1ms reorder 75%'; do
     on 1 "for i in 1 2; do tc qdisc replace dev p\$i root netem $fault; done"
-    for suite in puts rows; do on 1 -t 120 "$remote $BUILD/tests/rdma/test_rdma_$suite"; done
+    for suite in puts rows; do on 1 -t 300 "$remote $BUILD/tests/rdma/test_rdma_$suite"; done
     on 1 'tc -s qdisc show dev p2'
 done
 on 1 'for i in 1 2; do tc qdisc del dev p$i root; done'
 on 1 "$BUILD/tests/rdma/test_rdma_owner quit 127.0.0.1:4712"
 wait "$owner"
-on 1 -t 120 "TENSAIR_TEST_OWNER_DEVICE=rx3,rx4 TENSAIR_TEST_DEVICE=rx1,rx2 TENSAIR_TEST_KINDS='verbs by two rails' $BUILD/tests/rdma/test_rdma_puts"
+on 1 -t 300 "TENSAIR_TEST_OWNER_DEVICE=rx3,rx4 TENSAIR_TEST_DEVICE=rx1,rx2 TENSAIR_TEST_KINDS='verbs by two rails' $BUILD/tests/rdma/test_rdma_puts"
