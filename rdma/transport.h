@@ -1,4 +1,4 @@
-/* transport: one-sided puts into a peer's window; a make is a file (self, shm, sim, mixed, ofi) or a folder (verbs/).
+/* transport: one-sided puts into a peer's window; a make is a file (self, shm, sim, mixed) or a folder (verbs, ofi).
  *
  * Each replica opens one transport, creates one window (memory that named peers may write into, see window.h), grants
  * each peer the ranges it may write, hands it a key, and connects to each peer with that peer's key. From then on `put`

@@ -364,7 +364,7 @@ static void without_order_segments_wait(void **state) {
 
 static void words_are_whole(void **state) {
     (void)state;
-    struct ta_atomicity_config config = {.ops = ops, .duration_ns = TA_NS_PER_S};
+    struct ta_atomicity_config config = {.ops = ops, .duration_ns = TA_NS_PER_S * 3 / 2, .words = 1 << 16};
     struct ta_atomicity found;
     assert_ok(ta_atomicity_test(&config, &found));
     printf("%llu puts, %llu looks, %llu of them at several versions; torn %llu and %llu, late %llu and %llu\n",
