@@ -14,7 +14,8 @@ ta_status ta_grants_add(struct ta_grants *g, unsigned peer, size_t window_bytes,
     ta_status status = ta_range_check(window_bytes, offset, bytes);
     if (status != TA_OK) return status;
     if (g->n == TA_MAX_GRANTS)
-        return ta_fail(TA_INVALID, "peer %u was granted %d ranges already: there is no room for %zu bytes at offset %zu",
+        return ta_fail(TA_INVALID,
+                       "peer %u was granted %d ranges already: there is no room for %zu bytes at offset %zu",
                        peer, TA_MAX_GRANTS, bytes, offset);
     g->range[g->n++] = (struct ta_range){.offset = offset, .bytes = bytes};
     return TA_OK;
@@ -114,8 +115,9 @@ ta_status ta_grants_put_check(unsigned peer, const struct ta_grants *g, const st
         }
         const struct ta_opening *opening = opening_of(o, s->pass);
         if (opening == NULL)
-            return ta_fail(TA_INVALID, "segment %u of a put to peer %u: it opened no range with the pass %016" PRIx64, i,
-                           peer, s->pass);
+            return ta_fail(TA_INVALID,
+                           "segment %u of a put to peer %u: it opened no range with the pass %016" PRIx64, i, peer,
+                           s->pass);
         if (!ta_range_holds(&opening->range, &span))
             return ta_fail(TA_INVALID,
                            "segment %u of a put to peer %u: %" PRIu64 " bytes at offset %" PRIu64

@@ -43,8 +43,8 @@ ta_status ta_grants_add(struct ta_grants *g, unsigned peer, size_t window_bytes,
 /* Grants that came out of a key of `peer`. Errors: PEER: too many, or beyond its window. */
 ta_status ta_grants_check(const struct ta_grants *g, unsigned peer, size_t window_bytes);
 
-/* Opens a range to all; *pass is never 0 and differs for every run, rank and range. Errors: INVALID (beyond the window),
- * NO_MEMORY (TA_MAX_OPENINGS are open). */
+/* Opens a range to all; *pass is never 0 and differs for every run, rank and range. Errors: INVALID (beyond the
+ * window), NO_MEMORY (TA_MAX_OPENINGS are open). */
 ta_status ta_openings_add(struct ta_openings *o, const struct ta_transport_config *owner, size_t window_bytes,
                           size_t offset, size_t bytes, uint64_t *pass);
 /* The same with a pass that somebody else chose, not 0. */

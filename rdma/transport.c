@@ -34,7 +34,8 @@ ta_status ta_transport_find(const char *name, const struct ta_transport_ops **ou
         }
     for (size_t i = 0; i < sizeof not_built / sizeof not_built[0]; i++)
         if (strcmp(name, not_built[i].name) == 0)
-            return ta_fail(TA_NOT_BUILT, "transport '%s' is not in this version of the program; one that has it needs the "
+            return ta_fail(TA_NOT_BUILT,
+                           "transport '%s' is not in this version of the program; one that has it needs the "
                            "package %s; choose auto, self or shm", name, not_built[i].package);
     return ta_fail(TA_CONFIG, "there is no transport '%s': choose auto, self, shm, sim, mixed, verbs or ofi", name);
 }
@@ -48,8 +49,8 @@ static ta_status probe(const char *name, const struct ta_transport_spec *spec, c
     return status;
 }
 
-ta_status ta_transport_between_nodes(const struct ta_transport_spec *spec, const struct ta_transport_ops **out, char *why,
-                                     size_t bytes) {
+ta_status ta_transport_between_nodes(const struct ta_transport_spec *spec, const struct ta_transport_ops **out,
+                                     char *why, size_t bytes) {
     char verbs[REASON_BYTES], ofi[REASON_BYTES];
     if (probe("verbs", spec, out, verbs, sizeof verbs) == TA_OK) {
         snprintf(why, bytes, "verbs: %s", verbs);
@@ -75,7 +76,8 @@ ta_status ta_transport_choose(const struct ta_transport_spec *spec, unsigned n_r
         status = ta_transport_between_nodes(spec, out, said, sizeof said);
         if (status != TA_OK) return status;
         if (per_node > 1) *out = &ta_transport_mixed;
-        snprintf(why, bytes, "transport auto: %s%s", per_node > 1 ? "mixed: shm within a node, between nodes " : "", said);
+        const char *near = per_node > 1 ? "mixed: shm within a node, between nodes " : "";
+        snprintf(why, bytes, "transport auto: %s%s", near, said);
         return TA_OK;
     }
     status = probe(automatic ? n_ranks <= 1 ? "self" : "shm" : type, spec, out, said, sizeof said);

@@ -1,8 +1,8 @@
 /* ofi: what the files of this folder share: the transport, its paths, and the pieces of a put.
  *
- * A path has a life for each time it is connected. Everything libfabric may still hold a pointer to (the contexts of its
- * operations) belongs to a life, and a life that was given up is kept until nothing of it is under way: a completion
- * that comes late finds its own life, never the next one.
+ * A path has a life for each time it is connected. Everything libfabric may still hold a pointer to (the contexts of
+ * its operations) belongs to a life, and a life that was given up is kept until nothing of it is under way: a
+ * completion that comes late finds its own life, never the next one.
  */
 #ifndef TA_OFI_H
 #define TA_OFI_H
@@ -21,9 +21,9 @@
 enum {
     TA_OFI_ADDRESS_BYTES = 128,
     TA_OFI_DEPTH = 8,     /* puts taken and not delivered, of a path */
-    TA_OFI_OPS = 128,     /* operations under way, of a path */
+    TA_OFI_OPS = 256,     /* operations under way, of a path */
     TA_OFI_OPS_LEAST = 16, /* .. where many paths share the memory for copies */
-    TA_OFI_BLOCK_BYTES = 4032,      /* a copy; see ofi.c */
+    TA_OFI_BLOCK_BYTES = 1984,      /* a copy; see ofi.c */
     TA_OFI_BLOCKS_BYTES = 64 << 20, /* copies of all paths together, about */
     TA_OFI_IOVS = 8,      /* pieces of memory in one operation, at most */
     TA_OFI_WHY_BYTES = 256,
@@ -151,8 +151,8 @@ struct ta_ofi_piece {
     bool ends_segment, ends_put;
 };
 
-/* The next operation of a put, from its cursor on, which goes past it; false: there is none. A small segment, whose last
- * word has to be last, is two: all but that word, and it. */
+/* The next operation of a put, from its cursor on, which goes past it; false: there is none. A small segment, whose
+ * last word has to be last, is two: all but that word, and it. */
 bool ta_ofi_piece_next(const struct ta_transport *t, const struct ta_ofi_put *put, struct ta_ofi_cursor *cursor,
                        struct ta_ofi_piece *out);
 

@@ -100,9 +100,9 @@ static void path_break(struct ta_transport *t, struct ta_ofi_life *life, const c
 
 /* ---- completions ---- */
 
-/* Both sides connect at about the same time, and one of the connections is closed for the other; or the one that is left
- * over from a former life fails. What was posted on it comes back. Nothing was delivered yet, and a put is state, so all
- * of it is posted again, from the first on, after a rest. */
+/* Both sides connect at about the same time, and one of the connections is closed for the other; or the one that is
+ * left over from a former life fails. What was posted on it comes back. Nothing was delivered yet, and a put is state,
+ * so all of it is posted again, from the first on, after a rest. */
 static void start_over(struct ta_transport *t, struct ta_ofi_life *life) {
     if (life->ops_out > 0) return; /* the others come back too */
     if (is_waiting(life)) t->unposted--;

@@ -24,8 +24,8 @@ static const struct question {
 } questions[] = {{true, true}, {true, false}, {false, true}};
 enum { N_QUESTIONS = sizeof questions / sizeof questions[0] };
 
-/* ofi_rxm keeps 64 MiB of buffers for messages, of which puts send none. Only the environment can say so, and only before
- * it is asked for the first time; who has set it is left alone. */
+/* ofi_rxm keeps 64 MiB of buffers for messages, of which puts send none. Only the environment can say so, and only
+ * before it is asked for the first time; who has set it is left alone. */
 static void ask_for_less(void) { setenv("FI_OFI_RXM_MSG_RX_SIZE", "64", 0); }
 
 static const char *given(const char *text) { return text != NULL && text[0] != '\0' ? text : NULL; }
@@ -113,8 +113,8 @@ static ta_status none_fits(const struct ta_transport_spec *spec) {
     const char *provider = spec != NULL ? given(spec->provider) : NULL;
     const char *device = spec != NULL ? given(spec->device) : NULL;
     return ta_fail(TA_DEVICE,
-                   "libfabric has no provider%s%s%s%s with ordered or confirmed remote writes (FI_PROVIDER is %s); there "
-                   "are: %s; set transport.provider (tcp;ofi_rxm works on any network)",
+                   "libfabric has no provider%s%s%s%s with ordered or confirmed remote writes (FI_PROVIDER is %s); "
+                   "there are: %s; set transport.provider (tcp;ofi_rxm works on any network)",
                    provider != NULL ? " " : "", provider != NULL ? provider : "", device != NULL ? " on domain " : "",
                    device != NULL ? device : "", getenv("FI_PROVIDER") != NULL ? getenv("FI_PROVIDER") : "not set",
                    names);

@@ -166,7 +166,8 @@ static ta_status find_opened(const struct ta_transport *t, const struct ta_ofi_l
     uint64_t offset = (s->pass & ~(UINT64_C(1) << 63)) >> PASS_RANDOM_BITS;
     if (span->offset < offset)
         return ta_fail(TA_INVALID,
-                       "segment %u of a put to peer %u begins at %" PRIu64 ", before the range it has a pass for: %" PRIu64,
+                       "segment %u of a put to peer %u begins at %" PRIu64
+                       ", before the range it has a pass for: %" PRIu64,
                        segment, life->peer, span->offset, offset);
     out->key = s->pass;
     out->address = s->target_offset - offset;

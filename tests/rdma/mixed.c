@@ -1,5 +1,5 @@
-/* Mixed: four replicas on two pretended nodes of two, in this process: shm within, whatever there is between. Every pair
- * puts to every other through one window each, and what was granted and opened holds both ways. */
+/* Mixed: four replicas on two pretended nodes of two, in this process: shm within, whatever there is between. Each puts
+ * to every other through one window each, and what was granted and opened holds both ways. */
 #include <string.h>
 
 #include "clock.h"
@@ -85,7 +85,8 @@ static void grants_hold_both_ways(void **state) {
     for (unsigned a = 0; a < N; a++)
         for (unsigned b = 0; b < N; b++) {
             if (a == b) continue;
-            struct ta_put_segment theirs = {w->source[a], 8, ((a + 1) % N) * CELL}, over = {w->source[a], 9, (a + 1) * CELL - 8};
+            struct ta_put_segment theirs = {w->source[a], 8, ((a + 1) % N) * CELL};
+            struct ta_put_segment over = {w->source[a], 9, (a + 1) * CELL - 8};
             assert_fails(TA_INVALID, "granted", ops->put(w->t[a], b, &theirs, 1));
             if (a + 1 < N) assert_fails(TA_INVALID, "granted", ops->put(w->t[a], b, &over, 1));
         }
