@@ -16,6 +16,7 @@ enum {
     POLL = 16,
 };
 
+#define LISTEN_NS INT64_C(1000000)
 #define HELLO_AGAIN_NS INT64_C(10000000) /* doubled four times: a thousand peers that wait must not drown the rest */
 
 struct message {
@@ -135,6 +136,10 @@ static void listen(struct ta_transport *t, int64_t now_ns) {
 }
 
 void ta_verbs_hello_progress(struct ta_transport *t, int64_t now_ns) {
+    struct ta_verbs_hello *h = &t->hello;
+    /* Once all are heard, only somebody who did not hear us can have something to say. */
+    if (t->unready == 0 && now_ns >= h->listened_ns && now_ns - h->listened_ns < LISTEN_NS) return;
+    h->listened_ns = now_ns;
     listen(t, now_ns);
     for (unsigned i = 0; t->unready > 0 && i < t->config.n_ranks; i++) {
         struct ta_verbs_path *path = t->path[i];

@@ -56,12 +56,16 @@ static ta_status find_source(struct ta_transport *t, unsigned peer, const struct
 ta_status ta_verbs_put_check(struct ta_transport *t, unsigned peer, const struct ta_put_segment *segments,
                              unsigned n_segments, struct ta_verbs_put *out) {
     const struct ta_verbs_key *key = &t->path[peer]->peer;
-    *out = (struct ta_verbs_put){.n = n_segments};
     ta_status status = ta_put_check(peer, key->window_bytes, segments, n_segments);
     if (status != TA_OK) return status;
+    out->n = n_segments; /* field by field: what lies behind the last segment is left as it is */
+    out->at = 0;
+    out->within = 0;
     /* What was opened is known to the peer's device alone: a pass that is none breaks the path. */
     for (unsigned i = 0; i < n_segments; i++) {
         out->segment[i] = segments[i];
+        out->source[i] = NULL;
+        out->range[i] = 0;
         if (segments[i].pass != 0) out->segment[i] = (struct ta_put_segment){.bytes = 0};
     }
     status = ta_grants_put_check(peer, &key->grants, NULL, out->segment, n_segments);

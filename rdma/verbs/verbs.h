@@ -168,6 +168,7 @@ struct ta_verbs_hello {
     unsigned char *buffers; /* receive slots, then send slots */
     uint32_t qkey;
     uint32_t sent, sent_done;
+    int64_t listened_ns;
 };
 
 ta_status ta_verbs_hello_open(struct ta_transport *t);
