@@ -11,8 +11,9 @@
  * word in some ten million was torn. So operations are small and sent from a copy that is made word by word. The
  * receiver's libfabric then takes them through a buffer (of 9,000 bytes, an operation up to half of it) and copies them
  * by memcpy, which works in vectors below 2 KiB and above by `rep movsb` (glibc, with FSRM), which was seen to tear
- * words. Nobody promises all that, and over tcp it is not wholly so: one look in some 100,000 still met a torn line. The
- * exchange lives with it (a body is state, and the next one replaces it); versions and order were never seen to fail.
+ * words. Nobody promises all that, and over tcp it is not wholly so: one look in some 100,000 still met a torn line.
+ * The exchange lives with it (a body is state, and the next one replaces it); versions and order were never seen to
+ * fail.
  */
 #include <stdio.h>
 #include <string.h>

@@ -278,8 +278,8 @@ static void without_order_segments_wait(void **state) {
     assert_int_equal(ta_window_load_u64(w->seen + 56), ROUNDS);
 }
 
-/* Order and versions hold strictly. Words of a body are copied by the kernel over tcp (see ofi.c): not one in 100,000 may
- * be torn, where a copy by bytes would tear thousands. */
+/* Order and versions hold strictly. Words of a body are copied by the kernel over tcp (see ofi.c): not one in 100,000
+ * may be torn, where a copy by bytes would tear thousands. */
 static void versions_hold_and_words_nearly(void **state) {
     (void)state;
     struct ta_atomicity_config config = {.ops = ops, .duration_ns = TA_NS_PER_S * 3 / 2, .words = 1 << 16};
