@@ -77,6 +77,7 @@ ta_status ta_feeder_open(struct ta_feeder *f, struct ta_stream *stream, uint64_t
     if (status == TA_OK && info->label_kind == TA_LABEL_VALUE)
         status =
             ta_mem_alloc(f->capacity, info->targets * sizeof(float), "labels read ahead", (void **)&f->staging.value);
+    if (status == TA_OK && info->has_delay) status = TA_NEW(&f->staging.delay, f->capacity, "delays read ahead");
     if (status == TA_OK && with_time) status = look_up_times(f);
     if (status != TA_OK) ta_feeder_close(f);
     return status;
@@ -86,6 +87,7 @@ void ta_feeder_close(struct ta_feeder *f) {
     ta_mem_free(f->staging.x);
     ta_mem_free(f->staging.class);
     ta_mem_free(f->staging.value);
+    ta_mem_free(f->staging.delay);
     *f = (struct ta_feeder){0};
 }
 
@@ -117,6 +119,8 @@ static void hand_out(const struct ta_feeder *f, size_t from, size_t to, size_t n
         memcpy((char *)out->raw + to * x_bytes, (const char *)f->staging.x + from * x_bytes, n * x_bytes);
     if (out->classes != NULL && f->staging.class != NULL)
         memcpy(out->classes + to, f->staging.class + from, n * sizeof *out->classes);
+    if (out->delays != NULL && f->staging.delay != NULL)
+        memcpy(out->delays + to, f->staging.delay + from, n * sizeof *out->delays);
     if (out->targets != NULL && f->staging.value != NULL)
         memcpy(out->targets + to * info->targets, f->staging.value + from * info->targets,
                n * info->targets * sizeof *out->targets);
@@ -155,5 +159,5 @@ size_t ta_feeder_bytes(const struct ta_feeder *f) {
     size_t label = info->label_kind == TA_LABEL_CLASS   ? sizeof(int32_t)
                    : info->label_kind == TA_LABEL_VALUE ? info->targets * sizeof(float)
                                                         : 0;
-    return (size_t)f->capacity * (ta_stream_x_bytes(info) + label);
+    return (size_t)f->capacity * (ta_stream_x_bytes(info) + label + (info->has_delay ? sizeof(int64_t) : 0));
 }

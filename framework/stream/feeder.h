@@ -26,6 +26,7 @@ struct ta_feed {
     void *raw;        /* [records] of ta_stream_x_bytes each, as stored */
     int32_t *classes; /* [records] */
     float *targets;   /* [records][targets] */
+    int64_t *delays;  /* [records] of /label_delay */
 };
 
 /* `at_once`: most records a call will ask for when the stream names no block. A feeder that failed may be closed.

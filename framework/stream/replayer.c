@@ -43,7 +43,7 @@ struct ta_replayer {
     void *x; /* of all batches: float32, or as stored */
     float *targets;
     int32_t *classes;
-    int64_t *due_each;
+    int64_t *due_each, *delays;
     bool have_semaphore, have_thread;
     pthread_t thread;
 
@@ -95,7 +95,8 @@ static ta_status fill(struct ta_replayer *r, struct slot *slot, uint64_t number)
                           &(struct ta_feed){.x = batch->x,
                                             .raw = slot->raw,
                                             .classes = batch->classes,
-                                            .targets = batch->targets});
+                                            .targets = batch->targets,
+                                            .delays = batch->delays});
 }
 
 static ta_status read_ahead(struct ta_replayer *r) {
@@ -183,6 +184,7 @@ static ta_status make_ring(struct ta_replayer *r) {
     ta_status status = TA_NEW(&r->slots, c->ring, "ring of batches");
     if (status == TA_OK) status = ta_mem_alloc(records, x_bytes, "ring of batches", &r->x);
     if (status == TA_OK) status = TA_NEW(&r->due_each, records, "due times of a ring of batches");
+    if (status == TA_OK && info->has_delay) status = TA_NEW(&r->delays, records, "delays of a ring of batches");
     if (status == TA_OK && info->label_kind == TA_LABEL_CLASS)
         status = TA_NEW(&r->classes, records, "labels of a ring of batches");
     if (status == TA_OK && info->label_kind == TA_LABEL_VALUE)
@@ -194,6 +196,7 @@ static ta_status make_ring(struct ta_replayer *r) {
         if (ta_stream_is_raw(info)) batch->raw = r->slots[i].raw = x;
         else batch->x = x;
         batch->due_each_ns = r->due_each + i * c->batch;
+        if (r->delays != NULL) batch->delays = r->delays + i * c->batch;
         if (r->classes != NULL) batch->classes = r->classes + i * c->batch;
         if (r->targets != NULL) batch->targets = r->targets + i * c->batch * info->targets;
     }
@@ -262,6 +265,7 @@ void ta_replayer_close(struct ta_replayer *r) {
     ta_mem_free(r->classes);
     ta_mem_free(r->targets);
     ta_mem_free(r->due_each);
+    ta_mem_free(r->delays);
     ta_mem_free(r);
 }
 
@@ -364,6 +368,6 @@ size_t ta_replayer_bytes(const struct ta_replayer *r) {
     size_t label = info->label_kind == TA_LABEL_CLASS   ? sizeof(int32_t)
                    : info->label_kind == TA_LABEL_VALUE ? info->targets * sizeof(float)
                                                         : 0;
-    size_t record = ring_x_bytes(info) + label + sizeof(int64_t);
+    size_t record = ring_x_bytes(info) + label + (info->has_delay ? 2 : 1) * sizeof(int64_t);
     return r->config.ring * (sizeof(struct slot) + r->config.batch * record) + ta_feeder_bytes(&r->feeder);
 }

@@ -51,6 +51,7 @@ struct ta_batch {
     int32_t *classes;      /* [records]; NULL unless labels are classes; -1: no label */
     float *targets;        /* [records][targets]; NULL unless labels are values */
     int64_t *due_each_ns;  /* [records] */
+    int64_t *delays;       /* [records] after how many more records each label is known; NULL: the stream does not say */
 };
 
 struct ta_replayer_stats {
