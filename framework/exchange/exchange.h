@@ -138,6 +138,11 @@ struct ta_exchange_ops {
     void (*request)(struct ta_exchange *x, uint32_t round, uint32_t reason); /* reason: small, for the others to read */
     uint32_t (*requested)(const struct ta_exchange *x, uint32_t *reason);    /* highest round asked for by anyone */
 
+    /* A number that only rises, for those above: every peer hears the newest in time, and keeps what it has heard of one
+     * that is gone. No peers: nothing to do. peer_note: 0 before anything was heard. */
+    void (*note)(struct ta_exchange *x, uint64_t note);
+    uint64_t (*peer_note)(const struct ta_exchange *x, unsigned peer);
+
     /* Leaves in order, after a settle: peers see LEFT, not DEAD. Poll on until transport_ops->in_flight is 0 for every
      * peer before close, which drops what is in flight; a peer that did not hear of it sees DEAD, which costs it a
      * warning. A peer whose path is broken hears of it on the next one. */

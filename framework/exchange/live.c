@@ -309,6 +309,17 @@ static ta_status live_register_copy(struct ta_exchange *x, unsigned rank, float 
     return l->kernel_ops->copy_out(l->kernels, host, ta_live_register(l, rank), l->layout.n_params * sizeof(float));
 }
 
+static void live_note(struct ta_exchange *x, uint64_t note) {
+    struct ta_live *l = ta_live_of(x);
+    if (note <= l->note) return;
+    l->note = note;
+    l->said_version++;
+}
+
+static uint64_t live_peer_note(const struct ta_exchange *x, unsigned peer) {
+    return peer < x->n_ranks && peer != x->rank ? ta_live_of_const(x)->members.member[peer].note : 0;
+}
+
 static void live_peer_stats(const struct ta_exchange *x, unsigned peer, struct ta_peer_stats *out) {
     memset(out, 0, sizeof *out);
     if (peer >= x->n_ranks || peer == x->rank) return;
@@ -348,6 +359,8 @@ const struct ta_exchange_ops ta_exchange_live = {
     .resume = ta_live_resume,
     .request = ta_live_request,
     .requested = ta_live_requested,
+    .note = live_note,
+    .peer_note = live_peer_note,
     .leave = ta_live_leave,
     .checksum = live_checksum,
     .register_copy = live_register_copy,

@@ -68,6 +68,7 @@ struct ta_live {
     const float **registers;    /* [n_ranks] scratch of apply */
     struct ta_slot_said said;   /* what we say of ourselves; steps and records are in base */
     uint32_t said_version;      /* rises with every change of `said` that peers must hear of */
+    uint64_t note;              /* for those above us: the highest they gave */
     bool stale;                 /* w is not the sum of what is here */
     bool at_rest;               /* settled, not resumed: w does not change */
     uint32_t rest_round;        /* the round we are, or were last, at rest in */

@@ -115,7 +115,8 @@ static bool hear_header(struct ta_membership *m, unsigned peer, bool *spoke, boo
     member->heard = true;
     if (member->connected) member->life = TA_PEER_LIVE;
     ta_slot_learn(&member->known, &said);
-    uint64_t acked = ta_window_load_u64(line + TA_SLOT_ACK);
+    uint64_t acked = ta_window_load_u64(line + TA_SLOT_ACK), note = ta_window_load_u64(line + TA_SLOT_ACK + sizeof acked);
+    if (note > member->note) member->note = note;
     if (acked > member->acked && acked <= TA_SLOT_MAX_STEPS) member->acked = acked;
     return advanced;
 }

@@ -39,6 +39,7 @@ struct ta_member {
     uint64_t foreign;          /* headers that were not its own: of another run, or damaged */
     uint64_t foreign_seen;     /* the last such header, so that it counts once */
     uint64_t acked;            /* of our steps, in its weights */
+    uint64_t note;             /* the highest it has told */
 };
 
 struct ta_membership {

@@ -86,6 +86,7 @@ static void fill_header(const struct ta_live *l, unsigned peer, int64_t now_ns, 
     said.pulse = out->pulse + 1;
     said.board = l->members.board_version;
     ta_slot_encode(&l->self, &said, parcel->copy->header);
+    parcel->copy->note = l->note;
     parcel->copy->ack = parcel->doubted ? out->acked : l->staleness.basis[peer];
 }
 
@@ -131,7 +132,7 @@ static unsigned fill_segments(const struct ta_live *l, unsigned peer, const stru
     unsigned n = add_body(l, peer, parcel, segments);
     if (logged)
         n += ta_rowlog_append(&log, log_head, parcel->rows.ids, parcel->rows.n, &copy->log_head, segments + n);
-    segments[n++] = piece(&copy->ack, sizeof copy->ack, control + TA_SLOT_ACK);
+    segments[n++] = piece(&copy->ack, sizeof copy->ack + sizeof copy->note, control + TA_SLOT_ACK);
     if (parcel->board)
         segments[n++] = piece(l->outboxes.board, l->self.n_ranks * sizeof(struct ta_slot_claim),
                               control + TA_SLOT_BOARD);

@@ -34,9 +34,9 @@ enum { TA_OUTBOX_ROWS = 8192 };
 struct ta_put_copy {
     uint64_t header[TA_SLOT_WORDS];
     uint64_t relay[8];
-    uint64_t ack;
+    uint64_t ack, note;
     uint64_t log_head; /* of the row log, after this put */
-    uint64_t pad[6];
+    uint64_t pad[5];
 };
 
 struct ta_outbox {

@@ -8,7 +8,7 @@
  *     control:  header 64 B | ack 64 B | board n_ranks * 32 B | row log          body:  n_params floats | relay 64 B
  *
  *   header  what the writer says of itself, as of the body that was put before it
- *   ack     how many steps of the window's owner the writer has in its weights (the first 8 bytes)
+ *   ack     how many steps of the window's owner the writer has in its weights; then its note (exchange.h): two words
  *   board   one claim a rank: who the writer holds for gone, and which copy of what that rank left it has
  *   log     which rows of the tables in the body have changed (rowlog.h)
  *   body    the writer's register

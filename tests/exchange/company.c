@@ -289,8 +289,11 @@ static void test_torn_relay(void **state) {
     for (int i = 0; ticket == 0; i++, world.now_ns += 50) {
         assert_in_range(i, 0, 2000);
         assert_int_equal(world_poll(&world, 0), TA_OK);
-        bool open = ta_live_of(world.replica[1].x)->members.board[2].since != 0; /* its inbox, for the relay */
+        struct ta_live *asleep = ta_live_of(world.replica[1].x);
+        bool open = asleep->members.board[2].since != 0; /* its inbox, for the relay: it tells, and hears no more */
         if (!open) assert_int_equal(world_poll(&world, 1), TA_OK);
+        assert_int_equal(asleep->transport_ops->progress(asleep->transport, world.now_ns), TA_OK);
+        ta_outboxes_flush(asleep, world.now_ns);
         memcpy(&ticket, relay_of(1, 2) + 7, sizeof ticket);
     }
     body_of(1, 2)[5] = 123456;
