@@ -13,7 +13,7 @@
 
 static const char help[] =
     "usage: tensair train CONFIG.yaml [-n REPLICAS] [--set KEY=VALUE]... [--run-dir DIR] [--resume auto|PATH|never]\n"
-    "                     [--nodes M --node K] [--log-level LEVEL] [--quiet] [--print-config]\n"
+    "                     [--mode MODE] [--nodes M --node K] [--log-level LEVEL] [--quiet] [--print-config]\n"
     "\n"
     "Trains a network on a stream with one or more replicas on this machine, or on several.\n"
     "\n"
@@ -23,6 +23,8 @@ static const char help[] =
     "  --resume auto        go on from the newest checkpoint in the run directory, if there is one (the default)\n"
     "  --resume PATH        go on from that checkpoint\n"
     "  --resume never       start anew; refused where a run with checkpoints lies\n"
+    "  --mode MODE          train (the default), predict, or auto: train until converged, then predict, and train again\n"
+    "                       when the world has changed (online.mode)\n"
     "  --nodes M --node K   the run spans M machines, and this is number K of them, from 0 (TENSAIR_NODES, TENSAIR_NODE):\n"
     "                       start the same command on each, with one run directory that all of them see\n"
     "  --log-level LEVEL    least level shown on stderr: debug, info, warn (the default), error (run.log_level)\n"
@@ -33,7 +35,7 @@ static const char help[] =
     "Exit status: 0 finished and saved; 1 failed; 2 usage or configuration; 69 a replica was lost; 74 input or output;\n"
     "75 checkpointed, please run again.\n";
 
-enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_LOG_LEVEL, OPTION_NODES, OPTION_NODE, OPTION_PRINT, OPTION_HELP };
+enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_LOG_LEVEL, OPTION_MODE, OPTION_NODES, OPTION_NODE, OPTION_PRINT, OPTION_HELP };
 
 static const struct option options[] = {
     {"replicas", required_argument, NULL, 'n'},
@@ -43,6 +45,7 @@ static const struct option options[] = {
     {"resume", required_argument, NULL, OPTION_RESUME},
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"log_level", required_argument, NULL, OPTION_LOG_LEVEL},
+    {"mode", required_argument, NULL, OPTION_MODE},
     {"nodes", required_argument, NULL, OPTION_NODES},
     {"node", required_argument, NULL, OPTION_NODE},
     {"quiet", no_argument, NULL, 'q'},
@@ -54,8 +57,8 @@ static const struct option options[] = {
 
 struct arguments {
     struct ta_launch launch;
-    const char **overrides; /* [argc + 2] */
-    char replicas[32], log_level[64];
+    const char **overrides; /* [argc + 3] */
+    char replicas[32], log_level[64], mode[64];
     bool print, help;
 };
 
@@ -91,6 +94,10 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
                 snprintf(a->log_level, sizeof a->log_level, "run.log_level=%s", optarg);
                 a->overrides[a->launch.n_overrides++] = a->log_level;
                 break;
+            case OPTION_MODE:
+                snprintf(a->mode, sizeof a->mode, "online.mode=%s", optarg);
+                a->overrides[a->launch.n_overrides++] = a->mode;
+                break;
             case OPTION_NODES: status = parse_node("--nodes", optarg, 1, &a->launch.nodes); break;
             case OPTION_NODE: status = parse_node("--node", optarg, 0, &a->launch.node); break;
             case OPTION_PRINT: a->print = true; break;
@@ -121,7 +128,7 @@ static ta_status print_config(const struct ta_launch *launch) {
 
 static ta_status train(int argc, char **argv) {
     struct arguments a = {.launch = {.argc = argc, .argv = argv, .nodes = -1, .node = -1}};
-    ta_status status = TA_NEW(&a.overrides, (size_t)argc + 2, "the command line");
+    ta_status status = TA_NEW(&a.overrides, (size_t)argc + 3, "the command line");
     if (status != TA_OK) return status;
     a.launch.overrides = a.overrides;
     status = parse(argc, argv, &a);

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "mem.h"
+
 /* --- the specification --- */
 
 static ta_status out_of_range(const char *key, double value, const char *allowed) {
@@ -153,7 +155,7 @@ float ta_optimizer_rate_at(const struct ta_optimizer_spec *spec, double share) {
 
 ta_status ta_optimizer_open(struct ta_optimizer *o, const struct ta_optimizer_spec *spec, const struct ta_model *model,
                             const struct ta_kernels_ops *ops, struct ta_kernels *kernels) {
-    *o = (struct ta_optimizer){.ops = ops, .kernels = kernels, .model = model, .spec = *spec};
+    *o = (struct ta_optimizer){.ops = ops, .kernels = kernels, .model = model, .spec = *spec, .raised = 1};
     if ((unsigned)spec->type > TA_ADAGRAD || (unsigned)spec->schedule > TA_SCHEDULE_LINEAR)
         return ta_fail(TA_CONFIG, "optimizer: type %d or schedule %d is not a known one", (int)spec->type,
                        (int)spec->schedule);
@@ -180,6 +182,18 @@ size_t ta_optimizer_bytes(const struct ta_optimizer *o) {
     return ((o->m != NULL) + (size_t)(o->v != NULL)) * o->model->n_params * sizeof(float);
 }
 
+ta_status ta_optimizer_reset(struct ta_optimizer *o) {
+    size_t bytes = o->model->n_params * sizeof(float);
+    float *zero = NULL;
+    if (o->m == NULL && o->v == NULL) return TA_OK;
+    ta_status status = ta_mem_alloc(1, bytes, "zero moments", (void **)&zero);
+    if (status == TA_OK && o->m != NULL) status = o->ops->copy_in(o->kernels, o->m, zero, bytes);
+    if (status == TA_OK && o->v != NULL) status = o->ops->copy_in(o->kernels, o->v, zero, bytes);
+    ta_mem_free(zero);
+    if (status == TA_OK) o->reset_at = o->step;
+    return status;
+}
+
 /* --- a step --- */
 
 /* The gradient's norm, over what is trained; statistics of batch_norm count only towards `finite`. */
@@ -202,8 +216,8 @@ static ta_status update_trained(struct ta_optimizer *o, const float *grad, const
     bool clip = s->clip_norm > 0 && o->last_norm > s->clip_norm;
     const struct ta_update how = {
         .kind = s->type,
-        .step = o->step + 1,
-        .rate = ta_optimizer_rate(s, o->step + 1),
+        .step = o->step + 1 - o->reset_at,
+        .rate = ta_optimizer_rate(s, o->step + 1) * o->raised,
         .scale = scale,
         .grad_scale = clip ? (float)(s->clip_norm / o->last_norm) : 1,
         .clip_value = s->clip_value,

@@ -16,8 +16,10 @@ struct ta_optimizer {
     struct ta_optimizer_spec spec; /* defaults filled in */
     float *m, *v;                  /* [n_params] or NULL where the kind has none */
     uint64_t step;                 /* updates made */
+    uint64_t reset_at;             /* of them, before the moments were last reset */
     uint64_t skipped;              /* updates dropped because the gradient was not finite */
     double last_norm;              /* of the last gradient */
+    float raised;                  /* the rate is multiplied by it; 1 from open on */
 };
 
 /* Checks the spec. Errors: CONFIG (key, value, allowed range; schedule: linear, which is for word models),
@@ -25,6 +27,9 @@ struct ta_optimizer {
 ta_status ta_optimizer_open(struct ta_optimizer *o, const struct ta_optimizer_spec *spec, const struct ta_model *model,
                             const struct ta_kernels_ops *ops, struct ta_kernels *kernels);
 void ta_optimizer_close(struct ta_optimizer *o);
+
+/* Moments from zero, as before the first step (Adam's correction of their bias too). Errors: of the kernels. */
+ta_status ta_optimizer_reset(struct ta_optimizer *o);
 
 /* delta += scale * update(grad); `mean` segments of delta take the moving average of the batch statistics. A gradient
  * that is not finite changes nothing, is counted in `skipped` and gives NUMERIC (message made; the caller may go on).

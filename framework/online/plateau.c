@@ -33,9 +33,11 @@ void ta_plateau_restart(struct ta_plateau *p) {
 
 static bool converged(const struct ta_plateau *p, double newest) {
     if (p->stretches < p->spec.patience) return false;
-    double bound = p->spec.factor * (newest + p->spec.floor);
-    for (uint32_t i = 0; i < p->spec.patience; i++)
-        if (p->means[i] + p->spec.floor > bound) return false;
+    double factor = p->spec.factor, now = newest + p->spec.floor;
+    for (uint32_t i = 0; i < p->spec.patience; i++) {
+        double then = p->means[i] + p->spec.floor;
+        if (then > factor * now || now > factor * then) return false;
+    }
     return true;
 }
 

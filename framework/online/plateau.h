@@ -1,9 +1,10 @@
 /* plateau: has training converged? TensAIR's rule over a stream of losses.
  *
  * Losses are averaged over stretches of `stretch` records. Training has converged when, over the last `patience`
- * stretches, none had a mean loss of more than `factor` times the newest one's: that is, when looking `patience`
- * stretches back, the loss has not been higher by more than the factor, so nothing has been gained. (TensAIR, mode
- * AUTOMATIC, with its epochs as stretches.) A mean that is not finite starts the count anew, as does `restart`.
+ * stretches, none had a mean loss of more than `factor` times the newest one's: looking so far back, nothing has been
+ * gained any more. (TensAIR, mode AUTOMATIC, with its epochs as stretches.) Nor may the newest be more than `factor`
+ * times any of them: by TensAIR's rule alone, training ends at the very moment at which the loss goes up. A mean that is
+ * not finite starts the count anew, as does `restart`.
  *
  * A loss near zero is as good as another near zero: both are raised by `floor` before they are compared.
  *

@@ -37,7 +37,10 @@ static uint32_t filled(const struct ta_score *score) {
 }
 
 void ta_score_add(struct ta_score *score, const float *prediction, uint32_t outputs, int32_t label, float loss) {
-    int hit = is_hit(prediction, outputs, label);
+    ta_score_count(score, is_hit(prediction, outputs, label), loss);
+}
+
+void ta_score_count(struct ta_score *score, int hit, float loss) {
     uint32_t at = (uint32_t)(score->records % score->window);
     if (score->records >= score->window) {
         score->window_hits -= score->ring_hit[at];

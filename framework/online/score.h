@@ -29,6 +29,8 @@ ta_status ta_score_init(struct ta_score *score, uint32_t window, double fade_alp
 void ta_score_free(struct ta_score *score);
 /* One record: what was predicted [outputs], its class (or -1 with values), its loss. */
 void ta_score_add(struct ta_score *score, const float *prediction, uint32_t outputs, int32_t label, float loss);
+/* The same, for whoever knows already whether it was a hit. */
+void ta_score_count(struct ta_score *score, int hit, float loss);
 double ta_score_accuracy(const struct ta_score *score); /* over all; all five are NaN when empty */
 double ta_score_window_accuracy(const struct ta_score *score);
 double ta_score_fading_accuracy(const struct ta_score *score);

@@ -49,7 +49,8 @@ struct ta_snapshot {
     uint64_t table_seed;     /* w0 NULL: what tables start from */
     struct ta_names names;   /* the writer's: which word a row is; empty: no word model */
     bool names_lent;         /* names belong to somebody else too, who keeps them as long */
-    uint64_t optimizer_step, optimizer_skipped;
+    uint64_t optimizer_step, optimizer_skipped, optimizer_reset_at;
+    uint64_t cycle; /* changes of mode and drifts so far (cycle.h) */
     struct ta_frontier done; /* batches this replica knows to be trained or dropped (start + its own) */
     uint64_t dropped_records;
     uint32_t batch; /* records a batch: the unit of the frontier */

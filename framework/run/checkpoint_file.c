@@ -31,6 +31,8 @@ static const struct attribute {
     {"records", U64, offsetof(struct ta_snapshot, records)},
     {"optimizer_step", U64, offsetof(struct ta_snapshot, optimizer_step)},
     {"optimizer_skipped", U64, offsetof(struct ta_snapshot, optimizer_skipped)},
+    {"optimizer_reset_at", U64, offsetof(struct ta_snapshot, optimizer_reset_at)},
+    {"cycle", U64, offsetof(struct ta_snapshot, cycle)},
     {"dropped_records", U64, offsetof(struct ta_snapshot, dropped_records)},
     {"batch", U32, offsetof(struct ta_snapshot, batch)},
     {"seed", U64, offsetof(struct ta_snapshot, seed)},

@@ -68,8 +68,7 @@ void ta_replica_close(struct ta_replica *r) {
     ta_model_free(&r->model);
     ta_score_free(&r->score);
     ta_metrics_close(&r->metrics);
-    ta_mem_free(r->bench.x);
-    ta_mem_free(r->bench.classes);
+    ta_replica_online_close(r);
     ta_mem_free(r->bench.targets);
     ta_mem_free(r->bench.predictions);
     ta_mem_free(r->bench.losses);

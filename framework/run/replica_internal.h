@@ -11,6 +11,7 @@
 #include "rendezvous.h"
 #include "replayer.h"
 #include "replica.h"
+#include "replica_online.h"
 #include "replica_words.h"
 #include "score.h"
 #include "stream.h"
@@ -55,10 +56,17 @@ struct ta_restart {
 
 /* Arrays of one batch on their way through the net; sized for a whole batch. */
 struct ta_bench {
-    float *x;          /* compacted records, only when some of a batch have no label */
-    int32_t *classes;
-    float *targets;    /* compacted, or made from classes */
+    float *targets; /* made from classes; NULL: not needed yet */
     float *predictions, *losses;
+};
+
+/* What goes through the net at once. */
+struct ta_step {
+    const float *x;
+    struct ta_labels labels; /* -1 and NaN: none */
+    uint32_t records, labelled;
+    bool wants_predictions;  /* of a training step, into the bench */
+    bool again;              /* records that were trained on before */
 };
 
 struct ta_replica {
@@ -75,7 +83,7 @@ struct ta_replica {
     struct ta_model model;
     const struct ta_kernels_ops *kernel_ops;
     struct ta_kernels *kernels;
-    struct ta_net *net, *short_net; /* short_net: for the last batch, or one with records left out */
+    struct ta_net *net, *short_net; /* short_net: for the last batch */
     uint32_t short_batch;
     bool own_prediction;
     float *grad;
@@ -84,6 +92,7 @@ struct ta_replica {
     struct ta_optimizer optimizer;
     unsigned bad_steps; /* not finite, one after another */
     struct ta_score score;
+    struct ta_replica_online online;
 
     const struct ta_transport_ops *transport_ops;
     struct ta_transport *transport;
@@ -113,7 +122,7 @@ struct ta_replica {
 
     uint64_t base_steps, base_records, base_dropped, table_seed;
     uint32_t epoch;
-    uint64_t unlabelled, life_records, start_records;
+    uint64_t unlabelled, life_records, start_records, rehearsed, cycle; /* cycle: number of changes in former lives */
     int64_t start_ns;            /* of the training of this life */
     int64_t stream_ns;           /* due time reached */
 
@@ -149,6 +158,17 @@ void ta_replica_poll_store(struct ta_replica *r);
 ta_status ta_replica_join(struct ta_replica *r, int64_t now_ns);
 /* replica_train.c: one batch */
 ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns);
+/* Turns classes into targets where the loss wants them, counts the labelled. */
+ta_status ta_replica_step_labels(struct ta_replica *r, struct ta_step *step);
+/* Predictions, and losses where there is a label, into the bench. */
+ta_status ta_replica_predict(struct ta_replica *r, const struct ta_step *step);
+/* Trains on the labelled; hands the step to the exchange. */
+ta_status ta_replica_step(struct ta_replica *r, const struct ta_step *step, int64_t now_ns);
+/* replica_answer.c: what is done about drift */
+void ta_replica_answer(struct ta_replica *r, int64_t now_ns);           /* all of it begins */
+void ta_replica_answer_fade(struct ta_replica *r, uint32_t records);    /* so many labelled records later */
+ta_status ta_replica_answer_head(struct ta_replica *r);                 /* the last layers start anew, now */
+void ta_replica_alarm(struct ta_replica *r, uint64_t record, int64_t now_ns); /* our own detector's, for the metrics */
 /* replica_round.c */
 ta_status ta_replica_settle(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns);

@@ -171,6 +171,7 @@ ta_status ta_replica_build(struct ta_replica *r) {
     if (status == TA_OK) status = ta_restart_prepare(r, &restart);
     if (status == TA_OK) status = open_exchange(r, &restart);
     if (status == TA_OK) status = ta_restart_apply(r, &restart);
+    if (status == TA_OK) status = ta_replica_online_open(r);
     if (status == TA_OK) status = open_stream(r);
     if (status == TA_OK) status = open_files(r);
     if (status == TA_OK) status = ta_replica_publish(r);

@@ -9,6 +9,8 @@
 #include "jsonl.h"
 #include "replica_internal.h"
 
+enum { FEW_CLASSES = 20 }; /* told class by class */
+
 static const char *const life_names[] = {"joining", "live", "left", "dead"};
 static const char *const phase_names[] = {"stream_s", "predict_s", "compute_s", "apply_s", "put_s", "rest_s", "idle_s"};
 
@@ -155,11 +157,38 @@ static void add_scores(struct ta_replica *r, json_t *line) {
     set_real(line, "accuracy_all", classes ? ta_score_accuracy(&r->score) : NAN);
 }
 
+static void add_agreement(struct ta_replica *r, json_t *line) {
+    struct ta_agreement_view v;
+    if (r->online.agreement.classes == 0) return;
+    ta_agreement_window(&r->online.agreement, &v);
+    set_real(line, "kappa", v.kappa);
+    set_real(line, "kappa_temporal", v.kappa_temporal);
+    set_real(line, "kappa_majority", v.kappa_majority);
+    set_real(line, "majority", v.majority);
+    set_real(line, "no_change", v.no_change);
+    if (r->online.agreement.classes > FEW_CLASSES) return;
+    json_t *recall = json_array();
+    for (uint32_t c = 0; c < r->online.agreement.classes; c++)
+        json_array_append_new(recall, ta_json_real(ta_agreement_recall(&r->online.agreement, c)));
+    json_object_set_new(line, "recall", recall);
+}
+
+static void add_cycle(struct ta_replica *r, json_t *line) {
+    if (!r->online.watches) return;
+    set_count(line, "change", r->online.cycle.number);
+    json_object_set_new(line, "training", json_boolean(ta_cycle_trains(&r->online.cycle)));
+    set_count(line, "alarms", r->online.cycle.alarms);
+}
+
 static void add_counts(struct ta_replica *r, json_t *line, const struct totals *t, const struct ta_replayer_stats *stream) {
     set_real(line, "lag_s", r->run->pace.pace == TA_PACE_MAX ? NAN : (double)stream->lag_ns / TA_NS_PER_S);
     set_count(line, "dropped", r->base_dropped + stream->dropped_records);
     set_count(line, "starved", stream->starved);
     set_count(line, "unlabelled", r->unlabelled);
+    if (r->online.waiting.room > 0) {
+        set_count(line, "waiting", r->online.waiting.held);
+        set_count(line, "waiting_dropped", r->online.waiting.dropped);
+    }
     set_count(line, "steps", r->x->steps);
     set_count(line, "skipped_steps", r->optimizer.skipped);
     set_real(line, "s_avg", t->stale_count > 0 ? t->stale_sum / (double)t->stale_count : 0);
@@ -202,6 +231,8 @@ void ta_replica_report(struct ta_replica *r, int64_t now_ns) {
         set_count(line, "records", r->score.records);
         set_real(line, "records_per_s", seconds > 0 ? (double)(r->life_records - r->reported_records) / seconds : NAN);
         add_scores(r, line);
+        add_agreement(r, line);
+        add_cycle(r, line);
         add_counts(r, line, &t, &stream);
         if (ta_replica_of_words(r)) add_words(r, line, seconds);
         for (int i = 0; i < TA_PHASES; i++) set_real(line, phase_names[i], (double)r->phase_ns[i] / TA_NS_PER_S);

@@ -135,6 +135,7 @@ static ta_status restore_optimizer(struct ta_replica *r, const struct ta_snapsho
     if (status == TA_OK && o->v != NULL && s->v != NULL) status = r->kernel_ops->copy_in(r->kernels, o->v, s->v, bytes);
     o->step = s->optimizer_step;
     o->skipped = s->optimizer_skipped;
+    o->reset_at = s->optimizer_reset_at;
     return status;
 }
 
@@ -149,6 +150,7 @@ ta_status ta_restart_apply(struct ta_replica *r, struct ta_restart *restart) {
     const struct ta_snapshot *s = &restart->own;
     r->base_dropped = s->dropped_records;
     r->stream_ns = s->stream_ns;
+    r->cycle = s->cycle;
     r->score.records = s->score_records;
     r->score.hits = s->score_hits;
     r->score.loss_sum = s->score_loss_sum;

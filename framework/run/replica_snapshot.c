@@ -96,6 +96,8 @@ ta_status ta_replica_copy_state(struct ta_replica *r, struct ta_snapshot *out, u
         .records = r->x->records,
         .optimizer_step = r->optimizer.step,
         .optimizer_skipped = r->optimizer.skipped,
+        .optimizer_reset_at = r->optimizer.reset_at,
+        .cycle = r->online.cycle.number,
         .dropped_records = r->base_dropped + stream.dropped_records,
         .batch = r->run->stream.batch,
         .seed = r->run->run.seed,

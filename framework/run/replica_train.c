@@ -1,79 +1,45 @@
-/* replica_train: one batch: predict and score it, then train on it, then hand the step to the exchange. */
+/* replica_train: the next batch, and a step: gradient, update, exchange. What is done with predictions and labels is in
+ * replica_online.c. */
 #include <math.h>
 #include <string.h>
 
+#include "check.h"
 #include "clock.h"
 #include "mem.h"
 #include "replica_internal.h"
 
 enum { MOST_BAD_STEPS = 1000 };
 
-/* What goes through the net for a batch: the batch itself, or a compacted copy of its labelled records. */
-struct feed {
-    const float *x;
-    struct ta_labels labels;
-    const int32_t *classes; /* for the score; NULL: values */
-    uint32_t records;
-};
-
-static bool labelled(const struct ta_replica *r, const struct ta_batch *b, uint32_t i) {
-    if (b->classes != NULL) return b->classes[i] >= 0;
-    if (b->targets == NULL) return false;
-    for (uint32_t t = 0; t < r->info.targets; t++)
-        if (isnan(b->targets[(size_t)i * r->info.targets + t])) return false;
-    return true;
-}
-
-/* Classes as the targets of a loss over values: one output holds the class itself (0 or 1), more hold one-hot. */
-static ta_status classes_to_targets(struct ta_replica *r, struct feed *f) {
+/* Classes as the targets of a loss over values: one output holds the class itself (0 or 1), more hold one-hot; NaN where
+ * there is none. */
+static ta_status classes_to_targets(struct ta_replica *r, struct ta_step *step) {
     uint32_t outputs = r->model.outputs;
     ta_status status = TA_OK;
     if (r->bench.targets == NULL) status = TA_NEW(&r->bench.targets, (size_t)r->run->stream.batch * outputs, "targets");
     if (status != TA_OK) return status;
-    memset(r->bench.targets, 0, (size_t)f->records * outputs * sizeof(float));
-    for (uint32_t i = 0; i < f->records; i++) {
-        if (outputs == 1) r->bench.targets[i] = (float)f->classes[i];
-        else if ((uint32_t)f->classes[i] < outputs) r->bench.targets[(size_t)i * outputs + (uint32_t)f->classes[i]] = 1;
+    memset(r->bench.targets, 0, (size_t)step->records * outputs * sizeof(float));
+    for (uint32_t i = 0; i < step->records; i++) {
+        float *row = r->bench.targets + (size_t)i * outputs;
+        int32_t class = step->labels.classes[i];
+        if (class < 0) row[0] = NAN;
+        else if (outputs == 1) row[0] = (float)class;
+        else if ((uint32_t)class < outputs) row[class] = 1;
     }
-    f->labels = (struct ta_labels){.targets = r->bench.targets};
+    step->labels.targets = r->bench.targets;
     return TA_OK;
 }
 
-static ta_status copy_labelled(struct ta_replica *r, const struct ta_batch *b, struct feed *f) {
-    size_t row = (size_t)r->info.h * r->info.w * r->info.c, batch = r->run->stream.batch, n_targets = r->info.targets;
+ta_status ta_replica_step_labels(struct ta_replica *r, struct ta_step *step) {
     ta_status status = TA_OK;
-    if (r->bench.x == NULL) status = TA_NEW(&r->bench.x, batch * row, "a batch");
-    if (status == TA_OK && b->classes != NULL && r->bench.classes == NULL)
-        status = TA_NEW(&r->bench.classes, batch, "classes");
-    if (status == TA_OK && b->targets != NULL && r->bench.targets == NULL)
-        status = TA_NEW(&r->bench.targets, batch * n_targets, "targets");
-    if (status != TA_OK) return status;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < b->records; i++) {
-        if (!labelled(r, b, i)) continue;
-        memcpy(r->bench.x + n * row, b->x + i * row, row * sizeof(float));
-        if (b->classes != NULL) r->bench.classes[n] = b->classes[i];
-        if (b->targets != NULL)
-            memcpy(r->bench.targets + n * n_targets, b->targets + i * n_targets, n_targets * sizeof(float));
-        n++;
-    }
-    f->x = r->bench.x;
-    f->classes = b->classes != NULL ? r->bench.classes : NULL;
-    f->labels = (struct ta_labels){.classes = f->classes, .targets = b->targets != NULL ? r->bench.targets : NULL};
-    return TA_OK;
-}
-
-static ta_status make_feed(struct ta_replica *r, const struct ta_batch *b, struct feed *f) {
-    *f = (struct feed){.x = b->x, .classes = b->classes, .labels = {.classes = b->classes, .targets = b->targets}};
-    for (uint32_t i = 0; i < b->records; i++) f->records += labelled(r, b, i);
-    ta_status status = TA_OK;
-    if (f->records > 0 && f->records < b->records) status = copy_labelled(r, b, f);
-    if (status == TA_OK && f->records > 0 && f->classes != NULL && r->model.loss != TA_LOSS_CROSS_ENTROPY)
-        status = classes_to_targets(r, f);
+    if (step->labels.classes != NULL && r->model.loss != TA_LOSS_CROSS_ENTROPY) status = classes_to_targets(r, step);
+    step->labelled = 0;
+    bool any = step->labels.classes != NULL || step->labels.targets != NULL;
+    for (uint32_t i = 0; i < step->records && any && status == TA_OK; i++)
+        step->labelled += ta_label_is_given(&step->labels, r->model.outputs, i);
     return status;
 }
 
-/* The net for so many records: the usual one, or one made for this size (the last batch, or one with records left out). */
+/* The net for so many records: the usual one, or one made for this size (the last batch). */
 static ta_status net_for(struct ta_replica *r, uint32_t records, struct ta_net **out) {
     *out = r->net;
     if (records == r->run->stream.batch) return TA_OK;
@@ -89,17 +55,6 @@ static ta_status net_for(struct ta_replica *r, uint32_t records, struct ta_net *
     return TA_OK;
 }
 
-static void score(struct ta_replica *r, const struct feed *f) {
-    uint32_t outputs = r->model.outputs;
-    for (uint32_t i = 0; i < f->records; i++) {
-        const float *p = r->bench.predictions + (size_t)i * outputs;
-        int32_t label = f->classes != NULL ? f->classes[i] : -1;
-        float two[2] = {1 - p[0], p[0]};
-        bool one_of_two = label >= 0 && outputs == 1;
-        ta_score_add(&r->score, one_of_two ? two : p, one_of_two ? 2 : outputs, label, r->bench.losses[i]);
-    }
-}
-
 /* A step whose gradient was not finite has changed nothing; a run made of such steps is no run. */
 static ta_status bad_step(struct ta_replica *r) {
     r->bad_steps++;
@@ -113,45 +68,38 @@ static ta_status bad_step(struct ta_replica *r) {
                    (double)r->optimizer.spec.rate);
 }
 
-static ta_status learn(struct ta_replica *r, struct ta_net *net, const struct feed *f, int64_t now_ns) {
+ta_status ta_replica_predict(struct ta_replica *r, const struct ta_step *step) {
+    struct ta_net *net;
+    ta_status status = net_for(r, step->records, &net);
+    bool labels = step->labelled > 0;
+    if (status == TA_OK)
+        status = r->kernel_ops->predict(net, r->x->w, step->x, labels ? &step->labels : NULL, r->bench.predictions,
+                                        labels ? r->bench.losses : NULL);
+    ta_replica_phase(r, TA_PHASE_PREDICT);
+    return status;
+}
+
+ta_status ta_replica_step(struct ta_replica *r, const struct ta_step *step, int64_t now_ns) {
     struct ta_bench *b = &r->bench;
-    bool own = r->own_prediction;
-    ta_status status = TA_OK;
-    if (own) {
-        status = r->kernel_ops->predict(net, r->x->w, f->x, &f->labels, b->predictions, b->losses);
-        ta_replica_phase(r, TA_PHASE_PREDICT);
-        if (status != TA_OK) return status;
-    }
-    uint64_t masks = r->optimizer.step + r->optimizer.skipped;
-    status = r->kernel_ops->train(net, r->x->w, f->x, &f->labels, masks, r->grad, own ? NULL : b->predictions,
-                                  own ? NULL : b->losses);
+    struct ta_net *net;
+    bool ask = step->wants_predictions, own = ask && r->own_prediction;
+    ta_status status = own ? ta_replica_predict(r, step) : TA_OK;
+    if (status == TA_OK) status = net_for(r, step->records, &net);
+    if (status == TA_OK && r->online.reset_head) status = ta_replica_answer_head(r);
     if (status != TA_OK) return status;
-    score(r, f);
+    uint64_t masks = r->optimizer.step + r->optimizer.skipped;
+    status = r->kernel_ops->train(net, r->x->w, step->x, &step->labels, masks, r->grad, ask && !own ? b->predictions : NULL,
+                                  ask && !own ? b->losses : NULL);
+    if (status != TA_OK) return status;
     status = ta_optimizer_step(&r->optimizer, r->grad, r->x->w, r->x->scale, r->x->delta);
     ta_replica_phase(r, TA_PHASE_COMPUTE);
     bool made = status == TA_OK;
     if (status == TA_NUMERIC) status = bad_step(r);
     else if (made) r->bad_steps = 0;
-    if (status == TA_OK) status = r->exchange_ops->stepped(r->x, made ? f->records : 0, now_ns);
+    if (status == TA_OK) status = r->exchange_ops->stepped(r->x, made ? step->labelled : 0, now_ns);
+    if (made && step->again) r->rehearsed += step->labelled;
     ta_replica_phase(r, TA_PHASE_PUT);
     return status;
-}
-
-static ta_status use(struct ta_replica *r, const struct ta_batch *batch, int64_t now_ns) {
-    struct feed feed;
-    struct ta_net *net;
-    ta_status status = make_feed(r, batch, &feed);
-    if (status != TA_OK) return status;
-    r->unlabelled += batch->records - feed.records;
-    if (feed.records == 0) { /* nothing to learn from: what it predicts is all there is */
-        status = net_for(r, batch->records, &net);
-        if (status == TA_OK)
-            status = r->kernel_ops->predict(net, r->x->w, batch->x, NULL, r->bench.predictions, NULL);
-        ta_replica_phase(r, TA_PHASE_PREDICT);
-        return status;
-    }
-    status = net_for(r, feed.records, &net);
-    return status == TA_OK ? learn(r, net, &feed, now_ns) : status;
 }
 
 /* Every pair is predicted before it is trained on; a record's loss is the mean over its batch. */
@@ -161,8 +109,7 @@ static ta_status use_words(struct ta_replica *r, const struct ta_batch *batch, i
     ta_status status = ta_replica_words_train(r, batch, &records, &loss);
     ta_replica_phase(r, TA_PHASE_COMPUTE);
     if (status != TA_OK) return status;
-    const float none = 0;
-    for (uint32_t i = 0; i < records && !isnan(loss); i++) ta_score_add(&r->score, &none, 1, -1, (float)loss);
+    ta_replica_online_loss(r, records, loss, batch->first_record + batch->records - 1, now_ns);
     status = r->exchange_ops->stepped(r->x, records, now_ns);
     ta_replica_phase(r, TA_PHASE_PUT);
     return status;
@@ -173,7 +120,7 @@ static void show(struct ta_replica *r) {
     ta_board_set(row->records, r->score.records);
     ta_board_set(row->hits, r->score.hits);
     ta_board_set(row->loss_sum, r->score.loss_sum);
-    ta_board_set(row->trained, r->x->records - r->start_records);
+    ta_board_set(row->trained, r->x->records - r->start_records - r->rehearsed);
     ta_board_set(row->life_records, r->life_records);
     ta_board_set(row->unlabelled, r->unlabelled);
     ta_board_set(row->steps, r->x->steps);
@@ -186,7 +133,10 @@ static void show(struct ta_replica *r) {
 ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     double limit_s = r->run->run.max_seconds;
     const struct ta_batch *batch = NULL;
-    ta_status status = TA_END;
+    ta_replica_online_listen(r, now_ns);
+    ta_status status = ta_replica_online_ready(r);
+    if (status != TA_OK) return status;
+    status = TA_END;
     if (limit_s == 0 || (double)(now_ns - r->start_ns) < limit_s * TA_NS_PER_S)
         status = ta_replayer_next(r->replayer, now_ns, &batch);
     ta_replica_phase(r, TA_PHASE_STREAM);
@@ -195,7 +145,7 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
         return TA_OK;
     }
     if (status != TA_OK) return status;
-    status = ta_replica_of_words(r) ? use_words(r, batch, now_ns) : use(r, batch, now_ns);
+    status = ta_replica_of_words(r) ? use_words(r, batch, now_ns) : ta_replica_online_batch(r, batch, now_ns);
     uint64_t number = batch->number;
     r->stream_ns = batch->due_ns;
     r->life_records += batch->records;

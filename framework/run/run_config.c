@@ -198,6 +198,7 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     const struct ta_transport_ops *transport;
     const struct ta_kernels_ops *kernels;
     ta_status status = check_stream(c);
+    if (status == TA_OK) status = ta_online_check(&c->online);
     if (status == TA_OK) status = ta_exchange_find(c->exchange.spec.type != NULL ? c->exchange.spec.type : "live", &exchange);
     bool automatic = c->transport.type == NULL || strcmp(c->transport.type, "auto") == 0;
     if (status == TA_OK)

@@ -13,6 +13,7 @@
  *                  join_within: 60, rows_after: 0, rows_within: 0 (0: see exchange.h)}
  *     device:     {type: auto | cpu | cuda, threads: 1, number: 0}
  *     checkpoint: {every_records: 0, every_seconds: 300, keep: 2}
+ *     online:     see online_config.h
  *     metrics:    {window: 1000, every_seconds: 1, every_records: 0, fading: .999}
  *
  * Only `stream` and `model` must be there. Zero means "not given" for every number; the value assumed then stands in the
@@ -26,6 +27,7 @@
 
 #include "config.h"
 #include "exchange.h"
+#include "online_config.h"
 #include "pacer.h"
 #include "replayer.h"
 #include "spec.h"
@@ -87,6 +89,7 @@ struct ta_run_config {
     struct ta_device_section device;
     struct ta_checkpoint_section checkpoint;
     struct ta_metrics_section metrics;
+    struct ta_online_section online;
 };
 
 /* The schema of all of it (run_schema.c), for ta_config_print and ta_config_free. */

@@ -141,6 +141,7 @@ static const cyaml_schema_field_t config_fields[] = {
     SECTION("device", OPTIONAL, device, device_fields),
     SECTION("checkpoint", OPTIONAL, checkpoint, checkpoint_fields),
     SECTION("metrics", OPTIONAL, metrics, metrics_fields),
+    SECTION("online", OPTIONAL, online, ta_online_schema),
     CYAML_FIELD_END,
 };
 

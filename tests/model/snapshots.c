@@ -81,6 +81,8 @@ void made_up(const struct ta_model *model, unsigned rank, unsigned n_ranks, uint
         .v = rank % 2 == 0 ? array(model, 10 * rank + 2, steps) : NULL,
         .optimizer_step = steps + 5 + rank,
         .optimizer_skipped = 2 + rank,
+        .optimizer_reset_at = 1 + rank,
+        .cycle = 6 + rank,
         .done = {.base = 64 * 9 + 1, .words = WORDS},
         .dropped_records = 77 + rank,
         .batch = 32,
@@ -140,6 +142,7 @@ void assert_made_up(const struct ta_model *model, unsigned rank, unsigned n_rank
     assert_true(a.rank == b.rank && a.n_ranks == b.n_ranks && a.epoch == b.epoch && a.total_steps == b.total_steps);
     assert_true(a.steps == b.steps && a.records == b.records && a.total_records == b.total_records);
     assert_true(a.optimizer_step == b.optimizer_step && a.optimizer_skipped == b.optimizer_skipped);
+    assert_true(a.optimizer_reset_at == b.optimizer_reset_at && a.cycle == b.cycle);
     assert_true(a.dropped_records == b.dropped_records && a.batch == b.batch && a.seed == b.seed);
     assert_true(a.stream_ns == b.stream_ns && a.score_records == b.score_records && a.score_hits == b.score_hits);
     assert_true(a.score_loss_sum == b.score_loss_sum && a.score_fade_hits == b.score_fade_hits);

@@ -15,14 +15,15 @@ enum { MOST = 4000 };
 /* The rule as it stands in the header, over the whole history. */
 static bool by_hand(const double *losses, unsigned n, const struct ta_plateau_spec *s) {
     if (n % s->stretch != 0 || n / s->stretch < s->patience) return false;
-    double newest = 0, highest = 0;
+    double newest = 0, highest = 0, lowest = INFINITY;
     for (unsigned k = 0; k < s->patience; k++) {
         double sum = 0;
         for (unsigned i = n - (k + 1) * s->stretch; i < n - k * s->stretch; i++) sum += losses[i];
         if (k == 0) newest = sum / s->stretch;
-        if (sum / s->stretch > highest) highest = sum / s->stretch;
+        highest = fmax(highest, sum / s->stretch);
+        lowest = fmin(lowest, sum / s->stretch);
     }
-    return highest + s->floor <= s->factor * (newest + s->floor);
+    return highest + s->floor <= s->factor * (newest + s->floor) && newest + s->floor <= s->factor * (lowest + s->floor);
 }
 
 static void a_plateau_is_one(void **state) {

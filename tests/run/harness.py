@@ -110,6 +110,12 @@ def contains(text, *parts):
         check(part in text, f"'{part}' is not in:\n{text}")
 
 
+def one_line(err, *parts):
+    lines = [l for l in err.splitlines() if l.strip()]
+    check(len(lines) == 1, f"not one line:\n{err}")
+    contains(lines[0], *parts)
+
+
 def replicas_of(launcher):
     """Process ids of the replicas a launcher has started, by rank."""
     found = {}

@@ -4,13 +4,7 @@ import subprocess
 
 import h5py
 import numpy
-from harness import CONFIG, TENSAIR, Place, check, contains
-
-
-def one_line(err, *parts):
-    lines = [l for l in err.splitlines() if l.strip()]
-    check(len(lines) == 1, f"not one line:\n{err}")
-    contains(lines[0], *parts)
+from harness import check, CONFIG, contains, one_line, Place, TENSAIR
 
 
 def configuration():

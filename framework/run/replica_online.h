@@ -1,0 +1,62 @@
+/* replica_online: what a replica does with a record beside computing: test-then-train with labels that may come late,
+ * the log of predictions, the search for drift and the answers to it. Of ta_replica alone.
+ *
+ * A batch is predicted when it comes. Records whose label is known at once are scored, and trained on in the same step;
+ * the others wait (waiting.h): once known, a label is scored against the prediction that was made then, and the record
+ * is trained on with others that are due, in batches of the usual size. What still waits at the end of the stream is
+ * counted. A checkpoint does not hold what waits: a later life does not train on it.
+ */
+#ifndef TA_REPLICA_ONLINE_H
+#define TA_REPLICA_ONLINE_H
+
+#include "agreement.h"
+#include "alarms.h"
+#include "cycle.h"
+#include "kernels.h"
+#include "predictions.h"
+#include "rehearsal.h"
+#include "replayer.h"
+#include "waiting.h"
+
+struct late_label;
+struct ta_replica;
+
+/* Records on their way into a training step: all of one batch, or late and remembered ones gathered from several. */
+struct ta_late_batch {
+    float *x;         /* [batch][in] */
+    int32_t *classes; /* [batch]; -1 behind the last */
+    float *targets;   /* [batch][outputs]; NaN behind the last */
+    uint32_t records;
+};
+
+struct ta_replica_online {
+    struct ta_cycle cycle;
+    bool watches;                  /* somebody looks for drift, or the mode needs it */
+    uint64_t told;                 /* the note the peers have */
+    struct ta_agreement agreement; /* classes 0: labels are values */
+    struct ta_waiting waiting;     /* room 0: labels are known at once */
+    struct ta_late_batch late;
+    struct late_label *label;      /* scratch */
+    struct ta_predictions *log;    /* NULL: none is kept */
+    struct ta_rehearsal rehearsal; /* room 0: nothing is remembered */
+    struct ta_late_batch again;    /* remembered ones */
+    uint64_t rehearse_left;        /* records after which a step is made on remembered ones */
+    uint64_t raised_left;          /* records for which the rate is raised, */
+    double raised;                 /* by this */
+    bool reset_head;               /* before the next step */
+    uint64_t drifts, modes;        /* changes seen, by what they were */
+};
+
+ta_status ta_replica_online_open(struct ta_replica *r);
+void ta_replica_online_close(struct ta_replica *r);
+
+/* Before a batch is taken: OK; AGAIN: the log of predictions has no room for it (the disk is slower than the stream). */
+ta_status ta_replica_online_ready(struct ta_replica *r);
+/* One batch, all of it: predicted, logged, scored, and trained on where the cycle says so. */
+ta_status ta_replica_online_batch(struct ta_replica *r, const struct ta_batch *batch, int64_t now_ns);
+/* Takes in what the peers say of the cycle, and tells them ours. */
+void ta_replica_online_listen(struct ta_replica *r, int64_t now_ns);
+/* The mean loss of a batch of a word model: all that the cycle gets to see of it. */
+void ta_replica_online_loss(struct ta_replica *r, uint32_t records, double loss, uint64_t last_record, int64_t now_ns);
+
+#endif

@@ -1,0 +1,166 @@
+"""Online learning as a person sees it: predictions logged, labels that are missing or late, drift found and answered."""
+import glob
+import os
+
+import h5py
+import numpy as np
+
+from harness import Place, check, contains, one_line
+
+DRIFT = """\
+run: {seed: 7}
+stream:
+  generator: "sea:noise=0.05"
+  records: 60000
+  batch: 16
+  inject_drift: [{type: rotate, at: 30000}]
+model:
+  loss: cross_entropy
+  layers:
+    - {type: dense, units: 16, activation: relu}
+    - {type: dense, units: 2, activation: softmax}
+optimizer: {type: adam, rate: 0.01}
+metrics: {window: 500, every_records: 500}
+online:
+  mode: auto
+  watch: error
+  detector: {type: ddm}
+  plateau: {stretch: 500, patience: 8, factor: 1.2}
+"""
+
+
+def windows(place, run_dir="run"):
+    return place.metrics(run_dir, "window")
+
+
+def logs(place, run_dir="run"):
+    return [h5py.File(f, "r") for f in sorted(glob.glob(place.at(run_dir, "predictions", "*.h5")))]
+
+
+def cycle():
+    """Trains until converged, predicts, finds the drift, trains again."""
+    place = Place(DRIFT)
+    place.train()
+    changes = place.events("mode")
+    check(len(changes) >= 3, f"changes of mode: {[c['text'] for c in changes]}")
+    drifts = place.metrics(kind="drift")
+    found = [d["record"] for d in drifts if 30000 <= d["record"] < 33000]
+    check(found, f"drift at 30000, alarms at {[d['record'] for d in drifts]}")
+    at = {w["records"]: w for w in windows(place)}
+    low = min(w["accuracy"] for n, w in at.items() if 30000 < n <= 34000)
+    high = max(w["accuracy"] for n, w in at.items() if n > 45000)
+    check(low < 0.7 and high > 0.85, f"accuracy fell to {low} and came back to {high}")
+    idle = [w for w in windows(place) if not w["training"]]
+    check(idle and all("kappa" in w and len(w["recall"]) == 2 for w in idle), "windows of predicting")
+    steps = [w["steps"] for w in windows(place)]
+    check(any(a == b for a, b in zip(steps, steps[1:])), "no stretch without a step")
+    place.train("--mode", "predict", run_dir="never")
+    check(windows(place, "never")[-1]["steps"] == 0, "mode predict trained")
+    place.train("--mode", "train", run_dir="always")
+    check(windows(place, "always")[-1]["steps"] == 60000 // 16, "mode train did not train on every batch")
+    check(place.metrics("always", "drift"), "mode train does not say that drift was found")
+
+
+def together():
+    """Two replicas are always of one mind, and rest on the same weights."""
+    place = Place(DRIFT)
+    place.train("-n", 2, "--set", "pace.type=constant", "--set", "pace.rate=20000")
+    last = {w["rank"]: w["change"] for w in windows(place)}
+    check(len(set(last.values())) == 1 and last[0] >= 2, f"changes: {last}")
+    check(len({e["checksum"] for e in place.events("rest")}) == 1, "replicas disagree at rest")
+
+
+def predictions():
+    """The log of predictions holds every record once, and says what the score says; late labels change neither."""
+    place = Place()
+    for n, delay in ((1, 0), (3, 0), (1, 300)):
+        run = f"run{n}-{delay}"
+        place.train("-n", n, "--set", "online.predictions=yes", "--set", f"online.label_delay={delay}", run_dir=run)
+        files = logs(place, run)
+        check(len(files) == n, f"{len(files)} logs")
+        record = np.concatenate([f["record"][:] for f in files])
+        check((np.sort(record) == np.arange(4000)).all(), "every record once")
+        hits = np.concatenate([f["prediction"][:] == f["label"][:] for f in files])
+        if delay:
+            hits = hits[record < 4000 - delay]
+        last = {w["rank"]: w for w in windows(place, run)}
+        score = sum(w["accuracy_all"] * w["records"] for w in last.values())
+        check(abs(hits.sum() - score) < 1e-6 and len(hits) == sum(w["records"] for w in last.values()),
+              f"{run}: {hits.sum()} hits of {len(hits)} in the log, {score} in the score")
+        for f in files:
+            check((f["answered_ns"][:] >= 0).all() and (np.diff(f["version"][:].astype(np.int64)) >= 0).all(), "times, versions")
+            check(((f["confidence"][:] >= 0.5) & (f["confidence"][:] <= 1)).all(), "confidence of the likelier of two")
+        if delay:
+            check(last[0]["waiting"] == delay and last[0]["waiting_dropped"] == 0, f"{last[0]['waiting']} wait at the end")
+
+
+def missing_labels():
+    """Some labels are missing, some come late, one by one: nothing is trained on that is not known."""
+    place = Place()
+    rng = np.random.default_rng(1)
+    x = rng.random((4000, 3), np.float32)
+    y = (x[:, 0] + x[:, 1] > 1).astype(np.int32)
+    y[rng.random(4000) < 0.3] = -1
+    known = int((y >= 0).sum())
+    with h5py.File(place.at("s.h5"), "w") as f:
+        f["x"], f["y"] = x, y
+        f.attrs.update(format="tensair-stream", version=1, records=4000, classes=2, scale=1.0)
+    run = ("--set", "stream.generator=", "--set", f"stream.file={place.at('s.h5')}", "--set", "online.predictions=yes")
+    place.train(*run)
+    last = windows(place)[-1]
+    check(last["records"] == known and last["unlabelled"] == 4000 - known, f"{last['records']} scored of {known}")
+    check(last["accuracy"] > 0.85, f"learned nothing: {last['accuracy']}")
+    label = np.concatenate([f["label"][:] for f in logs(place)])
+    check((label == y).all(), "labels in the log")
+    with h5py.File(place.at("s.h5"), "a") as f:
+        f["label_delay"] = rng.integers(0, 5000, 4000)
+        due = int(((np.arange(4000) + f["label_delay"][:] < 4000) & (y >= 0)).sum())
+    place.train(*run, run_dir="late")
+    last = windows(place, "late")[-1]
+    check(last["records"] == due and last["waiting"] == known - due, f"{last['records']} of {due} came, {last['waiting']} wait")
+    check(abs(last["steps"] - due // 16) <= 1, f"{last['steps']} steps on {due} records")
+    place.train(*run, "--set", "online.waiting=50", run_dir="bounded")
+    last = windows(place, "bounded")[-1]
+    check(last["waiting"] <= 50 and last["waiting_dropped"] > 1000, "what waits is bounded, what is dropped is counted")
+
+
+def answers():
+    place = Place(DRIFT)
+    base = None
+    for answer in ("", "{type: raise_rate, factor: 3}", "{type: reset_optimizer}", "{type: reset_head}",
+                   "{type: rehearse, policy: balanced, room: 200, records: 4000}",
+                   "{type: reset_head}, {type: reset_optimizer}, {type: raise_rate}, {type: rehearse}"):
+        place.write("run.yaml", DRIFT + f"  answers: [{answer}]\n" if answer else DRIFT)
+        run = "run%d" % len(answer)
+        place.train(run_dir=run)
+        end = windows(place, run)[-1]
+        late = [w["accuracy"] for w in windows(place, run) if w["records"] > 45000]
+        check(max(late) > 0.85, f"{answer}: came back to {max(late)}")
+        base = base or end
+        if "rehearse" in answer:
+            check(end["steps"] > base["steps"], f"{answer}: no steps on remembered records")
+
+
+def goes_on():
+    """A stopped run goes on at the same change."""
+    place = Place(DRIFT)
+    place.train("--set", "run.max_records=40000")
+    before = windows(place)[-1]["change"]
+    place.train("--set", "run.max_records=60000")
+    after = [w for w in windows(place) if w["epoch"] == 2]
+    check(after and after[0]["change"] >= before > 0, f"change {before}, then {after[0]['change']}")
+
+
+def refused():
+    place = Place()
+    for setting, part in (("online.mode=auto", "online.detector"), ("online.mode=sometimes", "sometimes"),
+                          ("online.detector.type=optwn", "did you mean 'optwin'"),
+                          ("online.answers[0].type=reset_head", "nobody looks for drift"),
+                          ("online.plateau.factor=0.5", "factor"), ("stream.inject_drift[0].type=mix", "file")):
+        _, err = place.train("--set", setting, expect=2)
+        one_line(err, part)
+
+
+for test in (cycle, together, predictions, missing_labels, answers, goes_on, refused):
+    test()
+    print("ok", test.__name__)
