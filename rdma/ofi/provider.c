@@ -34,6 +34,8 @@ static ta_status ask(const struct ta_transport_spec *spec, const struct question
     const char *provider = spec != NULL ? given(spec->provider) : NULL;
     *out = NULL;
     ask_for_less();
+    if (!ta_ofi_library_is_there())
+        return ta_fail(TA_DEVICE, "transport ofi: libfabric.so.1 cannot be loaded: apt-get install libfabric1");
     struct fi_info *hints = fi_allocinfo();
     if (hints == NULL) return ta_fail(TA_NO_MEMORY, "libfabric: no memory to ask for providers");
     hints->ep_attr->type = FI_EP_RDM;

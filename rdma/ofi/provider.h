@@ -29,4 +29,7 @@ ta_status ta_ofi_choose(const struct ta_transport_spec *spec, struct ta_ofi_choi
 /* "provider tcp;ofi_rxm, domain eth0" and what it promises. */
 void ta_ofi_choice_say(const struct ta_ofi_choice *choice, char *out, size_t bytes);
 
+/* library.c: loads libfabric, the first time. */
+bool ta_ofi_library_is_there(void);
+
 #endif

@@ -7,9 +7,6 @@ import sys
 import tempfile
 import time
 
-# Libraries that are loaded for network cards catch signals until they are told not to.
-os.environ.update(IPATH_NO_BACKTRACE="1", HFI_NO_BACKTRACE="1")
-
 TENSAIR = os.environ.get("TENSAIR") or sys.exit("TENSAIR names the program; run me through ctest")
 
 CONFIG = """\
