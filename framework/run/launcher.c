@@ -69,6 +69,9 @@ static ta_status open_files(struct ta_job *j) {
         .transport = j->transport,
         .why = j->why,
     };
+    status = ta_drift_truth_write(&j->dir, &j->config->stream.spec, j->stream.records,
+                                  ta_run_config_goal(j->config, &j->stream));
+    if (status != TA_OK) return status;
     return ta_manifest_start(&j->manifest, &j->manifest_json);
 }
 
@@ -177,6 +180,10 @@ static void conclude(struct ta_job *j, ta_status status) {
     bool whole = !j->stopped && status != TA_REQUEUE && j->config->run.max_seconds == 0;
     if (j->lost > 0 && whole && j->goal_records > sum.life_records)
         summary.untrained = j->goal_records - sum.life_records;
+    uint64_t before = j->resumed != NULL ? j->resumed->total_records : 0;
+    if (ta_drift_report_make(&j->dir, &j->config->stream.spec, j->stream.records, before + sum.life_records,
+                             &summary.drift) != TA_OK)
+        ta_log_warn(&j->log, "%s", ta_why());
     if (sum.started_ns != 0) ta_summary_print(&summary, stdout);
     if (status == TA_REQUEUE)
         printf("stopped      go on with: tensair train %s -n %u --run-dir %s%s\n", j->launch->config_path,

@@ -27,12 +27,18 @@
  *     vocabulary, admitted, evicted, garbled  online vocabulary: rows in use; this keeper's decisions; words not UTF-8
  *     rss_bytes          resident memory of the process; held_bytes, derived_bytes: what exchange, optimizer, net and ring hold,
  *                        and what the design allows for them
+ *     kappa, kappa_temporal, kappa_majority     of classes, over the window (agreement.h); majority, no_change: accuracies of
+ *                        the baselines; recall: class by class, where there are at most 20
+ *     waiting, waiting_dropped   records that wait for their labels; those given up
+ *     change, training, alarms   where there is a detector: number of changes, whether it trains, its own alarms (cycle.h)
+ * kind "drift": our own detector's alarm: record, change
  * kind "event": event (start, transport, stop, rest, peer_lost, path_broken, path_restored, checkpoint_failed,
- *     disagreement), text, and for `rest`: round, steps
+ *     disagreement, mode, converged, drift, drift_warning, answer_failed), text, and for `rest`: round, steps
  *     (all replicas), checksum (XXH3 of w, hex: equal on all replicas at rest). The last round is 4294967295.
  * kind "summary", once at the end by the launcher or the single replica: records, seconds, records_per_s, accuracy_all,
  *     accuracy, loss_all, s_avg, s_max, steps, skipped_steps, dropped, unlabelled, puts, bytes, replicas, lost, exit_code,
  *     words, words_per_s, rows (word models),
+ *     drift (made to order: made, found, missed, false_alarms, delay in records),
  *     untrained (records of lost replicas' shares), checkpoint (path or null).
  */
 #ifndef TA_METRICS_H

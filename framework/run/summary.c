@@ -52,6 +52,13 @@ static void print_oddities(const struct ta_summary *s, const struct figures *f, 
         fprintf(out, "untrained    %s records of the lost replicas' shares\n", ta_progress_group(s->untrained, text));
 }
 
+static void print_drift(const struct ta_drift_report *d, FILE *out) {
+    fprintf(out, "drift        %zu made, %" PRIu32 " found, %" PRIu32 " false alarm%s", d->made, d->score.found,
+            d->score.false_alarms, d->score.false_alarms == 1 ? "" : "s");
+    if (d->score.found > 0) fprintf(out, ", after %.0f records", d->score.delay);
+    fputc('\n', out);
+}
+
 void ta_summary_print(const struct ta_summary *s, FILE *out) {
     struct figures f = figure(s);
     char records[27], rate[27], window[27];
@@ -67,6 +74,7 @@ void ta_summary_print(const struct ta_summary *s, FILE *out) {
     fprintf(out, "loss         %.5f prequential, %.5f over the last\n", f.loss, f.sum.window_loss);
     fprintf(out, "staleness    S_avg %.3f  S_max %" PRIu64 "\n", f.s_avg, f.sum.stale_max);
     print_oddities(s, &f, out);
+    if (s->drift.made > 0) print_drift(&s->drift, out);
     fprintf(out, "checkpoint   %s\n", s->checkpoint[0] != '\0' ? s->checkpoint : "none");
     fprintf(out, "metrics      %s/metrics.jsonl\n", s->dir->path);
     fflush(out);
@@ -90,6 +98,11 @@ json_t *ta_summary_json(const struct ta_summary *s) {
         json_object_set_new(o, "words_per_s", ta_json_real(f.words_rate));
         json_object_set_new(o, "rows", json_integer((json_int_t)f.sum.put_rows));
     }
+    if (s->drift.made > 0)
+        json_object_set_new(o, "drift", json_pack("{s:I, s:i, s:i, s:i, s:o}", "made", (json_int_t)s->drift.made, "found",
+                                                  (int)s->drift.score.found, "missed", (int)s->drift.score.missed,
+                                                  "false_alarms", (int)s->drift.score.false_alarms, "delay",
+                                                  ta_json_real(s->drift.score.delay)));
     json_object_set_new(o, "untrained", json_integer((json_int_t)s->untrained));
     json_object_set_new(o, "s_avg", ta_json_real(f.s_avg));
     json_object_set_new(o, "checkpoint", s->checkpoint[0] != '\0' ? json_string(s->checkpoint) : json_null());

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "board.h"
+#include "drift_report.h"
 #include "run_dir.h"
 
 struct ta_summary {
@@ -19,6 +20,7 @@ struct ta_summary {
     int exit_code;
     uint64_t untrained; /* records that the lost replicas left undone; 0: none or unknown */
     char checkpoint[4096]; /* newest complete one; "": none */
+    struct ta_drift_report drift; /* made to order; made 0: none was */
 };
 
 /* Fills in `checkpoint`. */

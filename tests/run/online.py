@@ -1,5 +1,6 @@
 """Online learning as a person sees it: predictions logged, labels that are missing or late, drift found and answered."""
 import glob
+import json
 import os
 
 import h5py
@@ -40,7 +41,12 @@ def logs(place, run_dir="run"):
 def cycle():
     """Trains until converged, predicts, finds the drift, trains again."""
     place = Place(DRIFT)
-    place.train()
+    out, _ = place.train()
+    contains(out, "drift        1 made, 1 found")
+    with open(place.at("run", "drift_truth.json")) as file:
+        check(json.load(file) == [{"record": 30000, "width": 0, "type": "rotate", "begins": True}], "the truth beside the run")
+    score = place.metrics(kind="summary")[0]["drift"]
+    check(score["made"] == 1 and score["found"] == 1 and score["delay"] < 3000, f"{score}")
     changes = place.events("mode")
     check(len(changes) >= 3, f"changes of mode: {[c['text'] for c in changes]}")
     drifts = place.metrics(kind="drift")
