@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "inject.h"
 #include "mem.h"
 
 enum { MAX_BATCH = 1 << 20, MAX_RING = 1 << 16, MAX_WINDOW = 1 << 26, MAX_NAME = 128 };
@@ -45,17 +46,17 @@ ta_status ta_run_config_expand(const char *key, const char *text, char **out) {
 }
 
 /* The file `path` means, as an absolute path: in the configuration's folder if it is there, else in the current one. */
-static ta_status absolute(const char *config_path, const char *path, char out[PATH_MAX]) {
+static ta_status absolute(const char *config_path, const char *key, const char *path, char out[PATH_MAX]) {
     char beside[PATH_MAX], folder[PATH_MAX] = ".", here[PATH_MAX];
     const char *slash = strrchr(config_path, '/');
     if (slash != NULL) snprintf(folder, sizeof folder, "%.*s", slash == config_path ? 1 : (int)(slash - config_path), config_path);
     int length = snprintf(beside, sizeof beside, "%s%s%s", path[0] == '/' ? "" : folder, path[0] == '/' ? "" : "/", path);
-    if (length < 0 || (size_t)length >= sizeof beside) return ta_fail(TA_CONFIG, "stream.file: '%s' is too long", path);
+    if (length < 0 || (size_t)length >= sizeof beside) return ta_fail(TA_CONFIG, "%s: '%s' is too long", key, path);
     if (realpath(beside, out) != NULL || realpath(path, out) != NULL) return TA_OK;
     if (path[0] == '/' || getcwd(here, sizeof here) == NULL) here[0] = '\0';
     length = snprintf(out, PATH_MAX, "%s%s%s", here, here[0] == '\0' ? "" : "/", path);
-    if (length < 0 || length >= PATH_MAX) return ta_fail(TA_CONFIG, "stream.file: '%s' is too long", path);
-    return ta_fail(TA_IO, "stream.file: '%s' is neither in %s nor in the current folder", path, folder);
+    if (length < 0 || length >= PATH_MAX) return ta_fail(TA_CONFIG, "%s: '%s' is too long", key, path);
+    return ta_fail(TA_IO, "%s: '%s' is neither in %s nor in the current folder", key, path, folder);
 }
 
 /* "stream.file='/abs/it''s here.h5'": an override whose value is a single-quoted YAML scalar. */
@@ -80,24 +81,43 @@ static ta_status load_once(const char *path, const char *const *overrides, size_
     return status;
 }
 
-/* Strings of a loaded configuration belong to libcyaml, so the resolved path goes in as one more override. */
-static ta_status load_resolved(const char *path, const char *const *overrides, size_t n, struct ta_run_config **config) {
-    char *expanded = NULL, *override = NULL, file[PATH_MAX];
-    const char **all = NULL;
-    ta_status status = ta_run_config_expand("stream.file", (*config)->stream.spec.file, &expanded);
-    if (status == TA_OK) status = absolute(path, expanded, file);
-    if (status == TA_OK && strcmp(file, (*config)->stream.spec.file) == 0) goto done;
-    if (status == TA_OK) status = path_override("stream.file", file, &override);
-    if (status == TA_OK) status = TA_NEW(&all, n + 1, "the overrides");
-    if (status != TA_OK) goto done;
-    if (n > 0) memcpy(all, overrides, n * sizeof *all);
-    all[n] = override;
-    ta_run_config_free(*config);
-    status = load_once(path, all, n + 1, config);
-done:
-    ta_mem_free(all);
-    ta_mem_free(override);
+/* The override that puts `given` in full into the configuration; NULL: it stands there in full already. */
+static ta_status full_path(const char *config_path, const char *key, const char *given, char **override) {
+    char *expanded = NULL, file[PATH_MAX];
+    *override = NULL;
+    ta_status status = ta_run_config_expand(key, given, &expanded);
+    if (status == TA_OK) status = absolute(config_path, key, expanded, file);
+    if (status == TA_OK && strcmp(file, given) != 0) status = path_override(key, file, override);
     ta_mem_free(expanded);
+    return status;
+}
+
+/* Strings of a loaded configuration belong to libcyaml, so resolved paths go in as more overrides. */
+static ta_status load_resolved(const char *path, const char *const *overrides, size_t n, struct ta_run_config **config) {
+    const struct ta_stream_spec *spec = &(*config)->stream.spec;
+    const char **all = NULL;
+    char **ours = NULL;
+    size_t most = 1 + spec->inject_count, found = 0;
+    ta_status status = TA_NEW(&all, n + most, "the overrides");
+    if (status == TA_OK) status = TA_NEW(&ours, most, "the overrides");
+    if (status == TA_OK && spec->file != NULL && spec->generator == NULL)
+        status = full_path(path, "stream.file", spec->file, &ours[found]);
+    for (unsigned i = 0; i < spec->inject_count && status == TA_OK; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "stream.inject_drift[%u].file", i);
+        if (ours[found] != NULL) found++;
+        if (spec->inject[i].file != NULL) status = full_path(path, key, spec->inject[i].file, &ours[found]);
+    }
+    if (status == TA_OK && ours[found] != NULL) found++;
+    if (status == TA_OK && n > 0) memcpy(all, overrides, n * sizeof *all);
+    for (size_t i = 0; i < found && status == TA_OK; i++) all[n + i] = ours[i];
+    if (status == TA_OK && found > 0) {
+        ta_run_config_free(*config);
+        status = load_once(path, all, n + found, config);
+    }
+    for (size_t i = 0; ours != NULL && i < most; i++) ta_mem_free(ours[i]);
+    ta_mem_free(ours);
+    ta_mem_free(all);
     return status;
 }
 
@@ -105,8 +125,7 @@ ta_status ta_run_config_load(const char *path, const char *const *overrides, siz
                              struct ta_run_config **out) {
     *out = NULL;
     ta_status status = load_once(path, overrides, n_overrides, out);
-    bool file = status == TA_OK && (*out)->stream.spec.file != NULL && (*out)->stream.spec.generator == NULL;
-    if (file) status = load_resolved(path, overrides, n_overrides, out);
+    if (status == TA_OK) status = load_resolved(path, overrides, n_overrides, out);
     if (status == TA_OK) status = ta_run_config_check(*out);
     if (status != TA_OK) {
         ta_run_config_free(*out);

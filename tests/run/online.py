@@ -6,7 +6,7 @@ import os
 import h5py
 import numpy as np
 
-from harness import Place, check, contains, one_line
+from harness import CONFIG, Place, check, contains, one_line
 
 DRIFT = """\
 run: {seed: 7}
@@ -130,6 +130,30 @@ def missing_labels():
     check(last["waiting"] <= 50 and last["waiting_dropped"] > 1000, "what waits is bounded, what is dropped is counted")
 
 
+def mixed():
+    """Another stream takes over, named as the stream itself is: beside the configuration, or by the environment."""
+    place = Place()
+    for name, turn in (("day.h5", 0), ("night.h5", 1)):
+        x = np.random.default_rng(turn).random((4000, 3), np.float32)
+        with h5py.File(place.at(name), "w") as f:
+            f["x"], f["y"] = x, ((x[:, 0] + x[:, 1] > 1) ^ turn).astype(np.int32)
+            f.attrs.update(format="tensair-stream", version=1, records=4000, classes=2, scale=1.0)
+    os.environ["NIGHT"] = place.path
+    place.write("run.yaml", CONFIG.replace("{generator: sea, batch: 16}", "{file: day.h5, batch: 16, inject_drift: ["
+                                           "{type: mix, at: 1000, width: 500, file: night.h5},"
+                                           "{type: mix, at: 3000, file: '${NIGHT}/day.h5'}]}"))
+    place.train("--set", "online.predictions=yes")
+    label = logs(place)[0]["label"][:]
+    day, night = (h5py.File(place.at(n), "r")["y"][:] for n in ("day.h5", "night.h5"))
+    for part, wanted in ((slice(0, 1000), day), (slice(1500, 3000), night), (slice(3000, 4000), day)):
+        check((label[part] == wanted[part]).all(), f"labels of records {part}")
+    share = (label[1000:1500] == night[1000:1500]).mean()
+    check(0.6 < share < 0.9, f"half way {share} are as in the second stream")
+    place.write("run.yaml", CONFIG.replace("batch: 16}", "batch: 16, inject_drift: [{type: mix, at: 1, file: dusk.h5}]}"))
+    _, err = place.train(run_dir="none", expect=74)
+    one_line(err, "stream.inject_drift[0].file", "dusk.h5")
+
+
 def answers():
     place = Place(DRIFT)
     base = None
@@ -167,6 +191,6 @@ def refused():
         one_line(err, part)
 
 
-for test in (cycle, together, predictions, missing_labels, answers, goes_on, refused):
+for test in (cycle, together, predictions, missing_labels, mixed, answers, goes_on, refused):
     test()
     print("ok", test.__name__)
