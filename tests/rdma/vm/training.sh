@@ -38,7 +38,7 @@ all_train() {
 # told EXPRESSION: a Python list about `records`, the lines of the metrics of both guests, in words.
 told() {
     python3 - "$VM/shared/$run/run" "$1" <<'PYTHON'
-import datetime, glob, json, sys
+import glob, json, sys
 records = []
 for name in sorted(glob.glob(sys.argv[1] + "/metrics*.jsonl")):
     with open(name) as file:
@@ -51,25 +51,30 @@ print(*eval(sys.argv[2]))
 PYTHON
 }
 
-# lost_within SECONDS FROM TO RANKS: ranks 0 and 1 both name each of those, so soon after what happened to them between
-# FROM and TO by the clock of guest 1. (Clocks of guests differ by up to a second, and a question takes its time.)
+# lost_within SECONDS FROM TO RANKS: ranks 0 and 1 both name each of those in their logs, so soon after what happened to
+# them between FROM and TO by the clock of guest 1. (Clocks of guests differ by up to a second, and a question takes its
+# time.)
 lost_within() {
-    local limit=$1 from=$2 to=$3 tries rank said last
-    shift 3
-    for ((tries = 0; tries < 300; tries++)); do
-        said=0
-        for rank in "$@"; do
-            said=$((said + $(told "[1 for r in records if r.get('event') == 'peer_lost' and r['rank'] < 2 and 'peer $rank ' in r['text']]" | wc -w)))
-        done
-        [ "$said" -ge $((2 * $#)) ] && break
-        sleep 0.1
-    done
-    [ "$said" -ge $((2 * $#)) ] || { echo "ranks 0 and 1 do not miss ranks $*" && return 1; }
-    last=$(told "[max(datetime.datetime.fromisoformat(r['wall'].replace('Z', '+00:00')).timestamp() for r in records if r.get('event') == 'peer_lost' and r['rank'] < 2)]")
-    awk -v last="$last" -v from="$from" -v to="$to" -v limit="$limit" 'BEGIN {
-        printf "missed after %.2f to %.2f s\n", last - to, last - from
-        exit !(last - to < limit && last > from)
-    }'
+    python3 - "$VM/shared/$run/run/log" "$@" <<'PYTHON'
+import datetime, re, sys, time
+folder, limit, begin, end = sys.argv[1], *map(float, sys.argv[2:5])
+missing = {(rank, peer) for rank in (0, 1) for peer in map(int, sys.argv[5:])}
+line = re.compile(r"(\S+)Z \S+ rank=\d+ +warn +peer (\d+) (?:has been silent|is gone)")
+told = {}
+patience = time.monotonic() + 60
+while missing - told.keys() and time.monotonic() < patience:
+    time.sleep(0.1)
+    for rank in (0, 1):
+        with open(f"{folder}/rank-{rank:05}.log") as file:
+            for when, peer in line.findall(file.read()):
+                moment = datetime.datetime.fromisoformat(when).replace(tzinfo=datetime.timezone.utc).timestamp()
+                told.setdefault((rank, int(peer)), moment)
+if missing - told.keys():
+    sys.exit(f"not missed, as (rank, peer): {sorted(missing - told.keys())}")
+last = max(told[pair] for pair in missing)
+print(f"missed after {last - end:.2f} to {last - begin:.2f} s")
+sys.exit(not (last > begin and last - end < limit))
+PYTHON
 }
 
 clock() { on 1 'date +%s.%N'; }
@@ -89,7 +94,8 @@ drill_cleared() {
     kill -CONT "$(guest_pid 2)"
     on 2 'ip link set eth0 up; pkill -KILL -x tensair' || true
     on 1 'ip link set eth0 up; pkill -KILL -x tensair' || true
-    cat "$VM/half1" "$VM/half2"
+    sleep 1
+    cat "$VM/half1" "$VM/half2" "$VM/shared/$run"/run/log/*
 }
 
 # drill_ends STATUS: the launcher of guest 1 is told to stop; its half, and the other where it is still there, end so.
@@ -102,11 +108,12 @@ drill_ends() {
     [ "$status1" = "$1" ] && [ "$status2" = "${2:-$1}" ]
 }
 
-# agree RANKS: those came to rest last with one checksum.
+# agree RANKS: all of those came to their last rest together, with one checksum.
 agree() {
-    local rests
-    rests=$(told '[(r["rank"], r["checksum"], r["steps"]) for r in records if r.get("event") == "rest" and r["round"] == max(q["round"] for q in records if q.get("event") == "rest")]')
-    echo "at rest: $rests"
-    [ "$(told 'sorted(r["rank"] for r in records if r.get("event") == "rest" and r["round"] == max(q["round"] for q in records if q.get("event") == "rest"))')" = "$*" ]
-    [ "$(told 'set(r["checksum"] for r in records if r.get("event") == "rest" and r["round"] == max(q["round"] for q in records if q.get("event") == "rest"))' | wc -w)" = 1 ]
+    local ranks=" $* " rests
+    rests="[r for r in records if r.get('event') == 'rest' and ' %d ' % r['rank'] in '$ranks']"
+    rests="(lambda all: [r for r in all if r['round'] == max(q['round'] for q in all)])($rests)"
+    echo "at rest: $(told "[(r['rank'], r['checksum'], r['steps']) for r in $rests]")"
+    [ "$(told "sorted(r['rank'] for r in $rests)")" = "$*" ]
+    [ "$(told "set(r['checksum'] for r in $rests)" | wc -w)" = 1 ]
 }
