@@ -21,6 +21,7 @@ enum {
     MAX_BATCH = 512,       /* ... and at most so many: the clock costs 20 to 40 ns */
     BATCH_NS = 2000000,    /* where puts fly: a batch takes about so long, for the last one's way to count little */
     SPINS_A_LOOK = 4096,   /* where a put is the sender's copy, progress moves nothing and only tells of deaths */
+    SPINS_A_MOVE = 32,     /* elsewhere: it costs more than a look at the word */
     WATCH_NS = 50000000,
 };
 
@@ -99,7 +100,7 @@ static ta_status look_at_socket(const struct ta_perf_side *side, int64_t now_ns,
 /* Spins until the other side's header has another sequence than `seen`. */
 static ta_status await(struct ta_perf_side *side, uint64_t seen) {
     const void *word = (const char *)side->window.base + offsetof(struct header, sequence);
-    unsigned look = copies(side) && !side->yield ? SPINS_A_LOOK : 1;
+    unsigned look = side->yield ? 1 : copies(side) ? SPINS_A_LOOK : SPINS_A_MOVE;
     int64_t looked_ns = 0;
     for (unsigned spins = 1; ta_window_load_u64(word) == seen; spins++) {
         if (side->yield) sched_yield();
