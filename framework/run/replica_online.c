@@ -124,12 +124,7 @@ static void turned(struct ta_replica *r, uint64_t before, const char *why, int64
     bool drift = s->cycle.number % 2 == 0;
     const char *now = s->cycle.spec.mode == TA_MODE_AUTO ? (drift ? "training" : "predicting") : "as before";
     ta_replica_event(r, now_ns, "mode", "change %" PRIu64 " (from %" PRIu64 "): %s, %s", s->cycle.number, before, now, why);
-    if (drift) {
-        s->drifts++;
-        ta_replica_answer(r, now_ns);
-    } else {
-        s->modes++;
-    }
+    if (drift) ta_replica_answer(r, now_ns);
 }
 
 static void news(struct ta_replica *r, enum ta_cycle_news what, uint64_t before, uint64_t record, int64_t now_ns) {
@@ -201,7 +196,7 @@ ta_status ta_replica_online_ready(struct ta_replica *r) {
     return TA_AGAIN;
 }
 
-static ta_status log_batch(struct ta_replica *r, const struct ta_batch *b, int64_t now_ns) {
+static ta_status log_batch(struct ta_replica *r, const struct ta_batch *b) {
     if (r->online.log == NULL) return TA_OK;
     struct ta_predictions_rows rows = {.first_record = b->first_record,
                                        .due_ns = b->due_each_ns,
@@ -210,7 +205,6 @@ static ta_status log_batch(struct ta_replica *r, const struct ta_batch *b, int64
                                        .predictions = r->bench.predictions,
                                        .classes = b->classes,
                                        .targets = b->targets};
-    (void)now_ns;
     return ta_predictions_add(r->online.log, b->records, &rows);
 }
 
@@ -316,7 +310,7 @@ ta_status ta_replica_online_batch(struct ta_replica *r, const struct ta_batch *b
     r->unlabelled += b->records - step.labelled;
     bool late = s->waiting.room > 0, trains = !late && step.labelled > 0 && ta_cycle_trains(&s->cycle);
     status = trains ? ta_replica_step(r, &step, now_ns) : ta_replica_predict(r, &step);
-    if (status == TA_OK) status = log_batch(r, b, now_ns);
+    if (status == TA_OK) status = log_batch(r, b);
     if (status != TA_OK) return status;
     if (step.labelled > 0) hand_labels_on(r, b, &step.labels, trains, now_ns);
     if (late) status = take_late(r, b->first_record + b->records - 1, now_ns);

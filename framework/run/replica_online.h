@@ -10,7 +10,6 @@
 #define TA_REPLICA_ONLINE_H
 
 #include "agreement.h"
-#include "alarms.h"
 #include "cycle.h"
 #include "kernels.h"
 #include "predictions.h"
@@ -44,7 +43,6 @@ struct ta_replica_online {
     uint64_t raised_left;          /* records for which the rate is raised, */
     double raised;                 /* by this */
     bool reset_head;               /* before the next step */
-    uint64_t drifts, modes;        /* changes seen, by what they were */
 };
 
 ta_status ta_replica_online_open(struct ta_replica *r);
