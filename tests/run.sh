@@ -4,7 +4,7 @@
 #   tests/run.sh                    everything: under the sanitizers, the fuzzers, optimised, then in virtual machines
 #   tests/run.sh --quick            the optimised build alone
 #   tests/run.sh --only REGEX       tests whose name matches, in every build
-#   FUZZ_SECONDS=20                 seconds for each fuzzer (0: none)
+#   FUZZ_SECONDS=10                 seconds for each fuzzer (0: none)
 #   TENSAIR_DATA=DIR                where mnist/, cifar10-head/, elec2/, ... lie; tests that need them are SKIPPED without
 #
 # Exit status 0: all passed. Builds lie in build/, logs of a run in build/test-logs/.
@@ -28,7 +28,7 @@ ta_packages build run test
 jobs=$(nproc)
 mkdir -p build/test-logs
 
-# suite PRESET [ctest options]: configure, build, run.
+# suite PRESET [ctest options]: configure, build, run. Under the sanitizers most of a test is waiting: twice as many at once.
 suite() {
     local preset=$1
     shift
@@ -36,7 +36,9 @@ suite() {
     cmake --preset "$preset" >"build/test-logs/$preset-configure.log" 2>&1 || { cat "build/test-logs/$preset-configure.log"; return 1; }
     cmake --build --preset "$preset" -j "$jobs" >"build/test-logs/$preset-build.log" 2>&1 || { tail -40 "build/test-logs/$preset-build.log"; return 1; }
     echo "== $preset: test"
-    ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure -R "$only" "$@" 2>&1 | tee "build/test-logs/$preset.log"
+    local at_once=$jobs
+    [ "$preset" = release ] || at_once=$((2 * jobs))
+    ctest --test-dir "build/$preset" -j "$at_once" --output-on-failure -R "$only" "$@" 2>&1 | tee "build/test-logs/$preset.log"
 }
 
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
@@ -47,9 +49,9 @@ if [ "$quick" = no ]; then
     # Drills and oracles take minutes and reach no line of ours that other tests do not.
     suite asan -LE "optimised|oracle|drill"
     suite tsan -LE "optimised|oracle|drill"
-    if [ "${FUZZ_SECONDS:-20}" -gt 0 ] && [ "$only" = . ] && [ -x tests/fuzz/run.sh ]; then
+    if [ "${FUZZ_SECONDS:-10}" -gt 0 ] && [ "$only" = . ] && [ -x tests/fuzz/run.sh ]; then
         echo "== fuzz"
-        tests/fuzz/run.sh "${FUZZ_SECONDS:-20}" || [ $? -eq 77 ] # 77: it has said why it was SKIPPED
+        tests/fuzz/run.sh "${FUZZ_SECONDS:-10}" || [ $? -eq 77 ] # 77: it has said why it was SKIPPED
     fi
 fi
 suite release
