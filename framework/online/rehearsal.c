@@ -6,7 +6,7 @@
 
 #include "mem.h"
 
-enum { NOWHERE = UINT32_MAX };
+#define NOWHERE UINT32_MAX
 
 ta_status ta_rehearsal_init(struct ta_rehearsal *r, const struct ta_rehearsal_config *config) {
     *r = (struct ta_rehearsal){.config = *config, .rng = ta_rng_make(config->seed, UINT64_C(0x7265686561727365))};

@@ -5,7 +5,7 @@
 
 #include "mem.h"
 
-enum { NONE = UINT32_MAX };
+#define NONE UINT32_MAX
 
 ta_status ta_waiting_init(struct ta_waiting *w, uint32_t room, size_t x_bytes, size_t label_bytes) {
     *w = (struct ta_waiting){.room = room, .x_bytes = x_bytes, .label_bytes = label_bytes, .oldest = NONE, .newest = NONE};
