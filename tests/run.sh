@@ -28,7 +28,7 @@ ta_packages build run test
 jobs=$(nproc)
 mkdir -p build/test-logs
 
-# suite PRESET [ctest options]: configure, build, run. Under the sanitizers most of a test is waiting: twice as many at once.
+# suite PRESET [ctest options]: configure, build, run. Under the sanitizers most of a test is waiting: half as many more at once.
 suite() {
     local preset=$1
     shift
@@ -37,7 +37,7 @@ suite() {
     cmake --build --preset "$preset" -j "$jobs" >"build/test-logs/$preset-build.log" 2>&1 || { tail -40 "build/test-logs/$preset-build.log"; return 1; }
     echo "== $preset: test"
     local at_once=$jobs
-    [ "$preset" = release ] || at_once=$((2 * jobs))
+    [ "$preset" = release ] || at_once=$((jobs + jobs / 2))
     ctest --test-dir "build/$preset" -j "$at_once" --output-on-failure -R "$only" "$@" 2>&1 | tee "build/test-logs/$preset.log"
 }
 
