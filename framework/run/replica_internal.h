@@ -110,7 +110,7 @@ struct ta_replica {
 
     struct ta_checkpoint_writer *writer;
     struct ta_snapshot snapshot; /* taken, not yet handed over */
-    bool snapshot_waits, snapshot_final;
+    bool snapshot_waits;
     uint64_t saved_steps;        /* total steps of the last snapshot handed over; UINT64_MAX: none */
     uint64_t checkpoint_records; /* total when the last one was asked for */
     int64_t checkpoint_ns;

@@ -99,9 +99,10 @@ ta_status ta_replica_online_open(struct ta_replica *r) {
     if (status != TA_OK) return status;
     if (r->cycle > 0) ta_cycle_resume(&r->online.cycle, r->cycle);
     if (!ta_replica_of_words(r)) return open_dense(r);
-    if (o->mode != TA_MODE_TRAIN || o->label_delay > 0 || o->answers_count > 0 || o->predictions)
-        return ta_fail(TA_CONFIG, "online: a word model predicts its own contexts: mode, label_delay, predictions and answers "
-                                  "mean nothing to it; only detector may be given");
+    if (o->mode != TA_MODE_TRAIN || o->label_delay > 0 || o->answers_count > 0 || o->predictions ||
+        o->watch != 0)
+        return ta_fail(TA_CONFIG, "online: a word model predicts its own contexts: mode, label_delay, watch, predictions and "
+                                  "answers mean nothing to it; only detector may be given");
     return TA_OK;
 }
 
@@ -154,8 +155,7 @@ static void observe(struct ta_replica *r, const struct late_label *l, int64_t no
 }
 
 void ta_replica_online_loss(struct ta_replica *r, uint32_t records, double loss, uint64_t last_record, int64_t now_ns) {
-    const float none = 0;
-    for (uint32_t i = 0; i < records && !isnan(loss); i++) ta_score_add(&r->score, &none, 1, -1, (float)loss);
+    for (uint32_t i = 0; i < records && !isnan(loss); i++) ta_score_count(&r->score, false, (float)loss);
     if (!r->online.watches || isnan(loss)) return;
     uint64_t before = r->online.cycle.number;
     news(r, ta_cycle_add(&r->online.cycle, loss, false), before, last_record, now_ns);
