@@ -24,7 +24,9 @@ static const struct names origins[] = {
     {TA_JOB_SLURM, "srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", NULL, "SLURM_STEP_ID"},
 };
 
-enum { N_ORIGINS = sizeof origins / sizeof origins[0], LIST_MOST = 4096, STEP_NAMES = 0xfffffff0u };
+enum { N_ORIGINS = sizeof origins / sizeof origins[0], LIST_MOST = 4096 };
+
+static const uint64_t first_step_name = 0xfffffff0; /* slurm.h: SLURM_BATCH_SCRIPT and its like lie above */
 
 struct environment {
     ta_getenv_fn lookup;
@@ -54,7 +56,7 @@ static uint64_t number_of(const struct environment *e, const char *name, uint64_
 /* A step that holds tasks: srun counts them from 0; batch, extern and interactive steps are names, or great numbers. */
 static bool is_numbered_step(const struct environment *e) {
     uint64_t step;
-    return parse(value_of(e, "SLURM_STEP_ID"), UINT32_MAX, &step) && step < STEP_NAMES;
+    return parse(value_of(e, "SLURM_STEP_ID"), UINT32_MAX, &step) && step < first_step_name;
 }
 
 static bool decides(const struct environment *e, const struct names *n) {
