@@ -8,7 +8,7 @@
 #include "bench_window.h"
 #include "rng.h"
 
-enum { VERIFY_ROUNDS = 3, FIGURE_BIG = 4 << 20, FIGURE_MEGA = 1 << 20, FIGURE_SMALL = 64, TURNS = 3 };
+enum { VERIFY_ROUNDS = 3, FIGURE_BIG = 4 << 20, FIGURE_MEGA = 1 << 20, FIGURE_SMALL = 64, TURNS = 7 };
 
 /* ---- the machine ---- */
 
@@ -169,7 +169,7 @@ static ta_status take_turn(struct ta_bench *b, size_t bytes, double ours[2], dou
 }
 
 static ta_status compare_size(struct ta_bench *b, size_t bytes) {
-    double put[TURNS], seen[TURNS], write_bw[TURNS], write_lat[TURNS];
+    double put[TURNS], seen[TURNS], write_bw[TURNS], write_lat[TURNS], fast[TURNS], slow[TURNS];
     for (unsigned turn = 0; turn < TURNS; turn++) {
         double ours[2], theirs[2];
         ta_status status = take_turn(b, bytes, ours, theirs);
@@ -178,14 +178,17 @@ static ta_status compare_size(struct ta_bench *b, size_t bytes) {
         seen[turn] = ours[1];
         write_bw[turn] = theirs[0];
         write_lat[turn] = theirs[1];
+        fast[turn] = ours[0] / theirs[0];
+        slow[turn] = ours[1] / theirs[1];
     }
     double rate = median(put), delay = median(seen), their_rate = median(write_bw), their_delay = median(write_lat);
-    printf("%12zu %9.4g %11.4g %6.2f %11.2f %12.2f %6.2f%s\n", bytes, rate / 1e9, their_rate / 1e9, rate / their_rate,
-           delay / 1e3, their_delay / 1e3, delay / their_delay, b->o.verify ? "  every byte right" : "");
+    double rate_ratio = median(fast), delay_ratio = median(slow); /* of one turn: a busy moment touches both sides */
+    printf("%12zu %9.4g %11.4g %6.2f %11.2f %12.2f %6.2f%s\n", bytes, rate / 1e9, their_rate / 1e9, rate_ratio,
+           delay / 1e3, their_delay / 1e3, delay_ratio, b->o.verify ? "  every byte right" : "");
     if (bytes == FIGURE_MEGA)
-        printf("FIGURE verbs_put_1MiB_vs_ib_write_bw %.3f ratio asked >= 0.95\n", rate / their_rate);
+        printf("FIGURE verbs_put_1MiB_vs_ib_write_bw %.3f ratio asked >= 0.95\n", rate_ratio);
     if (bytes == FIGURE_SMALL)
-        printf("FIGURE verbs_put_64B_vs_ib_write_lat %.3f ratio asked <= 1.10\n", delay / their_delay);
+        printf("FIGURE verbs_put_64B_vs_ib_write_lat %.3f ratio asked <= 1.10\n", delay_ratio);
     fflush(stdout);
     return TA_OK;
 }

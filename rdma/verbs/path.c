@@ -104,7 +104,11 @@ void ta_verbs_path_clear(struct ta_transport *t, struct ta_verbs_path *path, enu
     if (path->state == TA_PEER_BROKEN && !path->reported) t->unreported--;
     if (path->made) t->n_paths--;
     if (path->ah != NULL) ibv_destroy_ah(path->ah);
-    for (unsigned i = 0; i < t->n_rails; i++) ta_verbs_lane_close(t, &path->lane[i]);
+    for (unsigned i = 0; i < t->n_rails; i++) {
+        t->rail[i].expected -= path->lane[i].posted - path->lane[i].done;
+        t->rail[i].stale = true;
+        ta_verbs_lane_close(t, &path->lane[i]);
+    }
     *path = (struct ta_verbs_path){.state = state, .granted = granted};
 }
 

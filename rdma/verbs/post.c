@@ -112,6 +112,7 @@ static bool flush(struct posting *p) {
     struct ibv_send_wr *bad = NULL;
     int failed = ibv_post_send(lane->qp, b->wr, &bad);
     lane->posted += b->n;
+    p->t->rail[p->lane].expected += b->n;
     b->n = 0;
     if (failed != 0) broken(p, failed);
     return failed == 0;
@@ -265,6 +266,7 @@ ta_status ta_verbs_bind(struct ta_transport *t, unsigned peer) {
             const struct ta_range *range = path->granted.n > 0 ? &path->granted.range[k] : &whole;
             if (lane->mw[k] == NULL) continue;
             struct ta_verbs_tag tag = {++lane->posted, 0, peer};
+            t->rail[i].expected++;
             struct ibv_send_wr *bad,
                 wr = {.wr_id = ta_verbs_tag_pack(&tag), .opcode = IBV_WR_BIND_MW, .send_flags = IBV_SEND_SIGNALED};
             wr.bind_mw.mw = lane->mw[k];

@@ -54,6 +54,8 @@ struct ta_verbs_rail {
     union ibv_gid gid;
     uint32_t gid_type;
     uint32_t depth, max_inline;
+    uint32_t expected; /* work requests that are posted and not known to be done, over all lanes */
+    bool stale;        /* the queue may hold completions of queue pairs that are gone */
     size_t max_message;
     bool windows_2; /* type 2 memory windows: a peer's rights are bound to its queue pair */
     bool dmabuf;    /* GPU memory can be registered */
