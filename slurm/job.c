@@ -129,8 +129,14 @@ static void deal_by_numbers(struct ta_job_place *out) {
     out->per_host = each;
 }
 
+/* The step's tasks are daemons of another launcher, one a node: what is said of them is not said of us. Of PMI that is
+ * hydra, which alone numbers its ranks on a host. */
+static bool is_below(const struct environment *e, const struct ta_job_place *p) {
+    return p->origin == TA_JOB_OPENMPI || (p->origin == TA_JOB_PMI && value_of(e, "MPI_LOCALRANKID") != NULL);
+}
+
 static void take_job(const struct environment *e, struct ta_job_place *out) {
-    bool below = out->origin == TA_JOB_OPENMPI || (out->origin == TA_JOB_PMI && value_of(e, "HYDI_CONTROL_FD") != NULL);
+    bool below = is_below(e, out);
     out->job_id = number_of(e, "SLURM_JOB_ID", UINT64_MAX);
     if (out->job_id == 0) return;
     out->in_slurm = true;
@@ -160,9 +166,8 @@ ta_status ta_job_find(ta_getenv_fn lookup, void *context, struct ta_job_place *o
         break;
     }
     take_job(&e, out);
-    bool by_step = out->in_step && (out->origin == TA_JOB_SLURM || out->origin == TA_JOB_PMIX ||
-                                    (out->origin == TA_JOB_PMI && out->host[0] != '\0'));
-    if (by_step) deal_by_slurm(&e, out);
+    bool of_step = out->origin == TA_JOB_SLURM || out->origin == TA_JOB_PMIX || out->origin == TA_JOB_PMI;
+    if (out->in_step && of_step && !is_below(&e, out)) deal_by_slurm(&e, out);
     else deal_by_numbers(out);
     if (out->origin == TA_JOB_PMI && parse(value_of(&e, "PMI_FD"), INT32_MAX, &fd)) out->pmi_fd = (int)fd;
     return TA_OK;
