@@ -181,8 +181,7 @@ static void conclude(struct ta_job *j, ta_status status) {
     if (j->lost > 0 && whole && j->goal_records > sum.life_records)
         summary.untrained = j->goal_records - sum.life_records;
     uint64_t before = j->resumed != NULL ? j->resumed->total_records : 0;
-    if (ta_drift_report_make(&j->dir, &j->config->stream.spec, j->stream.records, before + sum.life_records,
-                             &summary.drift) != TA_OK)
+    if (ta_drift_report_make(&j->dir, j->config, j->stream.records, before + sum.life_records, &summary.drift) != TA_OK)
         ta_log_warn(&j->log, "%s", ta_why());
     if (sum.started_ns != 0) ta_summary_print(&summary, stdout);
     if (status == TA_REQUEUE)
@@ -195,6 +194,7 @@ static void conclude(struct ta_job *j, ta_status status) {
     ta_manifest_paths(j->manifest_json, list_paths(j));
     if (ta_manifest_end(&j->manifest, j->manifest_json, fields, summary.exit_code) != TA_OK)
         ta_log_warn(&j->log, "%s", ta_why());
+    ta_drift_report_free(&summary.drift);
     j->manifest_json = NULL;
 }
 

@@ -30,15 +30,19 @@
  *     kappa, kappa_temporal, kappa_majority     of classes, over the window (agreement.h); majority, no_change: accuracies of
  *                        the baselines; recall: class by class, where there are at most 20
  *     waiting, waiting_dropped   records that wait for their labels; those given up
- *     change, training, alarms   where there is a detector: number of changes, whether it trains, its own alarms (cycle.h)
+ *     record, change, training, alarms   where there is a detector: last record of the stream predicted, number of changes,
+ *                        whether it trains, its own alarms (cycle.h)
  * kind "drift": our own detector's alarm: record, change
+ * kind "mode": the cycle went on: record (last one predicted), change, training
+ * kind "stretch": where drift is made to order, see drift_trail.h
  * kind "event": event (start, transport, stop, rest, peer_lost, path_broken, path_restored, checkpoint_failed,
  *     disagreement, mode, converged, drift, drift_warning, answer_failed), text, and for `rest`: round, steps
  *     (all replicas), checksum (XXH3 of w, hex: equal on all replicas at rest). The last round is 4294967295.
  * kind "summary", once at the end by the launcher or the single replica: records, seconds, records_per_s, accuracy_all,
  *     accuracy, loss_all, s_avg, s_max, steps, skipped_steps, dropped, unlabelled, puts, bytes, replicas, lost, exit_code,
  *     words, words_per_s, rows (word models),
- *     drift (made to order: made, found, missed, false_alarms, delay in records),
+ *     trained (records trained on in this life, each counted once),
+ *     drift (made to order, see drift_report.h),
  *     untrained (records of lost replicas' shares), checkpoint (path or null).
  */
 #ifndef TA_METRICS_H

@@ -14,6 +14,7 @@
 
 #include "mem.h"
 #include "metrics.h"
+#include "plot_marks.h"
 #include "plot_script.h"
 #include "run_config.h"
 
@@ -25,10 +26,11 @@ struct plot {
     FILE *table[TA_PLOT_MAX_RANKS]; /* NULL: that rank has not been seen */
     unsigned ranks;                 /* highest rank seen + 1 */
     struct ta_plot_facts facts;
+    struct ta_plot_marks marks;
 };
 
 static const char *const columns[] = {"t_s",         "records", "records_per_s", "loss",  "accuracy",
-                                      "fading_accuracy", "lag_s",   "dropped",       "s_avg", "s_max"};
+                                      "fading_accuracy", "lag_s",   "dropped",       "s_avg", "s_max", "record"};
 enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
 
 static ta_status table_open(struct plot *p, unsigned rank) {
@@ -54,6 +56,10 @@ static ta_status table_add(struct plot *p, const json_t *line) {
     }
     for (unsigned i = 0; i < N_COLUMNS; i++) {
         const json_t *value = json_object_get(line, columns[i]);
+        if (strcmp(columns[i], "record") == 0) {
+            if (value != NULL) p->facts.stream = true;
+            else value = json_object_get(line, "records"); /* where nobody looks for drift */
+        }
         if (json_is_number(value) && strcmp(columns[i], "lag_s") == 0) p->facts.lag = true;
         if (json_number_value(value) > 0 && strcmp(columns[i], "s_max") == 0) p->facts.stale = true;
         fprintf(p->table[rank], "%.9g ", json_is_number(value) ? json_number_value(value) : NAN);
@@ -96,6 +102,7 @@ static ta_status merge(struct plot *p, struct source *sources, unsigned n) {
         for (struct source *s = sources; s < sources + n; s++)
             if (s->line != NULL && (first == NULL || life_of(s) < life_of(first))) first = s;
         if (first == NULL) break;
+        ta_plot_marks_take(&p->marks, first->line);
         status = table_add(p, first->line);
         if (status == TA_OK) status = source_next(first, &text, &room);
     }
@@ -171,11 +178,13 @@ static ta_status gnuplot_run(const struct plot *p) {
 
 ta_status ta_plot_run(const char *run_dir, unsigned *ranks) {
     struct plot p = {.run_dir = run_dir};
+    p.facts.marks = &p.marks;
     if ((size_t)snprintf(p.folder, sizeof p.folder, "%s/plots", run_dir) >= sizeof p.folder)
         return ta_fail(TA_IO, "%s: the path is too long", run_dir);
     if (access(run_dir, F_OK) != 0) return ta_fail_errno(TA_IO, "%s: no such run directory", run_dir);
     if (mkdir(p.folder, 0755) != 0 && errno != EEXIST) return ta_fail_errno(TA_IO, "%s: cannot create", p.folder);
-    ta_status status = tables_fill(&p);
+    ta_status status = ta_plot_marks_truth(&p.marks, run_dir);
+    if (status == TA_OK) status = tables_fill(&p);
     if (status == TA_OK) status = script_write(&p);
     status = tables_close(&p, status);
     if (status == TA_OK) status = gnuplot_run(&p);

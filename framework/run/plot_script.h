@@ -5,9 +5,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "plot_marks.h"
+
 struct ta_plot_facts {
     bool lag;   /* some window knows how late it was (pace max does not) */
     bool stale; /* some gradient was stale */
+    bool stream; /* windows say which records of the stream they end with */
+    const struct ta_plot_marks *marks;
 };
 
 /* Writes the script; it reads rank-NNNNN.dat of the `count` ranks in `ranks` beside it. */

@@ -86,6 +86,15 @@ ta_status ta_replica_answer_head(struct ta_replica *r) {
     return status;
 }
 
+void ta_replica_tell_mode(struct ta_replica *r, int64_t now_ns) {
+    json_t *line = ta_metrics_line(&r->metrics, "mode", now_ns);
+    if (line == NULL) return;
+    json_object_set_new(line, "record", json_integer((json_int_t)r->online.trail.record));
+    json_object_set_new(line, "change", json_integer((json_int_t)r->online.cycle.number));
+    json_object_set_new(line, "training", json_boolean(ta_cycle_trains(&r->online.cycle)));
+    ta_metrics_write(&r->metrics, line);
+}
+
 void ta_replica_alarm(struct ta_replica *r, uint64_t record, int64_t now_ns) {
     ta_replica_event(r, now_ns, "drift", "at record %" PRIu64 ", change %" PRIu64, record, r->online.cycle.number);
     json_t *line = ta_metrics_line(&r->metrics, "drift", now_ns);

@@ -169,6 +169,7 @@ void ta_replica_answer(struct ta_replica *r, int64_t now_ns);           /* all o
 void ta_replica_answer_fade(struct ta_replica *r, uint32_t records);    /* so many labelled records later */
 ta_status ta_replica_answer_head(struct ta_replica *r);                 /* the last layers start anew, now */
 void ta_replica_alarm(struct ta_replica *r, uint64_t record, int64_t now_ns); /* our own detector's, for the metrics */
+void ta_replica_tell_mode(struct ta_replica *r, int64_t now_ns);              /* whether it trains, for the metrics */
 /* replica_round.c */
 ta_status ta_replica_settle(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns);

@@ -85,6 +85,8 @@ static ta_status open_dense(struct ta_replica *r) {
         if (o->answers[i].type == TA_ANSWER_REHEARSE && s->rehearsal.config.room == 0)
             status = open_rehearsal(r, &o->answers[i]);
     if (status == TA_OK && o->predictions && r->config.run_dir != NULL) status = open_log(r);
+    bool scored = r->run->stream.spec.inject_count > 0 && of_classes(r);
+    if (scored) s->trail.length = ta_drift_trail_length(r->run->metrics.window);
     return status;
 }
 
@@ -125,6 +127,7 @@ static void turned(struct ta_replica *r, uint64_t before, const char *why, int64
     bool drift = s->cycle.number % 2 == 0;
     const char *now = s->cycle.spec.mode == TA_MODE_AUTO ? (drift ? "training" : "predicting") : "as before";
     ta_replica_event(r, now_ns, "mode", "change %" PRIu64 " (from %" PRIu64 "): %s, %s", s->cycle.number, before, now, why);
+    ta_replica_tell_mode(r, now_ns);
     if (drift) ta_replica_answer(r, now_ns);
 }
 
@@ -149,6 +152,8 @@ static void observe(struct ta_replica *r, const struct late_label *l, int64_t no
     bool hit = l->said == l->label && l->label >= 0;
     ta_score_count(&r->score, hit, l->loss);
     if (s->agreement.classes > 0) ta_agreement_add(&s->agreement, l->said, l->label);
+    uint64_t trained = r->x->records - r->start_records - r->rehearsed;
+    ta_drift_trail_add(&s->trail, &r->metrics, l->record, hit, trained, now_ns);
     if (!s->watches) return;
     uint64_t before = s->cycle.number;
     news(r, ta_cycle_add(&s->cycle, l->loss, hit), before, l->record, now_ns);
@@ -308,6 +313,8 @@ ta_status ta_replica_online_batch(struct ta_replica *r, const struct ta_batch *b
     ta_status status = ta_replica_step_labels(r, &step);
     if (status != TA_OK) return status;
     r->unlabelled += b->records - step.labelled;
+    s->trail.record = b->first_record + b->records - 1;
+    s->trail.due_ns = r->run->pace.pace == TA_PACE_MAX ? -1 : b->due_ns;
     bool late = s->waiting.room > 0, trains = !late && step.labelled > 0 && ta_cycle_trains(&s->cycle);
     status = trains ? ta_replica_step(r, &step, now_ns) : ta_replica_predict(r, &step);
     if (status == TA_OK) status = log_batch(r, b);

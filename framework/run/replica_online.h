@@ -11,6 +11,7 @@
 
 #include "agreement.h"
 #include "cycle.h"
+#include "drift_trail.h"
 #include "kernels.h"
 #include "predictions.h"
 #include "rehearsal.h"
@@ -43,6 +44,7 @@ struct ta_replica_online {
     uint64_t raised_left;          /* records for which the rate is raised, */
     double raised;                 /* by this */
     bool reset_head;               /* before the next step */
+    struct ta_drift_trail trail;
 };
 
 ta_status ta_replica_online_open(struct ta_replica *r);

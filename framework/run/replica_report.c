@@ -175,6 +175,7 @@ static void add_agreement(struct ta_replica *r, json_t *line) {
 
 static void add_cycle(struct ta_replica *r, json_t *line) {
     if (!r->online.watches) return;
+    set_count(line, "record", r->online.trail.record);
     set_count(line, "change", r->online.cycle.number);
     json_object_set_new(line, "training", json_boolean(ta_cycle_trains(&r->online.cycle)));
     set_count(line, "alarms", r->online.cycle.alarms);

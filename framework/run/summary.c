@@ -40,7 +40,7 @@ static struct figures figure(const struct ta_summary *s) {
 }
 
 static void print_oddities(const struct ta_summary *s, const struct figures *f, FILE *out) {
-    char text[27];
+    char text[27], all[27];
     if (f->sum.dropped > 0) fprintf(out, "dropped      %s records came too late\n", ta_progress_group(f->sum.dropped, text));
     if (f->sum.unlabelled > 0)
         fprintf(out, "unlabelled   %s records were predicted only\n", ta_progress_group(f->sum.unlabelled, text));
@@ -48,15 +48,11 @@ static void print_oddities(const struct ta_summary *s, const struct figures *f, 
         fprintf(out, "skipped      %s steps: the gradient was not finite\n", ta_progress_group(f->sum.skipped_steps, text));
     if (s->lost > 0)
         fprintf(out, "lost         %u of %u replicas\n", s->lost, s->replicas);
+    if (f->sum.trained < f->sum.life_records)
+        fprintf(out, "trained on   %s of %s records\n", ta_progress_group(f->sum.trained, text),
+                ta_progress_group(f->sum.life_records, all));
     if (s->untrained > 0)
         fprintf(out, "untrained    %s records of the lost replicas' shares\n", ta_progress_group(s->untrained, text));
-}
-
-static void print_drift(const struct ta_drift_report *d, FILE *out) {
-    fprintf(out, "drift        %zu made, %" PRIu32 " found, %" PRIu32 " false alarm%s", d->made, d->score.found,
-            d->score.false_alarms, d->score.false_alarms == 1 ? "" : "s");
-    if (d->score.found > 0) fprintf(out, ", after %.0f records", d->score.delay);
-    fputc('\n', out);
 }
 
 void ta_summary_print(const struct ta_summary *s, FILE *out) {
@@ -74,7 +70,7 @@ void ta_summary_print(const struct ta_summary *s, FILE *out) {
     fprintf(out, "loss         %.5f prequential, %.5f over the last\n", f.loss, f.sum.window_loss);
     fprintf(out, "staleness    S_avg %.3f  S_max %" PRIu64 "\n", f.s_avg, f.sum.stale_max);
     print_oddities(s, &f, out);
-    if (s->drift.made > 0) print_drift(&s->drift, out);
+    if (s->drift.made > 0) ta_drift_report_print(&s->drift, out);
     fprintf(out, "checkpoint   %s\n", s->checkpoint[0] != '\0' ? s->checkpoint : "none");
     fprintf(out, "metrics      %s/metrics.jsonl\n", s->dir->path);
     fflush(out);
@@ -98,11 +94,8 @@ json_t *ta_summary_json(const struct ta_summary *s) {
         json_object_set_new(o, "words_per_s", ta_json_real(f.words_rate));
         json_object_set_new(o, "rows", json_integer((json_int_t)f.sum.put_rows));
     }
-    if (s->drift.made > 0)
-        json_object_set_new(o, "drift", json_pack("{s:I, s:i, s:i, s:i, s:o}", "made", (json_int_t)s->drift.made, "found",
-                                                  (int)s->drift.score.found, "missed", (int)s->drift.score.missed,
-                                                  "false_alarms", (int)s->drift.score.false_alarms, "delay",
-                                                  ta_json_real(s->drift.score.delay)));
+    if (s->drift.made > 0) json_object_set_new(o, "drift", ta_drift_report_json(&s->drift));
+    json_object_set_new(o, "trained", json_integer((json_int_t)f.sum.trained));
     json_object_set_new(o, "untrained", json_integer((json_int_t)s->untrained));
     json_object_set_new(o, "s_avg", ta_json_real(f.s_avg));
     json_object_set_new(o, "checkpoint", s->checkpoint[0] != '\0' ? json_string(s->checkpoint) : json_null());
