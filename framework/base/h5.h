@@ -94,6 +94,24 @@ uint64_t ta_h5_set_chunk_rows(const struct ta_h5_set *set); /* 0: contiguous */
 ta_status ta_h5_set_read(struct ta_h5_set *set, enum ta_h5_type type, uint64_t first, uint64_t rows, void *out);
 ta_status ta_h5_set_write(struct ta_h5_set *set, enum ta_h5_type type, uint64_t first, uint64_t rows, const void *in);
 
+/* One row of the set for each of `count` files that may grow or not be there yet: [count][rows] of a source of one
+ * dimension, [count][rows][width] of one with two. As many rows as the longest source has; where one has fewer, `fill`.
+ * Readers see what there was when they opened the file. */
+struct ta_h5_virtual {
+    enum ta_h5_type type;
+    unsigned rank;            /* of the sources, 1 or 2; their first dimension is unlimited */
+    uint64_t width;           /* elements of their rows */
+    const void *fill;         /* one element */
+    unsigned count;
+    const char *const *files; /* [count], from the folder of this file on */
+    const char *source;       /* the set in each */
+};
+
+/* In a file that was opened with CREATE or, to be read beside a writer, with GROW. Cannot be opened by ta_h5_set_open. */
+ta_status ta_h5_virtual_create(struct ta_h5 *file, const char *name, const struct ta_h5_virtual *how);
+/* `name` here stands for `object` of `other`, a path from the folder of this file on, which need not be there. */
+ta_status ta_h5_link_create(struct ta_h5 *file, const char *name, const char *other, const char *object);
+
 /* Hands what was written to the system, in an order that a reader of a growing file can follow. */
 ta_status ta_h5_set_flush(struct ta_h5_set *set);
 

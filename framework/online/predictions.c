@@ -12,21 +12,18 @@
 #include "clock.h"
 #include "h5.h"
 #include "mem.h"
+#include "predictions_columns.h"
 
-enum { CHUNK_ROWS = 4096, NAP_NS = 20000000, COLUMNS = 7 };
+enum { CHUNK_ROWS = 4096, NAP_NS = 20000000, COLUMNS = TA_PREDICTIONS_FIELDS };
 
 #define FLUSH_NS TA_NS_PER_S
 
 /* One dataset and its part of the ring. */
 struct column {
-    const char *name, *units, *description;
-    enum ta_h5_type type;
-    uint32_t width;   /* elements a row; 0: this log has no such column */
+    struct ta_predictions_column is;
     unsigned char *ring; /* [TA_PREDICTIONS_ROOM][width] */
     struct ta_h5_set *set;
 };
-
-enum { RECORD, DUE, ANSWERED, VERSION, PREDICTION, CONFIDENCE, LABEL };
 
 struct ta_predictions {
     struct ta_predictions_config config;
@@ -42,16 +39,16 @@ struct ta_predictions {
 
 /* --- the writer --- */
 
-static size_t row_bytes(const struct column *c) { return c->width * ta_h5_type_bytes(c->type); }
+static size_t row_bytes(const struct column *c) { return c->is.width * ta_h5_type_bytes(c->is.type); }
 
 /* Rows [first, first + n), which do not wrap. */
 static ta_status write_rows(struct ta_predictions *p, uint64_t first, uint64_t n) {
     ta_status status = TA_OK;
     for (unsigned i = 0; i < COLUMNS && status == TA_OK; i++) {
         struct column *c = &p->column[i];
-        if (c->width == 0) continue;
+        if (c->is.width == 0) continue;
         const unsigned char *from = c->ring + first % TA_PREDICTIONS_ROOM * row_bytes(c);
-        status = ta_h5_set_write(c->set, c->type, first, n, from);
+        status = ta_h5_set_write(c->set, c->is.type, first, n, from);
     }
     return status;
 }
@@ -72,7 +69,7 @@ static ta_status write_all(struct ta_predictions *p) {
 static ta_status flush(struct ta_predictions *p) {
     ta_status status = TA_OK;
     for (unsigned i = COLUMNS; i-- > 0 && status == TA_OK;)
-        if (p->column[i].width > 0) status = ta_h5_set_flush(p->column[i].set);
+        if (p->column[i].is.width > 0) status = ta_h5_set_flush(p->column[i].set);
     if (status == TA_OK) atomic_store(&p->seen, atomic_load(&p->written));
     return status;
 }
@@ -103,32 +100,12 @@ static void *thread_main(void *argument) {
 
 /* --- opening --- */
 
-static void describe(struct ta_predictions *p) {
-    const struct ta_predictions_config *c = &p->config;
-    uint32_t targets = c->targets > 0 ? c->targets : c->outputs;
-    enum ta_h5_type type = c->classes ? TA_H5_I32 : TA_H5_F32;
-    const struct column columns[COLUMNS] = {
-        [RECORD] = {"/record", "record", "number of the record in the run", TA_H5_U64, 1},
-        [DUE] = {"/due_ns", "ns", "when the record was due, from the start of the run", TA_H5_I64, 1},
-        [ANSWERED] = {"/answered_ns", "ns", "when the prediction stood, on the same clock", TA_H5_I64, 1},
-        [VERSION] = {"/version", "steps", "steps of all replicas in the weights that predicted", TA_H5_U64, 1},
-        [PREDICTION] = {"/prediction", c->classes ? "class" : "1", "what was predicted (class -1: not a number)", type,
-                        c->classes ? 1 : c->outputs},
-        [CONFIDENCE] = {"/confidence", "1", "the model's output for that class", TA_H5_F32, c->classes},
-        [LABEL] = {"/label", c->classes ? "class" : "1", "the label (class -1, value NaN: none)", type,
-                   c->classes ? 1 : targets},
-    };
-    memcpy(p->column, columns, sizeof columns);
-}
-
 static ta_status make_column(struct ta_predictions *p, struct column *c) {
     ta_status status = ta_mem_alloc(TA_PREDICTIONS_ROOM, row_bytes(c), "the log of predictions", (void **)&c->ring);
-    struct ta_h5_create how = {.shape = {.type = c->type, .rank = c->width > 1 ? 2 : 1, .dims = {0, c->width}},
+    struct ta_h5_create how = {.shape = {.type = c->is.type, .rank = c->is.width > 1 ? 2 : 1, .dims = {0, c->is.width}},
                                .chunk_rows = CHUNK_ROWS};
-    if (status == TA_OK) status = ta_h5_set_create(p->file, c->name, &how, &c->set);
-    if (status == TA_OK) status = ta_h5_attr_set_text(p->file, c->name, "units", c->units);
-    if (status == TA_OK) status = ta_h5_attr_set_text(p->file, c->name, "description", c->description);
-    return status;
+    if (status == TA_OK) status = ta_h5_set_create(p->file, c->is.name, &how, &c->set);
+    return status == TA_OK ? ta_predictions_describe(p->file, c->is.name, &c->is) : status;
 }
 
 static ta_status make_file(struct ta_predictions *p) {
@@ -138,7 +115,7 @@ static ta_status make_file(struct ta_predictions *p) {
     if (status == TA_OK) status = ta_h5_attr_set_i64(p->file, "/", "replica", p->config.rank);
     if (status == TA_OK) status = ta_h5_attr_set_i64(p->file, "/", "life", p->config.life);
     for (unsigned i = 0; i < COLUMNS && status == TA_OK; i++)
-        if (p->column[i].width > 0) status = make_column(p, &p->column[i]);
+        if (p->column[i].is.width > 0) status = make_column(p, &p->column[i]);
     return status == TA_OK ? ta_h5_grow(p->file) : status;
 }
 
@@ -154,11 +131,13 @@ static ta_status start(struct ta_predictions *p) {
 ta_status ta_predictions_open(const struct ta_predictions_config *config, struct ta_predictions **out) {
     struct ta_predictions *p;
     *out = NULL;
-    if (config->outputs == 0) return ta_fail(TA_CONFIG, "predictions: a model without outputs predicts nothing");
+    if (config->kind.outputs == 0) return ta_fail(TA_CONFIG, "predictions: a model without outputs predicts nothing");
     ta_status status = TA_NEW(&p, 1, "the log of predictions");
     if (status != TA_OK) return status;
     p->config = *config;
-    describe(p);
+    struct ta_predictions_column columns[COLUMNS];
+    ta_predictions_columns(&config->kind, columns);
+    for (unsigned i = 0; i < COLUMNS; i++) p->column[i].is = columns[i];
     status = make_file(p);
     p->config.path = NULL; /* the caller's */
     if (status == TA_OK) status = start(p);
@@ -199,19 +178,19 @@ static void *cell(struct ta_predictions *p, unsigned column, uint64_t at) {
 }
 
 static void add_class(struct ta_predictions *p, uint64_t at, const float *prediction, int32_t label) {
-    uint32_t outputs = p->config.outputs;
+    uint32_t outputs = p->config.kind.outputs;
     int32_t class = ta_agreement_class_of(prediction, outputs);
     float confidence = NAN;
     if (class >= 0) confidence = outputs > 1 ? prediction[class] : class == 1 ? prediction[0] : 1 - prediction[0];
-    *(int32_t *)cell(p, PREDICTION, at) = class;
-    *(float *)cell(p, CONFIDENCE, at) = confidence;
-    *(int32_t *)cell(p, LABEL, at) = label;
+    *(int32_t *)cell(p, TA_PREDICTIONS_PREDICTION, at) = class;
+    *(float *)cell(p, TA_PREDICTIONS_CONFIDENCE, at) = confidence;
+    *(int32_t *)cell(p, TA_PREDICTIONS_LABEL, at) = label;
 }
 
 static void add_value(struct ta_predictions *p, uint64_t at, const float *prediction, const float *label) {
-    float *to = cell(p, LABEL, at);
-    memcpy(cell(p, PREDICTION, at), prediction, p->config.outputs * sizeof(float));
-    for (uint32_t i = 0; i < p->column[LABEL].width; i++) to[i] = label != NULL ? label[i] : NAN;
+    float *to = cell(p, TA_PREDICTIONS_LABEL, at);
+    memcpy(cell(p, TA_PREDICTIONS_PREDICTION, at), prediction, p->config.kind.outputs * sizeof(float));
+    for (uint32_t i = 0; i < p->column[TA_PREDICTIONS_LABEL].is.width; i++) to[i] = label != NULL ? label[i] : NAN;
 }
 
 ta_status ta_predictions_add(struct ta_predictions *p, uint32_t n, const struct ta_predictions_rows *rows) {
@@ -219,14 +198,15 @@ ta_status ta_predictions_add(struct ta_predictions *p, uint32_t n, const struct 
     if (failed != TA_OK) return ta_fail(failed, "%s", p->why);
     if (n > ta_predictions_room(p)) return TA_BUSY;
     uint64_t at = atomic_load_explicit(&p->added, memory_order_relaxed);
+    uint32_t targets = p->column[TA_PREDICTIONS_LABEL].is.width;
     for (uint32_t i = 0; i < n; i++, at++) {
-        const float *prediction = rows->predictions + (size_t)i * p->config.outputs;
-        *(uint64_t *)cell(p, RECORD, at) = rows->first_record + i;
-        *(int64_t *)cell(p, DUE, at) = rows->due_ns[i];
-        *(int64_t *)cell(p, ANSWERED, at) = rows->answered_ns;
-        *(uint64_t *)cell(p, VERSION, at) = rows->version;
-        if (p->config.classes) add_class(p, at, prediction, rows->classes != NULL ? rows->classes[i] : -1);
-        else add_value(p, at, prediction, rows->targets != NULL ? rows->targets + (size_t)i * p->column[LABEL].width : NULL);
+        const float *prediction = rows->predictions + (size_t)i * p->config.kind.outputs;
+        *(uint64_t *)cell(p, TA_PREDICTIONS_RECORD, at) = rows->first_record + i;
+        *(int64_t *)cell(p, TA_PREDICTIONS_DUE, at) = rows->due_ns[i];
+        *(int64_t *)cell(p, TA_PREDICTIONS_ANSWERED, at) = rows->answered_ns;
+        *(uint64_t *)cell(p, TA_PREDICTIONS_VERSION, at) = rows->version;
+        if (p->config.kind.classes) add_class(p, at, prediction, rows->classes != NULL ? rows->classes[i] : -1);
+        else add_value(p, at, prediction, rows->targets != NULL ? rows->targets + (size_t)i * targets : NULL);
     }
     atomic_store_explicit(&p->added, at, memory_order_release);
     return TA_OK;

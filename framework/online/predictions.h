@@ -1,4 +1,5 @@
-/* predictions: a log of what was predicted, as an HDF5 file that can be read while it grows. One file a replica.
+/* predictions: a log of what was predicted, as an HDF5 file that can be read while it grows. One file a replica;
+ * predictions_view.h makes one of all of them.
  *
  * Datasets, first dimension: predictions in the order in which they were made.
  *
@@ -29,13 +30,17 @@
 
 enum { TA_PREDICTIONS_ROOM = 65536 };
 
+struct ta_predictions_kind {
+    bool classes;      /* else values */
+    uint32_t outputs;  /* of the model: values a prediction has */
+    uint32_t targets;  /* values: how many a label has; 0: as many as outputs */
+};
+
 struct ta_predictions_config {
     const char *path;  /* replaced when it is there */
     unsigned rank;
     uint32_t life;     /* of the run */
-    bool classes;      /* else values */
-    uint32_t outputs;  /* of the model: values a prediction has */
-    uint32_t targets;  /* values: how many a label has; 0: as many as outputs */
+    struct ta_predictions_kind kind;
 };
 
 /* Rows to add: arrays of n. */

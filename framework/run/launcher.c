@@ -11,6 +11,7 @@
 #include "launcher_internal.h"
 #include "mem.h"
 #include "optimizer.h"
+#include "replica_online.h"
 #include "summary.h"
 #include "worker.h"
 
@@ -45,6 +46,13 @@ static ta_status look_ahead(struct ta_job *j) {
     return status;
 }
 
+/* The one file over what all replicas of this life, and of those before it, have predicted. */
+static ta_status open_predictions(struct ta_job *j) {
+    if (!j->config->online.predictions) return TA_OK;
+    struct ta_predictions_kind kind = ta_replica_predictions_kind(&j->stream, &j->model);
+    return ta_predictions_view_make(j->dir.path, &kind, j->life, j->config->run.replicas);
+}
+
 /* What node 0 keeps for all, and the metrics of this node. */
 static ta_status open_files(struct ta_job *j) {
     char path[TA_RUN_DIR_BYTES + 32];
@@ -54,6 +62,7 @@ static ta_status open_files(struct ta_job *j) {
     if (status != TA_OK || j->node != 0) return status;
     status = ta_config_print(j->config, &ta_run_schema, &j->config_text);
     if (status == TA_OK) status = ta_run_dir_write(&j->dir, "config.yaml", j->config_text);
+    if (status == TA_OK) status = open_predictions(j);
     if (status != TA_OK) return status;
     j->manifest = (struct ta_manifest){
         .argc = j->launch->argc,

@@ -1,12 +1,10 @@
 /* replica_online: batches, labels, the cycle. Answers to drift are in replica_answer.c, the step in replica_train.c. */
 #include "replica_online.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "check.h"
 #include "clock.h"
@@ -32,6 +30,12 @@ static size_t late_label_bytes(const struct ta_replica *r) {
 
 /* --- opening --- */
 
+struct ta_predictions_kind ta_replica_predictions_kind(const struct ta_stream_info *info, const struct ta_model *model) {
+    bool unlabelled = info->label_kind == TA_LABEL_NONE;
+    bool classes = info->label_kind == TA_LABEL_CLASS || (unlabelled && model->loss == TA_LOSS_CROSS_ENTROPY);
+    return (struct ta_predictions_kind){.classes = classes, .outputs = model->outputs, .targets = info->targets};
+}
+
 static ta_status open_batch(struct ta_replica *r, struct ta_late_batch *b) {
     size_t batch = r->run->stream.batch;
     ta_status status = TA_NEW(&b->x, batch * inputs(r), "records trained on late");
@@ -48,17 +52,10 @@ static void close_batch(struct ta_late_batch *b) {
 
 static ta_status open_log(struct ta_replica *r) {
     char path[4096];
-    snprintf(path, sizeof path, "%s/predictions", r->config.run_dir);
-    if (mkdir(path, 0777) != 0 && errno != EEXIST) return ta_fail_errno(TA_IO, "%s: cannot make this directory", path);
-    snprintf(path, sizeof path, "%s/predictions/life-%04" PRIu32 "-replica-%05u.h5", r->config.run_dir, r->epoch,
-             r->config.rank);
-    struct ta_predictions_config config = {.path = path,
-                                           .rank = r->config.rank,
-                                           .life = r->epoch,
-                                           .classes = of_classes(r),
-                                           .outputs = r->model.outputs,
-                                           .targets = r->info.targets};
-    return ta_predictions_open(&config, &r->online.log);
+    struct ta_predictions_config config = {
+        .path = path, .rank = r->config.rank, .life = r->epoch, .kind = ta_replica_predictions_kind(&r->info, &r->model)};
+    ta_status status = ta_predictions_log_path(path, sizeof path, r->config.run_dir, config.life, config.rank);
+    return status == TA_OK ? ta_predictions_open(&config, &r->online.log) : status;
 }
 
 static ta_status open_rehearsal(struct ta_replica *r, const struct ta_answer *a) {

@@ -13,9 +13,12 @@
 #include "cycle.h"
 #include "drift_trail.h"
 #include "kernels.h"
+#include "model.h"
 #include "predictions.h"
+#include "predictions_view.h"
 #include "rehearsal.h"
 #include "replayer.h"
+#include "stream.h"
 #include "waiting.h"
 
 struct late_label;
@@ -46,6 +49,9 @@ struct ta_replica_online {
     bool reset_head;               /* before the next step */
     struct ta_drift_trail trail;
 };
+
+/* What the log of predictions of this model over such a stream holds. */
+struct ta_predictions_kind ta_replica_predictions_kind(const struct ta_stream_info *info, const struct ta_model *model);
 
 ta_status ta_replica_online_open(struct ta_replica *r);
 void ta_replica_online_close(struct ta_replica *r);

@@ -37,8 +37,9 @@ int main(int argc, char **argv) {
     uint32_t batch = (uint32_t)atoi(argv[3]);
     bool classes = strcmp(argv[4], "class") == 0;
     struct ta_predictions *p;
-    struct ta_predictions_config config = {.path = argv[1], .rank = 3, .life = 2, .classes = classes,
-                                           .outputs = classes ? CLASSES : VALUES, .targets = classes ? 0 : 1};
+    struct ta_predictions_config config = {.path = argv[1], .rank = 3, .life = 2,
+                                           .kind = {.classes = classes, .outputs = classes ? CLASSES : VALUES,
+                                                    .targets = classes ? 0 : 1}};
     if (ta_predictions_open(&config, &p) != TA_OK) return fprintf(stderr, "%s\n", ta_why()), 1;
     printf("open\n");
     fflush(stdout);

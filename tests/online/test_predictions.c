@@ -18,7 +18,7 @@ static char path[64];
 static struct ta_predictions *open_log(void) {
     struct ta_predictions *p;
     snprintf(path, sizeof path, "/tmp/tensair-predictions-%d.h5", (int)getpid());
-    struct ta_predictions_config config = {.path = path, .classes = true, .outputs = OUTPUTS};
+    struct ta_predictions_config config = {.path = path, .kind = {.classes = true, .outputs = OUTPUTS}};
     assert_ok(ta_predictions_open(&config, &p));
     return p;
 }
@@ -88,7 +88,7 @@ static void what_is_wrong_is_said(void **state) {
     (void)state;
     struct ta_predictions *p;
     assert_fails(TA_CONFIG, "without outputs", ta_predictions_open(&(struct ta_predictions_config){.path = "/tmp/x.h5"}, &p));
-    struct ta_predictions_config config = {.path = "/nowhere/at/all.h5", .outputs = 1};
+    struct ta_predictions_config config = {.path = "/nowhere/at/all.h5", .kind = {.outputs = 1}};
     assert_fails(TA_IO, "/nowhere/at/all.h5", ta_predictions_open(&config, &p));
     config.path = path;
     for (unsigned nth = 1;; nth++) {
