@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and passes the whole suite.
 #
-#   tests/run.sh                    everything: under the sanitizers, the fuzzers, optimised, then in virtual machines
+#   tests/run.sh                    everything: under the sanitizers, the fuzzers, optimised, in virtual machines, in clusters
 #   tests/run.sh --quick            the optimised build alone
 #   tests/run.sh --only REGEX       tests whose name matches, in every build
 #   FUZZ_SECONDS=10                 seconds for each fuzzer (0: none)
@@ -58,4 +58,6 @@ suite release
 if [ "$quick" = no ] && [ "$only" = . ]; then
     echo "== rdma in virtual machines"
     tests/rdma/run.sh || [ $? -eq 77 ] # as above
+    echo "== slurm in clusters of four nodes"
+    tests/slurm/run.sh || [ $? -eq 77 ] # as above
 fi
