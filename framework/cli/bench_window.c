@@ -106,7 +106,7 @@ ta_status ta_bench_window(int argc, char **argv) {
     cpu_set_t before;
     bool pinned = sched_getaffinity(0, sizeof before, &before) == 0;
     status = size_windows(&b);
-    if (status == TA_OK) status = ta_pin_plan(apart ? 1 : 2, 1, &b.pin);
+    if (status == TA_OK) status = ta_pin_plan(&(struct ta_pin_ask){.replicas = apart ? 1 : 2, .threads = 1}, &b.pin);
     if (status != TA_OK) return status;
     b.one_core = b.pin.cores < 2;
     if (b.o.rows > 0) status = choose_rows(&b);

@@ -1,7 +1,6 @@
 /* One of the two processes of `tensair bench window`: the asker measures, the answerer does as it is told. */
 #include <inttypes.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,7 +32,7 @@ static ta_status open_side(struct ta_bench *b, const struct ta_bench_hello *hell
                                   .yield = b->one_core,
                                   .watch = b->link.socket};
     /* Before the window, so that its memory is near this core. */
-    (void)sched_setaffinity(0, sizeof b->pin.sets[b->place], &b->pin.sets[b->place]);
+    ta_pin_bind(&b->pin, b->place);
     ta_status status = b->ops->open(&config, &side->transport);
     if (status == TA_OK)
         status = b->ops->window_create(side->transport, ta_perf_window_bytes(side->max_bytes), &side->window);

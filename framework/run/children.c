@@ -65,11 +65,10 @@ static void inherit(int fd) {
 }
 
 /* In the child, between fork and exec. Does not come back. */
-static void become_replica(const struct ta_children_config *config, unsigned rank, pid_t launcher, const cpu_set_t *cores,
-                           char **argv, char **environment) {
+static void become_replica(const struct ta_children_config *config, unsigned rank, pid_t launcher, char **argv,
+                           char **environment) {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != launcher) _exit(128 + SIGKILL); /* it died before the line above */
-    (void)sched_setaffinity(0, sizeof *cores, cores); /* not allowed: it runs where it may */
     /* Signals stay blocked: one that comes before the replica listens waits for it instead of killing it. */
     inherit(config->board->fd);
     inherit(config->dir->lock);
@@ -119,7 +118,8 @@ static ta_status start_one(struct ta_children *c, struct start *s, unsigned i) {
     if (pid < 0) return ta_fail_errno(TA_FAILED, "cannot start replica %u of %u", rank, s->config->replicas);
     if (pid == 0) {
         (void)setpgid(0, c->group);
-        become_replica(s->config, rank, launcher, &s->pin.sets[i], s->argv, s->around.list);
+        ta_pin_bind(&s->pin, i);
+        become_replica(s->config, rank, launcher, s->argv, s->around.list);
     }
     (void)setpgid(pid, c->group); /* both do it: whoever comes first */
     if (c->group == 0) c->group = pid;
@@ -135,10 +135,14 @@ ta_status ta_children_start(struct ta_children *c, const struct ta_children_conf
         .first = config->node * count, .count = count, .board = config->board, .log = config->log};
     struct start s = {.config = config};
     ta_status status = TA_NEW(&c->child, c->count, "the list of replicas");
-    if (status == TA_OK) status = ta_pin_plan(count, config->threads, &s.pin);
+    const struct ta_pin_ask ask = {.replicas = count,
+                                   .threads = config->threads,
+                                   .local_rank = config->local_rank,
+                                   .local_size = config->local_size};
+    if (status == TA_OK) status = ta_pin_plan(&ask, &s.pin);
     if (status == TA_OK) status = make_arguments(config, &s.argv);
     if (status == TA_OK) status = make_surroundings(config, &s.around);
-    if (status == TA_OK && count * config->threads > s.pin.cores)
+    if (status == TA_OK && ask.local_size <= 1 && count * config->threads > s.pin.cores)
         ta_log_warn(c->log, "%u replica%s of %u thread%s on %u core%s: they will share", count, count == 1 ? "" : "s",
                     config->threads, config->threads == 1 ? "" : "s", s.pin.cores, s.pin.cores == 1 ? "" : "s");
     for (unsigned i = 0; status == TA_OK && i < c->count; i++) status = start_one(c, &s, i);

@@ -15,7 +15,6 @@
 #include "board.h"
 #include "children.h"
 #include "mem.h"
-#include "pin.h"
 #include "progress.h"
 #include "run_config.h"
 #include "run_dir.h"
@@ -220,27 +219,6 @@ static void progress(void **state) {
     ta_board_close(&board);
 }
 
-static void pins(void **state) {
-    (void)state;
-    struct ta_pin pin;
-    cpu_set_t mine;
-    assert_int_equal(sched_getaffinity(0, sizeof mine, &mine), 0);
-    assert_int_equal(ta_pin_plan(5, 1, &pin), TA_OK);
-    assert_true(pin.cores >= 1);
-    for (unsigned r = 0; r < 5; r++) {
-        cpu_set_t both;
-        assert_true(CPU_COUNT(&pin.sets[r]) >= 1);
-        CPU_AND(&both, &pin.sets[r], &mine);
-        assert_true(CPU_EQUAL(&both, &pin.sets[r])); /* nothing that is not ours */
-        if (r >= pin.cores) assert_true(CPU_EQUAL(&pin.sets[r], &pin.sets[r - pin.cores]));
-    }
-    if (pin.cores > 1) assert_false(CPU_EQUAL(&pin.sets[0], &pin.sets[1]));
-    ta_pin_free(&pin);
-    ta_mem_fail_nth(1);
-    assert_int_equal(ta_pin_plan(2, 1, &pin), TA_NO_MEMORY);
-    ta_mem_fail_nth(0);
-}
-
 /* The worst that happened decides: the rule of launcher.h. */
 static void exit_codes(void **state) {
     (void)state;
@@ -291,7 +269,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),       cmocka_unit_test(expansion), cmocka_unit_test(paths),
         cmocka_unit_test(config_without_memory), cmocka_unit_test(run_directories), cmocka_unit_test(boards),
-        cmocka_unit_test(groups),         cmocka_unit_test(progress),  cmocka_unit_test(pins),
+        cmocka_unit_test(groups),         cmocka_unit_test(progress),
         cmocka_unit_test(exit_codes),     cmocka_unit_test(signals),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
