@@ -18,7 +18,7 @@
 #include "pin.h"
 #include "replica.h"
 
-enum { FIXED_ARGUMENTS = 8 };
+enum { FIXED_ARGUMENTS = 10 };
 
 static const int64_t patience_ns = 10 * TA_NS_PER_S;
 
@@ -82,7 +82,7 @@ static void become_replica(const struct ta_children_config *config, unsigned ran
 }
 
 /* The command line of a replica: the same configuration, with what the launcher has decided. */
-static ta_status make_arguments(const struct ta_children_config *config, char ***out) {
+static ta_status make_arguments(const struct ta_children_config *config, char replicas[32], char ***out) {
     const struct ta_launch *l = config->launch;
     char **argv;
     ta_status status = TA_NEW(&argv, 2 * l->n_overrides + FIXED_ARGUMENTS, "the command line of a replica");
@@ -95,6 +95,9 @@ static ta_status make_arguments(const struct ta_children_config *config, char **
         argv[n++] = (char *)"--set";
         argv[n++] = (char *)l->overrides[i];
     }
+    snprintf(replicas, 32, "run.replicas=%u", config->replicas); /* the launcher may have counted */
+    argv[n++] = (char *)"--set";
+    argv[n++] = replicas;
     argv[n++] = (char *)"--run-dir";
     argv[n++] = (char *)config->dir->path;
     argv[n++] = (char *)"--resume";
@@ -107,7 +110,7 @@ static ta_status make_arguments(const struct ta_children_config *config, char **
 struct start {
     const struct ta_children_config *config;
     struct ta_pin pin;
-    char **argv;
+    char **argv, replicas[32];
     struct surroundings around;
 };
 
@@ -140,7 +143,7 @@ ta_status ta_children_start(struct ta_children *c, const struct ta_children_conf
                                    .local_rank = config->local_rank,
                                    .local_size = config->local_size};
     if (status == TA_OK) status = ta_pin_plan(&ask, &s.pin);
-    if (status == TA_OK) status = make_arguments(config, &s.argv);
+    if (status == TA_OK) status = make_arguments(config, s.replicas, &s.argv);
     if (status == TA_OK) status = make_surroundings(config, &s.around);
     if (status == TA_OK && ask.local_size <= 1 && count * config->threads > s.pin.cores)
         ta_log_warn(c->log, "%u replica%s of %u thread%s on %u core%s: they will share", count, count == 1 ? "" : "s",

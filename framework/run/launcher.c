@@ -100,7 +100,7 @@ static ta_status choose_transport(struct ta_job *j) {
 }
 
 static ta_status open_dir(struct ta_job *j) {
-    const char *path = j->launch->run_dir != NULL ? j->launch->run_dir : j->config->run.run_dir;
+    const char *path = j->run_dir[0] != '\0' ? j->run_dir : NULL;
     if (j->node != 0) return ta_run_dir_join(&j->dir, path);
     ta_status status = ta_run_dir_open(&j->dir, path, j->launch->config_path);
     return status == TA_OK ? ta_job_choose_resume(j) : status;

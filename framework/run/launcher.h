@@ -27,10 +27,12 @@ struct ta_launch {
     const char *config_path;
     const char *const *overrides; /* "key=value" */
     size_t n_overrides;
-    const char *run_dir;         /* NULL: from the configuration, else runs/NAME-UTC */
+    const char *run_dir;         /* NULL: TENSAIR_RUN_DIR, else the configuration's, else runs/NAME-JOBID in a Slurm
+                                    job, else runs/NAME-UTC */
     const char *resume;          /* "auto", "never", or a checkpoint; NULL: auto */
     bool quiet;                  /* no progress */
-    long nodes, node;            /* how many, and which one this is; -1: TENSAIR_NODES, TENSAIR_NODE, else one */
+    long nodes, node;            /* how many, and which one this is; -1: TENSAIR_NODES, TENSAIR_NODE, else what a
+                                    launcher of tasks says (job.h), else one */
 };
 
 /* The whole job. *interrupted: a second SIGINT ended it (all replicas are gone): the program should end by SIGINT. */

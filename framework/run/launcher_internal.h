@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "checkpoint.h"
+#include "job.h"
 #include "launcher.h"
 #include "manifest.h"
 #include "metrics.h"
@@ -41,7 +42,9 @@ struct ta_job {
     json_t *manifest_json;
     uint64_t run_id, goal_records;
     uint32_t life;           /* of the run, counted from 1: above that of every checkpoint there is */
+    struct ta_job_place place; /* what the environment says of this launcher and the batch job around it */
     unsigned nodes, node;    /* nodes: 1 or more */
+    char run_dir[TA_RUN_DIR_BYTES]; /* as it was asked for; "": runs/NAME-UTC */
     struct ta_nodes *others; /* the launchers of the other nodes; NULL: there are none */
     const char *transport;   /* its name, */
     char why[TA_WHY_BYTES];  /* and what was chosen for which reason */
@@ -60,7 +63,8 @@ void ta_job_close(struct ta_job *j);
 /* launcher_resume.c: "auto", "never" or a path -> the checkpoint to go on from, and the number of this life. */
 ta_status ta_job_choose_resume(struct ta_job *j);
 
-/* launcher_nodes.c: how many nodes there are and which one this is, from the command line, else the environment. */
+/* launcher_nodes.c: how many nodes there are, which one this is, and what follows for replicas and run directory:
+ * from the command line, else the environment (job.h). */
 ta_status ta_job_find_place(struct ta_job *j);
 /* Meets the launchers of the other nodes; where this is not node 0, takes over what that one has decided. */
 ta_status ta_job_meet(struct ta_job *j);

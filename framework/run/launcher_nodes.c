@@ -1,5 +1,5 @@
 /* launcher_nodes: what a launcher does because there are others. */
-#include <limits.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +19,65 @@ static ta_status number_of(const char *name, long *out) {
     return ta_fail(TA_CONFIG, "%s: '%s' is not a number from 0 to %d", name, text, TA_MAX_REPLICAS);
 }
 
+/* The batch job that is around, and, where neither flags nor TENSAIR_* say more, which launcher this is in it. */
+static const char *batch_alone(void *context, const char *name) {
+    return strncmp(name, "SLURM", strlen("SLURM")) == 0 ? ta_job_getenv(context, name) : NULL;
+}
+
+static ta_status ask_environment(struct ta_job *j, bool is_said) {
+    struct ta_job_place *place = &j->place;
+    ta_status status = ta_job_find(is_said ? batch_alone : ta_job_getenv, NULL, place);
+    if (is_said) {
+        place->origin = TA_JOB_TENSAIR;
+        place->local_size = place->per_host = 0;
+        place->rank = j->node;
+        place->size = j->nodes;
+        return TA_OK;
+    }
+    j->node = place->rank;
+    j->nodes = place->size;
+    return status;
+}
+
+/* One replica a launcher, where nobody asks for more: `replicas: 1` of a configuration is what one launcher starts. */
+static void count_replicas(struct ta_job *j) {
+    for (size_t i = 0; i < j->launch->n_overrides; i++)
+        if (strncmp(j->launch->overrides[i], "run.replicas=", strlen("run.replicas=")) == 0) return;
+    if (j->config->run.replicas == 1) j->config->run.replicas = j->nodes;
+}
+
+static ta_status check_place(const struct ta_job *j) {
+    unsigned replicas = j->config->run.replicas;
+    if (replicas > TA_MAX_REPLICAS)
+        return ta_fail(TA_CONFIG, "%u launchers with a replica each are more than the %d replicas a run may have: "
+                       "start fewer tasks", replicas, TA_MAX_REPLICAS);
+    if (replicas % j->nodes != 0)
+        return ta_fail(TA_CONFIG, "%u replicas cannot be dealt evenly to %u nodes: give a multiple of %u to -n",
+                       replicas, j->nodes, j->nodes);
+    if (j->nodes > 1 && j->run_dir[0] == '\0')
+        return ta_fail(TA_CONFIG, "%u nodes need one run directory that all of them see: give --run-dir", j->nodes);
+    return TA_OK;
+}
+
+/* What was said, else runs/NAME-JOBID in a Slurm job, so that a requeued life finds what the last one left. "": by time. */
+static ta_status choose_run_dir(struct ta_job *j) {
+    const char *said = j->launch->run_dir, *path = j->launch->config_path;
+    if (said == NULL && (said = getenv("TENSAIR_RUN_DIR")) != NULL && said[0] == '\0') said = NULL;
+    if (said == NULL) said = j->config->run.run_dir;
+    int length = 0;
+    if (said != NULL) {
+        if (said[0] == '\0') return ta_fail(TA_CONFIG, "the run directory has an empty name");
+        length = snprintf(j->run_dir, sizeof j->run_dir, "%s", said);
+    } else if (j->place.in_slurm) {
+        const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path, *dot = strrchr(name, '.');
+        length = snprintf(j->run_dir, sizeof j->run_dir, "runs/%.*s-%" PRIu64,
+                          dot == NULL || dot == name ? 200 : (int)(dot - name), name, j->place.job_id);
+    }
+    return (size_t)length < sizeof j->run_dir ? TA_OK : ta_fail(TA_IO, "%.200s...: the path is too long", j->run_dir);
+}
+
 ta_status ta_job_find_place(struct ta_job *j) {
     long nodes = j->launch->nodes, node = j->launch->node;
-    unsigned replicas = j->config->run.replicas;
     ta_status status = TA_OK;
     if (nodes < 0) status = number_of("TENSAIR_NODES", &nodes);
     if (status == TA_OK && node < 0) status = number_of("TENSAIR_NODE", &node);
@@ -35,12 +91,11 @@ ta_status ta_job_find_place(struct ta_job *j) {
     if (j->nodes > 1 && node < 0)
         return ta_fail(TA_CONFIG, "--nodes %u needs --node K, from 0 to %u: which of them this is", j->nodes,
                        j->nodes - 1);
-    if (replicas % j->nodes != 0)
-        return ta_fail(TA_CONFIG, "%u replicas cannot be dealt evenly to %u nodes: give a multiple of %u to -n",
-                       replicas, j->nodes, j->nodes);
-    if (j->nodes > 1 && j->launch->run_dir == NULL && j->config->run.run_dir == NULL)
-        return ta_fail(TA_CONFIG, "%u nodes need one run directory that all of them see: give --run-dir", j->nodes);
-    return TA_OK;
+    status = ask_environment(j, nodes >= 0 || node >= 0);
+    if (status != TA_OK) return status;
+    count_replicas(j);
+    status = choose_run_dir(j);
+    return status == TA_OK ? check_place(j) : status;
 }
 
 /* The configuration without what may well differ between machines. */
