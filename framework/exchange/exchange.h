@@ -148,6 +148,9 @@ struct ta_exchange_ops {
      * warning. A peer whose path is broken hears of it on the next one. */
     void (*leave)(struct ta_exchange *x, int64_t now_ns);
 
+    /* Of our steps, how many are in the weights of every live peer, as far as they told; steps where none is live. Cheap. */
+    uint64_t (*steps_visible)(const struct ta_exchange *x);
+
     /* XXH3 of w as host bytes: equal on all replicas at rest. */
     ta_status (*checksum)(struct ta_exchange *x, uint64_t *out);
     /* Host copies of a register for a checkpoint (rank: any, own included). Errors: INVALID (no such rank, no delta).

@@ -341,6 +341,16 @@ static void live_peer_stats(const struct ta_exchange *x, unsigned peer, struct t
     out->staleness = l->staleness.hist[peer];
 }
 
+static uint64_t live_steps_visible(const struct ta_exchange *x) {
+    const struct ta_live *l = ta_live_of_const(x);
+    uint64_t steps = x->steps;
+    for (unsigned p = 0; p < x->n_ranks; p++) {
+        const struct ta_member *member = &l->members.member[p];
+        if (p != x->rank && member->life == TA_PEER_LIVE && member->acked < steps) steps = member->acked;
+    }
+    return steps;
+}
+
 static size_t live_bytes(const struct ta_exchange *x) { return ta_live_of_const(x)->held_bytes; }
 
 const struct ta_exchange_ops ta_exchange_live = {
@@ -362,6 +372,7 @@ const struct ta_exchange_ops ta_exchange_live = {
     .note = live_note,
     .peer_note = live_peer_note,
     .leave = ta_live_leave,
+    .steps_visible = live_steps_visible,
     .checksum = live_checksum,
     .register_copy = live_register_copy,
     .peer_stats = live_peer_stats,

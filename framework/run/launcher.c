@@ -186,6 +186,7 @@ static void conclude(struct ta_job *j, ta_status status) {
     struct ta_board_sum sum;
     ta_board_add_up(&j->board, &sum);
     ta_summary_find_checkpoint(&summary);
+    ta_summary_find_latency(&summary, j->life);
     bool whole = !j->stopped && status != TA_REQUEUE && j->config->run.max_seconds == 0;
     if (j->lost > 0 && whole && j->goal_records > sum.life_records)
         summary.untrained = j->goal_records - sum.life_records;
@@ -205,6 +206,7 @@ static void conclude(struct ta_job *j, ta_status status) {
         ta_log_warn(&j->log, "%s", ta_why());
     ta_drift_report_free(&summary.drift);
     j->manifest_json = NULL;
+    json_decref(summary.latency);
 }
 
 static ta_status job_run(struct ta_job *j) {

@@ -14,6 +14,8 @@
  *     fading_accuracy    fading factor metrics.fading
  *     loss_all, accuracy_all     over everything scored
  *     lag_s              behind the due time, at the last batch; null with pace max, which knows no due times
+ *     latency            of this life, with due times: {predicted, trained, visible: {count, mean_s, p50_s, p90_s, p99_s, p99.9_s,
+ *                        max_s}} (latency.h)
  *     dropped            records dropped (on_overload: drop); starved: times the reader was late
  *     unlabelled         records without a label: predicted, not trained on
  *     steps, skipped_steps       local steps made; dropped because the gradient was not finite
@@ -43,6 +45,7 @@
  *     words, words_per_s, rows (word models),
  *     trained (records trained on in this life, each counted once),
  *     drift (made to order, see drift_report.h),
+ *     latency (as in a window, of all replicas),
  *     untrained (records of lost replicas' shares), checkpoint (path or null).
  */
 #ifndef TA_METRICS_H

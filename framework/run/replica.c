@@ -68,6 +68,7 @@ void ta_replica_close(struct ta_replica *r) {
     ta_model_free(&r->model);
     ta_score_free(&r->score);
     ta_metrics_close(&r->metrics);
+    ta_latency_close(&r->latency);
     ta_replica_online_close(r);
     ta_mem_free(r->bench.targets);
     ta_mem_free(r->bench.predictions);
@@ -107,6 +108,7 @@ ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
     if (r->state != TA_REPLICA_SAVING && r->state != TA_REPLICA_DONE) {
         status = r->exchange_ops->poll(r->x, now_ns);
         ta_replica_phase(r, TA_PHASE_APPLY);
+        ta_replica_latency_seen(r);
         if (status == TA_OK) ta_replica_look_at_paths(r, now_ns);
     }
     if (status == TA_OK) status = turn(r, now_ns);
@@ -123,6 +125,7 @@ ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
     if (r->start_ns != 0) {
         ta_replica_look_at_peers(r, now_ns);
         ta_replica_report(r, now_ns);
+        ta_replica_latency_end(r);
     }
     if (r->left_ns == 0) ta_board_set(ta_replica_row(r)->ended_ns, now_ns);
     if (status == TA_END || status == TA_REQUEUE) ta_board_set(ta_replica_row(r)->finished, 1);

@@ -5,6 +5,7 @@
 #include "checkpoint.h"
 #include "exchange.h"
 #include "kernels.h"
+#include "latency.h"
 #include "metrics.h"
 #include "model.h"
 #include "optimizer.h"
@@ -131,6 +132,8 @@ struct ta_replica {
     int64_t reported_ns;
     uint64_t reported_records;
     int64_t phase_ns[TA_PHASES], mark_ns;
+    struct ta_latency latency;
+    int64_t predicted_ns, trained_ns; /* of the batch that was handed out last; 0: not yet */
     bool was_idle;
     struct ta_peer_stats peer;   /* scratch: it is large */
 };
@@ -182,6 +185,13 @@ ta_status ta_replica_copy_state(struct ta_replica *r, struct ta_snapshot *out, u
 uint64_t ta_replica_total_steps(struct ta_replica *r);
 uint64_t ta_replica_total_records(const struct ta_replica *r);
 unsigned ta_replica_lowest_live(struct ta_replica *r);
+/* replica_latency.c: a batch is handed out, was used (so many steps were made before it), what peers have acknowledged */
+ta_status ta_replica_latency_open(struct ta_replica *r);
+void ta_replica_latency_start(struct ta_replica *r);
+void ta_replica_latency_handed(struct ta_replica *r, const struct ta_batch *batch, int64_t now_ns);
+void ta_replica_latency_used(struct ta_replica *r, const struct ta_batch *batch, uint64_t steps_before);
+void ta_replica_latency_seen(struct ta_replica *r);
+void ta_replica_latency_end(struct ta_replica *r); /* the file is written */
 /* replica_report.c */
 void ta_replica_report(struct ta_replica *r, int64_t now_ns);
 void ta_replica_event(struct ta_replica *r, int64_t now_ns, const char *event, const char *format, ...)

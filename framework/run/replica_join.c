@@ -36,6 +36,7 @@ static void start_clock(struct ta_replica *r, int64_t now_ns) {
     r->transport_ops->describe(r->transport, said, TA_BOARD_TEXT_BYTES);
     atomic_store_explicit(&ta_replica_row(r)->started_ns, now_ns, memory_order_release);
     ta_replayer_start(r->replayer, now_ns);
+    ta_replica_latency_start(r);
     ta_replica_event(r, now_ns, "start", "training as rank %u of %u, life %u, %llu records so far", r->config.rank,
                      r->config.n_ranks, r->epoch, (unsigned long long)r->score.records);
     if (r->config.n_ranks > 1) ta_replica_event(r, now_ns, "transport", "%s: %s", r->transport_ops->name, said);

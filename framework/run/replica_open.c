@@ -154,6 +154,7 @@ static ta_status open_files(struct ta_replica *r) {
     ta_status status = ta_metrics_open(&r->metrics, path, (int)r->config.rank);
     if (status != TA_OK) return status;
     r->metrics.epoch = r->epoch;
+    if (r->run->checkpoint.off) return TA_OK;
     snprintf(path, sizeof path, "%s/checkpoint", r->config.run_dir);
     struct ta_checkpoint_config config = {
         .directory = path,
@@ -173,6 +174,7 @@ ta_status ta_replica_build(struct ta_replica *r) {
     if (status == TA_OK) status = ta_restart_apply(r, &restart);
     if (status == TA_OK) status = ta_replica_online_open(r);
     if (status == TA_OK) status = open_stream(r);
+    if (status == TA_OK) status = ta_replica_latency_open(r);
     if (status == TA_OK) status = open_files(r);
     if (status == TA_OK) status = ta_replica_publish(r);
     ta_restart_free(&restart, r->config.n_ranks);

@@ -236,6 +236,7 @@ void ta_replica_report(struct ta_replica *r, int64_t now_ns) {
         add_cycle(r, line);
         add_counts(r, line, &t, &stream);
         if (ta_replica_of_words(r)) add_words(r, line, seconds);
+        if (r->latency.all != NULL) json_object_set_new(line, "latency", ta_latencies_json(r->latency.all));
         for (int i = 0; i < TA_PHASES; i++) set_real(line, phase_names[i], (double)r->phase_ns[i] / TA_NS_PER_S);
         json_object_set(line, "peers", peers);
         ta_metrics_write(&r->metrics, line);

@@ -76,6 +76,7 @@ ta_status ta_replica_predict(struct ta_replica *r, const struct ta_step *step) {
         status = r->kernel_ops->predict(net, r->x->w, step->x, labels ? &step->labels : NULL, r->bench.predictions,
                                         labels ? r->bench.losses : NULL);
     ta_replica_phase(r, TA_PHASE_PREDICT);
+    r->predicted_ns = r->mark_ns;
     return status;
 }
 
@@ -93,6 +94,8 @@ ta_status ta_replica_step(struct ta_replica *r, const struct ta_step *step, int6
     if (status != TA_OK) return status;
     status = ta_optimizer_step(&r->optimizer, r->grad, r->x->w, r->x->scale, r->x->delta);
     ta_replica_phase(r, TA_PHASE_COMPUTE);
+    if (ask) r->trained_ns = r->mark_ns;
+    if (ask && !own) r->predicted_ns = r->mark_ns;
     bool made = status == TA_OK;
     if (status == TA_NUMERIC) status = bad_step(r);
     else if (made) r->bad_steps = 0;
@@ -108,6 +111,7 @@ static ta_status use_words(struct ta_replica *r, const struct ta_batch *batch, i
     double loss;
     ta_status status = ta_replica_words_train(r, batch, &records, &loss);
     ta_replica_phase(r, TA_PHASE_COMPUTE);
+    r->predicted_ns = r->trained_ns = r->mark_ns;
     if (status != TA_OK) return status;
     ta_replica_online_loss(r, records, loss, batch->first_record + batch->records - 1, now_ns);
     status = r->exchange_ops->stepped(r->x, records, now_ns);
@@ -145,7 +149,10 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
         return TA_OK;
     }
     if (status != TA_OK) return status;
+    uint64_t steps = r->x->steps;
+    ta_replica_latency_handed(r, batch, now_ns);
     status = ta_replica_of_words(r) ? use_words(r, batch, now_ns) : ta_replica_online_batch(r, batch, now_ns);
+    ta_replica_latency_used(r, batch, steps);
     uint64_t number = batch->number;
     r->stream_ns = batch->due_ns;
     r->life_records += batch->records;

@@ -201,6 +201,7 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         {"checkpoint.keep", c->checkpoint.keep, 1, 1e6},
         {"metrics.window", c->metrics.window, 1, MAX_WINDOW},
         {"metrics.every_seconds", c->metrics.every_seconds, 0.01, 86400},
+        {"metrics.warm_up", c->metrics.warm_up_s, 0, 86400},
         {"metrics.fading", c->metrics.fading, 0, 1 - 1e-9},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {

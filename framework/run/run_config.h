@@ -12,9 +12,10 @@
  *     exchange:   {type: live, scale: sum | mean, puts_in_flight: 1, heartbeat: .25, dead_after: 2.5,
  *                  join_within: 60, rows_after: 0, rows_within: 0 (0: see exchange.h)}
  *     device:     {type: auto | cpu | cuda, threads: 1, number: 0}
- *     checkpoint: {every_records: 0, every_seconds: 300, keep: 2}
+ *     checkpoint: {every_records: 0, every_seconds: 300, keep: 2, off: no}
  *     online:     see online_config.h
- *     metrics:    {window: 1000, every_seconds: 1, every_records: 0, fading: .999}
+ *     metrics:    {window: 1000, every_seconds: 1, every_records: 0, fading: .999,
+ *                  warm_up: 0}
  *
  * Only `stream` and `model` must be there. Zero means "not given" for every number; the value assumed then stands in the
  * comments below. Times are seconds, sizes are never asked for. A relative path is looked for in the folder of the
@@ -69,6 +70,7 @@ struct ta_checkpoint_section {
     uint64_t every_records; /* of all replicas; 0: not by records */
     double every_seconds;   /* 0: 300 when every_records is 0 too, else not by time */
     uint32_t keep;          /* 0: 2 */
+    bool off;               /* none at all, not even in the end: for measurements */
 };
 
 struct ta_metrics_section {
@@ -76,6 +78,7 @@ struct ta_metrics_section {
     double every_seconds; /* between two lines; 0: 1 */
     uint64_t every_records; /* or after so many records of a replica, if that is sooner; 0: by time alone */
     double fading;        /* alpha; 0: .999 */
+    double warm_up_s;     /* records due before that are left out of the latencies */
 };
 
 struct ta_run_config {

@@ -117,6 +117,7 @@ static const cyaml_schema_field_t checkpoint_fields[] = {
     COUNT("every_records", struct ta_checkpoint_section, every_records),
     NUMBER("every_seconds", struct ta_checkpoint_section, every_seconds),
     COUNT("keep", struct ta_checkpoint_section, keep),
+    CYAML_FIELD_BOOL("off", OPTIONAL, struct ta_checkpoint_section, off),
     CYAML_FIELD_END,
 };
 
@@ -125,6 +126,7 @@ static const cyaml_schema_field_t metrics_fields[] = {
     NUMBER("every_seconds", struct ta_metrics_section, every_seconds),
     COUNT("every_records", struct ta_metrics_section, every_records),
     NUMBER("fading", struct ta_metrics_section, fading),
+    NUMBER("warm_up", struct ta_metrics_section, warm_up_s),
     CYAML_FIELD_END,
 };
 

@@ -8,6 +8,7 @@
 #include "checkpoint.h"
 #include "clock.h"
 #include "jsonl.h"
+#include "latency.h"
 #include "mem.h"
 #include "progress.h"
 
@@ -19,6 +20,16 @@ void ta_summary_find_checkpoint(struct ta_summary *s) {
     if (TA_NEW(&info, 1, "the checkpoint") != TA_OK) return;
     if (ta_checkpoint_latest(folder, NULL, info) == TA_OK) memcpy(s->checkpoint, info->path, sizeof s->checkpoint);
     ta_mem_free(info);
+}
+
+void ta_summary_find_latency(struct ta_summary *s, uint32_t life) {
+    struct ta_latencies *all;
+    unsigned found = 0;
+    s->latency = NULL;
+    if (TA_NEW(&all, 1, "latencies") != TA_OK) return;
+    ta_status status = ta_latencies_gather(all, s->dir->path, life, s->replicas, &found);
+    if (status == TA_OK && found > 0) s->latency = ta_latencies_json(all);
+    ta_mem_free(all);
 }
 
 struct figures {
@@ -55,6 +66,17 @@ static void print_oddities(const struct ta_summary *s, const struct figures *f, 
         fprintf(out, "untrained    %s records of the lost replicas' shares\n", ta_progress_group(s->untrained, text));
 }
 
+static void print_latency(const json_t *latency, FILE *out) {
+    fprintf(out, "latency      ");
+    for (unsigned m = 0; m < TA_MOMENTS; m++) {
+        const json_t *o = json_object_get(latency, ta_moment_names[m]);
+        if (o == NULL) continue;
+        fprintf(out, "%s %.2f / %.2f ms  ", ta_moment_names[m], 1e3 * json_number_value(json_object_get(o, "p50_s")),
+                1e3 * json_number_value(json_object_get(o, "p99_s")));
+    }
+    fprintf(out, "(from due times: median / 99 %%)\n");
+}
+
 void ta_summary_print(const struct ta_summary *s, FILE *out) {
     struct figures f = figure(s);
     char records[27], rate[27], window[27];
@@ -69,6 +91,7 @@ void ta_summary_print(const struct ta_summary *s, FILE *out) {
                 100 * f.sum.window_accuracy, ta_progress_group(s->window, window));
     fprintf(out, "loss         %.5f prequential, %.5f over the last\n", f.loss, f.sum.window_loss);
     fprintf(out, "staleness    S_avg %.3f  S_max %" PRIu64 "\n", f.s_avg, f.sum.stale_max);
+    if (json_object_size(s->latency) > 0) print_latency(s->latency, out);
     print_oddities(s, &f, out);
     if (s->drift.made > 0) ta_drift_report_print(&s->drift, out);
     fprintf(out, "checkpoint   %s\n", s->checkpoint[0] != '\0' ? s->checkpoint : "none");
@@ -96,6 +119,7 @@ json_t *ta_summary_json(const struct ta_summary *s) {
     }
     if (s->drift.made > 0) json_object_set_new(o, "drift", ta_drift_report_json(&s->drift));
     json_object_set_new(o, "trained", json_integer((json_int_t)f.sum.trained));
+    if (s->latency != NULL) json_object_set(o, "latency", s->latency);
     json_object_set_new(o, "untrained", json_integer((json_int_t)s->untrained));
     json_object_set_new(o, "s_avg", ta_json_real(f.s_avg));
     json_object_set_new(o, "checkpoint", s->checkpoint[0] != '\0' ? json_string(s->checkpoint) : json_null());

@@ -19,10 +19,13 @@ struct ta_summary {
     unsigned replicas, lost;
     int exit_code;
     uint64_t untrained; /* records that the lost replicas left undone; 0: none or unknown */
+    json_t *latency;       /* of all replicas; NULL: none was measured. The caller drops it */
     char checkpoint[4096]; /* newest complete one; "": none */
     struct ta_drift_report drift; /* made to order; made 0: none was */
 };
 
+/* Fills in `latency` from the files that the replicas of this life have left (latency.h). */
+void ta_summary_find_latency(struct ta_summary *s, uint32_t life);
 /* Fills in `checkpoint`. */
 void ta_summary_find_checkpoint(struct ta_summary *s);
 void ta_summary_print(const struct ta_summary *s, FILE *out);
