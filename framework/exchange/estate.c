@@ -11,9 +11,9 @@
 enum { CHUNK_FLOATS = TA_ESTATE_CHUNK_FLOATS, REPEAT_BEATS = 2 };
 
 /* Words of a relay line. The ticket is a segment of its own and last. */
-enum { RELAY_ID, RELAY_RUN, RELAY_SERIAL, RELAY_STATE, RELAY_RECORDS, RELAY_TICKET = 7 };
+enum { RELAY_ID, RELAY_RUN, RELAY_SERIAL, RELAY_STATE, RELAY_RECORDS, RELAY_POSITION, RELAY_SHARE, RELAY_TICKET };
 
-#define RELAY_MAGIC UINT64_C(0x54415202) /* "TAR", format 2 */
+#define RELAY_MAGIC UINT64_C(0x54415203) /* "TAR", format 3 */
 
 ta_status ta_estates_open(struct ta_estates *e, unsigned n_ranks) {
     memset(e, 0, sizeof *e);
@@ -59,13 +59,13 @@ ta_status ta_estate_checksum(struct ta_live *l, const float *values, uint64_t *o
 
 /* How far a gone rank had come, as one survivor knows it. */
 struct facts {
-    uint64_t state, records;
+    uint64_t state, records, position, share;
 };
 
 /* What the facts and the inbox sum to; `keep` (may be NULL) gets exactly what was summed. */
 static ta_status sum_of(struct ta_live *l, unsigned rank, const struct facts *facts, float *keep, uint64_t *sum) {
     const float *inbox = (const float *)(l->window + ta_slot_body(&l->layout, l->self.rank, rank));
-    const uint64_t words[] = {rank, facts->state, facts->records};
+    const uint64_t words[] = {rank, facts->state, facts->records, facts->position, facts->share};
     XXH3_64bits_reset(l->estates.hash);
     XXH3_64bits_update(l->estates.hash, words, sizeof words);
     ta_status status = hash_and_keep(l, inbox, keep);
@@ -84,6 +84,8 @@ static ta_status take(struct ta_live *l, unsigned rank, const struct facts *fact
     e->state = facts->state;
     e->steps = said.steps;
     e->records = facts->records;
+    e->position = facts->position;
+    e->share = facts->share;
     ta_membership_claim(&l->members, rank, e->state, e->checksum);
     return TA_OK;
 }
@@ -94,7 +96,7 @@ static ta_status freeze(struct ta_live *l, unsigned rank) {
     /* Whether its last word has reached us or not must not make two copies of the same thing differ. */
     struct ta_slot_said known = member->known;
     known.left = false;
-    struct facts facts = {ta_slot_pack_state(&known), known.records};
+    struct facts facts = {ta_slot_pack_state(&known), known.records, member->position, member->share};
     if (e->copy != NULL) return take(l, rank, &facts); /* the last attempt failed half-way */
     size_t bytes = l->layout.n_params * sizeof(float);
     void *copy = NULL;
@@ -132,7 +134,8 @@ static ta_status judge(struct ta_live *l, unsigned rank, bool *changed) {
     if (words[RELAY_ID] >> 32 != RELAY_MAGIC || from >= l->self.n_ranks || from == rank) return TA_OK;
     if (words[RELAY_RUN] != ((uint64_t)l->self.epoch << 32 | l->self.n_ranks)) return TA_OK;
     if (words[RELAY_TICKET] == e->checksum && !e->in_place) return TA_OK;
-    struct facts theirs = {words[RELAY_STATE], words[RELAY_RECORDS]}, mine = {e->state, e->records};
+    struct facts theirs = {words[RELAY_STATE], words[RELAY_RECORDS], words[RELAY_POSITION], words[RELAY_SHARE]};
+    struct facts mine = {e->state, e->records, e->position, e->share};
     bool wanted = !ta_member_gone(&l->members.member[from]) &&
                   better(theirs.state, (unsigned)from, e->state, l->self.rank);
     if (!e->in_place) {
@@ -147,7 +150,7 @@ static ta_status judge(struct ta_live *l, unsigned rank, bool *changed) {
 }
 
 static bool counts(const struct ta_live *l, unsigned peer) {
-    return peer != l->self.rank && !ta_member_gone(&l->members.member[peer]);
+    return peer != l->self.rank && ta_member_counts(&l->members.member[peer]);
 }
 
 static bool agreed_on(const struct ta_live *l, unsigned rank) {
@@ -156,7 +159,7 @@ static bool agreed_on(const struct ta_live *l, unsigned rank) {
     for (unsigned p = 0; p < l->self.n_ranks; p++) {
         if (!counts(l, p)) continue;
         struct ta_slot_claim claim = ta_slot_claim_read(ta_membership_board_of(&l->members, p), rank);
-        if (claim.gone == 0 || claim.checksum != e->checksum) return false;
+        if (!ta_slot_claim_gone(&claim) || claim.checksum != e->checksum) return false;
     }
     return true;
 }
@@ -172,7 +175,7 @@ static bool elected(const struct ta_live *l, unsigned rank) {
     for (unsigned p = 0; p < l->self.n_ranks; p++) {
         if (!counts(l, p)) continue;
         struct ta_slot_claim claim = ta_slot_claim_read(ta_membership_board_of(&l->members, p), rank);
-        if (claim.gone == 0 || claim.checksum == 0) return false;
+        if (!ta_slot_claim_gone(&claim) || claim.checksum == 0) return false;
         if (better(claim.state, p, l->estates.estate[rank].state, l->self.rank)) return false;
     }
     return true;
@@ -185,7 +188,7 @@ static ta_status admit(struct ta_live *l, unsigned rank) {
     for (unsigned p = 0; p < l->self.n_ranks && l->members.board[rank].since == 0; p++) {
         if (!counts(l, p)) continue;
         struct ta_slot_claim claim = ta_slot_claim_read(ta_membership_board_of(&l->members, p), rank);
-        bool other = claim.gone != 0 && claim.checksum != 0 && claim.checksum != e->checksum;
+        bool other = ta_slot_claim_gone(&claim) && claim.checksum != 0 && claim.checksum != e->checksum;
         wanted |= other && better(claim.state, p, e->state, l->self.rank);
     }
     if (!wanted) return TA_OK;
@@ -260,5 +263,7 @@ void ta_estate_relay_line(const struct ta_live *l, unsigned gone, uint32_t seria
     words[RELAY_SERIAL] = serial;
     words[RELAY_STATE] = e->state;
     words[RELAY_RECORDS] = e->records;
+    words[RELAY_POSITION] = e->position;
+    words[RELAY_SHARE] = e->share;
     words[RELAY_TICKET] = e->checksum;
 }

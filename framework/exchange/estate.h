@@ -39,7 +39,8 @@ struct ta_estate {
     uint64_t state;       /* packed, see slot.h: how far the rank had come in this copy */
     uint64_t steps;       /* of state */
     uint64_t records;
-    uint64_t checksum;    /* over rank, state, records and values; never 0 once frozen */
+    uint64_t position, share; /* of the stream: exchange.h */
+    uint64_t checksum;    /* over rank, all of those and values; never 0 once frozen */
     uint64_t seen_ticket, seen_serial; /* the last relay that was looked at */
 };
 

@@ -40,11 +40,13 @@ struct ta_exchange_config {
     const struct ta_transport_ops *transport_ops;
     struct ta_transport *transport; /* opened, no window yet; the exchange creates it; the caller closes it after */
     unsigned rank, n_ranks;
+    unsigned spares;                /* the last so many of n_ranks are ABSENT until they join: see `enter` */
     uint32_t epoch;                 /* life of the run: headers of another are ignored */
     struct ta_log *log;             /* may be NULL */
 };
 
-enum ta_peer_life { TA_PEER_JOINING, TA_PEER_LIVE, TA_PEER_LEFT, TA_PEER_DEAD };
+/* ABSENT: a spare for whom nobody waits, as it has not joined (and may never). */
+enum ta_peer_life { TA_PEER_JOINING, TA_PEER_LIVE, TA_PEER_LEFT, TA_PEER_DEAD, TA_PEER_ABSENT };
 
 /* What the replica and the metrics want to know of one peer. */
 struct ta_peer_stats {
@@ -55,6 +57,9 @@ struct ta_peer_stats {
     uint64_t busy;             /* steps whose put was coalesced into a later one */
     uint64_t foreign;          /* headers in its slot that were not its own (another run's, damaged): ignored */
     uint64_t records;          /* of its steps, as its header says */
+    uint64_t position;         /* so many batches of its share are in those steps; of one that is gone: agreed on at rest */
+    unsigned share;            /* whose share of the stream it has: its own; of a spare, that of a rank that is gone, */
+    bool has_share;            /* if it has one yet */
     uint64_t steps_applied;    /* of its steps, in our w */
     uint64_t steps_acked;      /* of our steps, in its w */
     uint64_t rows;             /* of tables put to it; in `bytes` too */
@@ -71,6 +76,10 @@ struct ta_exchange {
      * as a replica without peers neither w0 nor delta (NULL): it trains w in place. */
     float *w0, *delta, *w;
     uint64_t steps, records; /* of this replica, in delta */
+    /* Batches of our share of the stream that are done (trained, dropped, looked at) in this life. The owner sets it
+     * before `stepped`, and never back: it goes out with the step, and is what survivors agree on should we die. Of a
+     * spare: batches of the share it has taken over, those of its former owners too. */
+    uint64_t position;
     float scale;             /* for ta_optimizer_step */
 };
 
@@ -81,6 +90,14 @@ struct ta_exchange_start {
     const float *const *deltas;  /* [n_ranks] pointers, own and peers'; NULL: all zero (`mean` segments: w0's values) */
     uint64_t steps, records;     /* of this replica so far */
     const uint64_t *peer_steps;  /* [n_ranks]; NULL: zero */
+};
+
+/* What a spare comes in with. */
+struct ta_exchange_entry {
+    bool complete;      /* all count on us and we hold all of theirs; without OK: only a share is missing */
+    unsigned share;     /* the rank, lost, whose share of the stream is ours now, */
+    uint64_t position;  /* after so many batches of it */
+    uint32_t round;     /* the last round that is over */
 };
 
 #define TA_ROUND_FINAL UINT32_MAX
@@ -106,6 +123,13 @@ struct ta_exchange_ops {
     /* The launcher or rendezvous knows that a peer is gone: do not wait for the silence. */
     void (*peer_lost)(struct ta_exchange *x, unsigned peer, int64_t now_ns);
 
+    /* A spare's way in; until it says OK the spare must neither step nor settle, but polls. Connect to all that can be
+     * found, then ask again and again. OK: every live replica counts on us, we hold a full put of each of them and the
+     * copies they have agreed on of what the gone left, no round is under way, and a share of the stream that had been a
+     * lost replica's is ours: the lowest whose owner is gone and that no spare has taken over, the lower of two spares
+     * first. AGAIN: not yet, see `out`. Errors: PEER (all that are left have come to the end of the run: too late);
+     * INVALID (we are no spare, or in already). */
+    ta_status (*enter)(struct ta_exchange *x, int64_t now_ns, struct ta_exchange_entry *out);
     /* One local step (or, with records 0, none: a skipped step) is in delta: counts staleness of its gradient, puts. */
     ta_status (*stepped)(struct ta_exchange *x, uint64_t records, int64_t now_ns);
     /* Tables. A step changes rows of w and leaves delta to the exchange; before `stepped` it names them, a row as often
@@ -121,7 +145,7 @@ struct ta_exchange_ops {
     size_t (*renamed)(struct ta_exchange *x, uint32_t *rows, size_t most);
 
     /* Progress, heartbeats, detection of the dead, acknowledgements; recomputes w when delta or an inbox changed.
-     * Errors: PEER: *we* were declared dead by the others and must leave. */
+     * Errors: PEER: *we* were declared dead by the others and must leave; or cannot come in as a spare. */
     ta_status (*poll)(struct ta_exchange *x, int64_t now_ns);
 
     /* Comes to rest together, in two barriers, so that nobody steps before everybody has seen the rest:
@@ -157,7 +181,8 @@ struct ta_exchange_ops {
      */
     ta_status (*register_copy)(struct ta_exchange *x, unsigned rank, float *host);
     void (*peer_stats)(const struct ta_exchange *x, unsigned peer, struct ta_peer_stats *out);
-    /* Memory held: with the gradient, which the replica owns, (peers + 4) * d floats and a little; one register more
+    /* Memory held: with the gradient, which the replica owns, (peers + 4) * d floats and a little, spares that have not
+     * joined counted as peers, since their inboxes are there from the start; one register more
      * for each peer that died. A model made of tables: (peers + 3) * d, one more where w0 is given; d without peers. */
     size_t (*bytes)(const struct ta_exchange *x);
 };

@@ -13,8 +13,6 @@
 
 #include "mem.h"
 
-static const double DEFAULT_HEARTBEAT_S = 0.25, DEFAULT_DEAD_AFTER_S = 2.5, LONGEST_S = 1e6;
-
 const float *ta_live_register(const struct ta_live *l, unsigned rank) {
     if (rank == l->self.rank) return l->base.delta;
     if (l->estates.estate[rank].frozen) return l->estates.estate[rank].copy;
@@ -29,8 +27,10 @@ static uint64_t steps_of(const struct ta_live *l, unsigned rank) {
 
 /* Moving statistics are averaged over those who still move them. */
 static bool in_mean(const struct ta_live *l, unsigned rank) {
-    if (rank == l->self.rank || !ta_member_gone(&l->members.member[rank])) return true;
-    return l->at_rest && ta_live_counts_in_rest(l, rank);
+    if (rank != l->self.rank && ta_member_gone(&l->members.member[rank]))
+        return l->at_rest && ta_live_counts_in_rest(l, rank);
+    /* A spare that has not stepped may be known to some and not yet to others. */
+    return rank < l->founders || (rank == l->self.rank ? l->base.steps : l->members.member[rank].known.steps) > 0;
 }
 
 static ta_status apply_dense(struct ta_live *l) {
@@ -41,6 +41,7 @@ static ta_status apply_dense(struct ta_live *l) {
         unsigned n = 0;
         for (unsigned r = 0; r < l->self.n_ranks; r++)
             if (!mean || in_mean(l, r)) l->registers[n++] = ta_live_register(l, r) + segment->offset;
+        if (n == 0) l->registers[n++] = l->base.delta + segment->offset;
         float *w = l->base.w + segment->offset;
         ta_status status =
             mean ? l->kernel_ops->mean(l->kernels, segment->count, w, l->registers, n)
@@ -79,34 +80,6 @@ static void live_close(struct ta_exchange *x) {
     ta_mem_free(l);
 }
 
-static ta_status check(const struct ta_exchange_config *config) {
-    const struct ta_exchange_spec *spec = config->spec;
-    if (config->n_ranks == 0 || config->rank >= config->n_ranks)
-        return ta_fail(TA_CONFIG, "exchange: rank %u of %u replicas; ranks count from 0", config->rank,
-                       config->n_ranks);
-    if (!(spec->heartbeat_s >= 0 && spec->heartbeat_s <= LONGEST_S))
-        return ta_fail(TA_CONFIG, "exchange.heartbeat: %g is not between 0 and %g seconds", spec->heartbeat_s,
-                       LONGEST_S);
-    if (!(spec->dead_after_s >= 0 && spec->dead_after_s <= LONGEST_S))
-        return ta_fail(TA_CONFIG, "exchange.dead_after: %g is not between 0 and %g seconds", spec->dead_after_s,
-                       LONGEST_S);
-    double heartbeat_s = spec->heartbeat_s > 0 ? spec->heartbeat_s : DEFAULT_HEARTBEAT_S;
-    double dead_after_s = spec->dead_after_s > 0 ? spec->dead_after_s : DEFAULT_DEAD_AFTER_S;
-    if (dead_after_s < 2 * heartbeat_s)
-        return ta_fail(TA_CONFIG, "exchange.dead_after is %g but a live replica may be silent for exchange.heartbeat = "
-                       "%g; make it at least twice that", dead_after_s, heartbeat_s);
-    if (spec->puts_in_flight > 64)
-        return ta_fail(TA_CONFIG, "exchange.puts_in_flight: %u is more than 64; 1 or 2 is enough, since a later put "
-                       "carries all of an earlier one", spec->puts_in_flight);
-    if (spec->rows_after > TA_ROWS_MOST_AFTER)
-        return ta_fail(TA_CONFIG, "exchange.rows_after: %u changes of a row before it is put; at most %d are counted",
-                       spec->rows_after, TA_ROWS_MOST_AFTER);
-    if (!(spec->rows_within_s >= 0 && spec->rows_within_s <= LONGEST_S))
-        return ta_fail(TA_CONFIG, "exchange.rows_within: %g is not between 0 and %g seconds", spec->rows_within_s,
-                       LONGEST_S);
-    return TA_OK;
-}
-
 static ta_status open_window(struct ta_live *l) {
     if (l->self.n_ranks == 1) return TA_OK; /* nobody to let in */
     struct ta_window window;
@@ -129,13 +102,14 @@ static ta_status open_parts(struct ta_live *l, const struct ta_exchange_config *
     unsigned n = config->n_ranks, in_flight = spec->puts_in_flight > 0 ? spec->puts_in_flight : 1;
     ta_status status = ta_outboxes_open(&l->outboxes, n, in_flight, l->limits.put_rows);
     if (status != TA_OK) return status;
-    double heartbeat_s = spec->heartbeat_s > 0 ? spec->heartbeat_s : DEFAULT_HEARTBEAT_S;
-    double dead_after_s = spec->dead_after_s > 0 ? spec->dead_after_s : DEFAULT_DEAD_AFTER_S;
+    double heartbeat_s = spec->heartbeat_s > 0 ? spec->heartbeat_s : TA_LIVE_HEARTBEAT_S;
+    double dead_after_s = spec->dead_after_s > 0 ? spec->dead_after_s : TA_LIVE_DEAD_AFTER_S;
     l->outboxes.heartbeat_ns = (int64_t)(heartbeat_s * 1e9);
     struct ta_membership_config members = {
         .self = l->self,
         .layout = &l->layout,
         .window = l->window,
+        .spares = config->spares,
         .board = l->outboxes.board,
         .dead_after_ns = (int64_t)(dead_after_s * 1e9),
         .log = config->log,
@@ -170,7 +144,7 @@ ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_
     *out = NULL;
     static const struct ta_exchange_start nothing;
     if (start == NULL) start = &nothing;
-    ta_status status = check(config);
+    ta_status status = ta_live_check(config);
     struct ta_live *l = NULL;
     if (status == TA_OK) status = TA_NEW(&l, 1, "exchange");
     if (status != TA_OK) return status;
@@ -181,9 +155,10 @@ ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_
     l->log = config->log;
     l->limits = limits;
     l->self = (struct ta_slot_ident){config->rank, config->n_ranks, config->epoch};
+    l->founders = config->n_ranks - config->spares;
     l->base = (struct ta_exchange){
         .ops = &ta_exchange_live, .model = config->model, .rank = config->rank, .n_ranks = config->n_ranks,
-        .scale = config->spec->scale_mean ? 1.0F / (float)config->n_ranks : 1.0F,
+        .scale = config->spec->scale_mean ? 1.0F / (float)l->founders : 1.0F,
     };
     status = ta_live_tables_open(l, config->spec, start);
     if (status == TA_OK)
@@ -231,6 +206,7 @@ static void live_peer_lost(struct ta_exchange *x, unsigned peer, int64_t now_ns)
 
 static ta_status live_stepped(struct ta_exchange *x, uint64_t records, int64_t now_ns) {
     struct ta_live *l = ta_live_of(x);
+    if (l->members.outside) return ta_live_outside(l, "stepped");
     if (records == 0) return TA_OK; /* delta is as it was */
     if (ta_live_resting(l))
         return ta_fail(TA_INVALID, "exchange: replica %u stepped between settle and resume of round %u", x->rank,
@@ -242,7 +218,7 @@ static ta_status live_stepped(struct ta_exchange *x, uint64_t records, int64_t n
     for (unsigned p = 0; p < x->n_ranks; p++) {
         const struct ta_member *member = &l->members.member[p];
         if (p == x->rank || ta_member_gone(member)) continue;
-        if (member->heard) {
+        if (member->heard && ta_member_counts(member)) {
             uint64_t now = ta_slot_made(l->window + ta_slot_control(&l->layout, x->rank, p) + TA_SLOT_HEADER);
             ta_staleness_count(&l->staleness, p, now);
         }
@@ -280,7 +256,8 @@ static ta_status live_poll(struct ta_exchange *x, int64_t now_ns) {
         if (progress == TA_PEER) find_broken(l);
         if (l->members.accused) return ta_live_accused(l);
         bool changed = false;
-        ta_status status = ta_estates_step(l, now_ns, &changed);
+        ta_status status = ta_live_look_outside(l);
+        if (status == TA_OK) status = ta_estates_step(l, now_ns, &changed);
         if (status != TA_OK) return status;
         l->tables.scan_all |= changed;
         l->stale |= changed || ta_live_tables_news(l);
@@ -338,6 +315,11 @@ static void live_peer_stats(const struct ta_exchange *x, unsigned peer, struct t
     out->steps_acked = member->acked < x->steps ? member->acked : x->steps;
     out->records = ta_member_gone(member) && l->estates.estate[peer].frozen ? l->estates.estate[peer].records
                                                                             : member->known.records;
+    const struct ta_estate *estate = &l->estates.estate[peer];
+    out->position = estate->frozen ? estate->position : member->position;
+    uint64_t share = estate->frozen ? estate->share : member->share;
+    out->has_share = peer < l->founders || (share > 0 && share <= l->founders);
+    out->share = peer < l->founders ? peer : (unsigned)(out->has_share ? share - 1 : 0);
     out->staleness = l->staleness.hist[peer];
 }
 
@@ -360,6 +342,7 @@ const struct ta_exchange_ops ta_exchange_live = {
     .peer_joined = live_peer_joined,
     .peer_lost = live_peer_lost,
     .peer_broken = live_peer_broken,
+    .enter = ta_live_enter,
     .stepped = live_stepped,
     .touched = ta_live_touched,
     .reset_rows = ta_live_reset_rows,

@@ -5,7 +5,7 @@
  *     outbox.c       what is put to whom, when          estate.c       what the gone have left
  *     membership.c   who is with us                     staleness.c    what was missing from a gradient's weights
  *     slot.c         what lies where in a window        rows.c         which rows are to go to whom
- *     rowlog.c       which rows have arrived
+ *     rowlog.c       which rows have arrived            live_join.c    how a spare comes in
  */
 #ifndef TA_LIVE_H
 #define TA_LIVE_H
@@ -23,6 +23,8 @@
  * any more should not be missing elsewhere for long. */
 enum { TA_LIVE_ROWS_AFTER = 16 };
 #define TA_LIVE_ROWS_WITHIN_S 1.0
+#define TA_LIVE_HEARTBEAT_S 0.25
+#define TA_LIVE_DEAD_AFTER_S 2.5
 
 /* Sizes that follow from the model; tests make them small, the same on all replicas. 0: what follows. */
 struct ta_live_limits {
@@ -55,6 +57,7 @@ struct ta_live {
     struct ta_transport *transport;
     struct ta_log *log;
     struct ta_slot_ident self;
+    unsigned founders;          /* ranks below; the others are spares */
     struct ta_slot_layout layout;
     char *window;               /* of the transport */
     struct ta_membership members;
@@ -68,6 +71,7 @@ struct ta_live {
     const float **registers;    /* [n_ranks] scratch of apply */
     struct ta_slot_said said;   /* what we say of ourselves; steps and records are in base */
     uint32_t said_version;      /* rises with every change of `said` that peers must hear of */
+    uint64_t share;             /* of a spare that has joined: of this rank, + 1; 0: our own, or none yet */
     uint64_t note;              /* for those above us: the highest they gave */
     bool stale;                 /* w is not the sum of what is here */
     bool at_rest;               /* settled, not resumed: w does not change */
@@ -79,6 +83,10 @@ struct ta_live {
 static inline struct ta_live *ta_live_of(struct ta_exchange *x) { return (struct ta_live *)x; }
 static inline const struct ta_live *ta_live_of_const(const struct ta_exchange *x) { return (const struct ta_live *)x; }
 
+static inline struct ta_rows_mark ta_live_mark(const struct ta_live *l) {
+    return (struct ta_rows_mark){.steps = l->base.steps, .records = l->base.records, .position = l->base.position};
+}
+
 /* Where the register of `rank` lies: our delta, a peer's inbox, or our copy of what a gone peer left. */
 const float *ta_live_register(const struct ta_live *l, unsigned rank);
 /* w = the sum (or mean) of the registers; of tables, in rows that peers have changed, and at rest in those that we
@@ -89,6 +97,8 @@ ta_status ta_live_apply(struct ta_live *l);
 ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
                        struct ta_live_limits limits, struct ta_exchange **out);
 
+/* Errors: CONFIG (which value). */
+ta_status ta_live_check(const struct ta_exchange_config *config);
 /* Memory for what is exchanged: w, and what else this model and this many replicas need. Errors: of the kernels. */
 ta_status ta_live_arenas_open(struct ta_live *l, const struct ta_exchange_start *start);
 /* Fills them and w. Errors: of the kernels. */
@@ -121,6 +131,16 @@ void ta_live_leave(struct ta_exchange *x, int64_t now_ns);
 bool ta_live_resting(const struct ta_live *l);
 /* Whether the moving statistics of a gone rank still count in the rest we are in. */
 bool ta_live_counts_in_rest(const struct ta_live *l, unsigned rank);
+bool ta_live_is_done(const struct ta_member *member, uint32_t round);
+/* A spare outside is in every round that is asked for, and done with it. */
+void ta_live_pass_rounds(struct ta_live *l);
+/* live_join.c */
+ta_status ta_live_enter(struct ta_exchange *x, int64_t now_ns, struct ta_exchange_entry *out);
+/* Every poll: passes rounds (a spare outside), or counts on spares that have come. True: w is out of date. PEER: a spare
+ * that cannot come in any more. */
+ta_status ta_live_look_outside(struct ta_live *l);
+/* INVALID, with its message: what a spare outside may not do. */
+ta_status ta_live_outside(const struct ta_live *l, const char *what);
 /* PEER, with its message: what a call says when the others hold us for dead. */
 ta_status ta_live_accused(const struct ta_live *l);
 

@@ -21,7 +21,7 @@ bool ta_live_counts_in_rest(const struct ta_live *l, unsigned rank) {
     const struct ta_estate *e = &l->estates.estate[rank];
     struct ta_slot_said said = {0};
     ta_slot_unpack_state(e->state, &said);
-    return e->frozen && is_in(&said, l->rest_round);
+    return e->frozen && is_in(&said, l->rest_round) && (rank < l->founders || said.steps > 0);
 }
 
 static void say_request(struct ta_live *l, uint64_t request) {
@@ -48,7 +48,7 @@ uint32_t ta_live_requested(const struct ta_exchange *x, uint32_t *reason) {
 }
 
 /* Who has gone on to a later round is done with this one: it does not step in between. */
-static bool is_done(const struct ta_member *member, uint32_t round) {
+bool ta_live_is_done(const struct ta_member *member, uint32_t round) {
     if (round == TA_ROUND_FINAL || member->known.done_final) return member->known.done_final;
     return member->known.done >= round || member->known.entered > round;
 }
@@ -68,7 +68,7 @@ static void enter(struct ta_live *l, uint32_t round) {
 static bool all_here(const struct ta_live *l, uint32_t round) {
     for (unsigned p = 0; p < l->self.n_ranks; p++) {
         const struct ta_member *member = &l->members.member[p];
-        if (p == l->self.rank || ta_member_gone(member)) continue;
+        if (p == l->self.rank || !ta_member_counts(member)) continue;
         if (!member->connected || !member->heard || !is_in(&member->known, round)) return false;
         if (member->acked < l->base.steps || l->outboxes.outbox[p].put_steps != l->base.steps) return false;
         if (!ta_rows_all_out(&l->rows, p)) return false;
@@ -79,6 +79,7 @@ static bool all_here(const struct ta_live *l, uint32_t round) {
 ta_status ta_live_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns) {
     struct ta_live *l = ta_live_of(x);
     if (l->members.accused) return ta_live_accused(l);
+    if (l->members.outside) return ta_live_outside(l, "came to rest");
     bool falls = round < l->said.entered || round <= l->said.done || round > TA_SLOT_MAX_ROUND;
     if (round == 0 || (round != TA_ROUND_FINAL && falls))
         return ta_fail(TA_INVALID, "exchange: round %u asked for after round %u; rounds rise from 1 to %u", round,
@@ -113,11 +114,18 @@ ta_status ta_live_resume(struct ta_exchange *x, uint32_t round, int64_t now_ns) 
     ta_outboxes_flush(l, now_ns);
     for (unsigned p = 0; p < l->self.n_ranks; p++) {
         const struct ta_member *member = &l->members.member[p];
-        if (p != l->self.rank && !ta_member_gone(member) && !is_done(member, round)) return TA_AGAIN;
+        if (p != l->self.rank && ta_member_counts(member) && !ta_live_is_done(member, round)) return TA_AGAIN;
     }
     l->at_rest = false;
     l->stale = true;
     return TA_OK;
+}
+
+void ta_live_pass_rounds(struct ta_live *l) {
+    uint32_t asked = (uint32_t)(highest_request(l) >> 32);
+    if (asked <= l->said.entered || asked > TA_SLOT_MAX_ROUND) return;
+    enter(l, asked);
+    l->said.done = asked;
 }
 
 void ta_live_leave(struct ta_exchange *x, int64_t now_ns) {

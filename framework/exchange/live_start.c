@@ -1,10 +1,47 @@
-/* live_start: which memory a replica needs for what is exchanged, and what it starts from.
+/* live_start: what may be asked for, which memory a replica needs for what is exchanged, and what it starts from.
  *
  *     a model with layers               w0, delta, w; with tables also w as folded (live_tables.c)
  *     tables alone                      delta, w, w as folded; w0 only where it is given: else rows start from a seed
  *     tables alone, and no peers        w, which is all there is
  */
 #include "live.h"
+
+static const double LONGEST_S = 1e6;
+
+ta_status ta_live_check(const struct ta_exchange_config *config) {
+    const struct ta_exchange_spec *spec = config->spec;
+    if (config->n_ranks == 0 || config->rank >= config->n_ranks)
+        return ta_fail(TA_CONFIG, "exchange: rank %u of %u replicas; ranks count from 0", config->rank,
+                       config->n_ranks);
+    if (config->spares >= config->n_ranks)
+        return ta_fail(TA_CONFIG, "exchange: %u spares of %u ranks leave nobody to start with", config->spares,
+                       config->n_ranks);
+    for (unsigned s = 0; s < config->model->n_segments && config->spares > 0; s++)
+        if (config->model->segments[s].kind == TA_SEGMENT_NAMES)
+            return ta_fail(TA_CONFIG, "exchange: an online vocabulary deals its rows to all replicas from the start, so "
+                           "none can join later: set run.spares to 0, or use a fixed vocabulary");
+    if (!(spec->heartbeat_s >= 0 && spec->heartbeat_s <= LONGEST_S))
+        return ta_fail(TA_CONFIG, "exchange.heartbeat: %g is not between 0 and %g seconds", spec->heartbeat_s,
+                       LONGEST_S);
+    if (!(spec->dead_after_s >= 0 && spec->dead_after_s <= LONGEST_S))
+        return ta_fail(TA_CONFIG, "exchange.dead_after: %g is not between 0 and %g seconds", spec->dead_after_s,
+                       LONGEST_S);
+    double heartbeat_s = spec->heartbeat_s > 0 ? spec->heartbeat_s : TA_LIVE_HEARTBEAT_S;
+    double dead_after_s = spec->dead_after_s > 0 ? spec->dead_after_s : TA_LIVE_DEAD_AFTER_S;
+    if (dead_after_s < 2 * heartbeat_s)
+        return ta_fail(TA_CONFIG, "exchange.dead_after is %g but a live replica may be silent for exchange.heartbeat = "
+                       "%g; make it at least twice that", dead_after_s, heartbeat_s);
+    if (spec->puts_in_flight > 64)
+        return ta_fail(TA_CONFIG, "exchange.puts_in_flight: %u is more than 64; 1 or 2 is enough, since a later put "
+                       "carries all of an earlier one", spec->puts_in_flight);
+    if (spec->rows_after > TA_ROWS_MOST_AFTER)
+        return ta_fail(TA_CONFIG, "exchange.rows_after: %u changes of a row before it is put; at most %d are counted",
+                       spec->rows_after, TA_ROWS_MOST_AFTER);
+    if (!(spec->rows_within_s >= 0 && spec->rows_within_s <= LONGEST_S))
+        return ta_fail(TA_CONFIG, "exchange.rows_within: %g is not between 0 and %g seconds", spec->rows_within_s,
+                       LONGEST_S);
+    return TA_OK;
+}
 
 static bool alone(const struct ta_live *l) { return l->self.n_ranks == 1 && !l->dense; }
 

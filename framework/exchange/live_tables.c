@@ -39,7 +39,7 @@ static ta_status open_scratch(struct ta_live *l) {
 ta_status ta_live_tables_open(struct ta_live *l, const struct ta_exchange_spec *spec,
                               const struct ta_exchange_start *start) {
     struct ta_live_tables *t = &l->tables;
-    struct ta_rows_mark mark = {start->steps, start->records};
+    struct ta_rows_mark mark = {.steps = start->steps, .records = start->records};
     ta_status status = ta_rows_open(&l->rows, l->base.model, l->self.n_ranks, mark);
     l->dense = l->rows.n_tables < l->base.model->n_segments;
     if (status != TA_OK || l->rows.n_tables == 0) return status;
@@ -198,7 +198,7 @@ void ta_live_tables_sweep(struct ta_live *l) {
     if (l->rows.n_tables == 0) return;
     ta_status status = ta_live_tables_fold(l);
     if (status != TA_OK) l->put_status = status;
-    ta_rows_sweep(&l->rows, (struct ta_rows_mark){l->base.steps, l->base.records});
+    ta_rows_sweep(&l->rows, ta_live_mark(l));
 }
 
 void ta_live_tables_tick(struct ta_live *l, int64_t now_ns) {

@@ -22,8 +22,12 @@ ta_status ta_membership_open(struct ta_membership *m, const struct ta_membership
     m->log = config->log;
     m->last_ns = INT64_MIN;
     ta_status status = TA_NEW(&m->member, m->self.n_ranks, "members of the run");
-    if (status == TA_OK) m->member[m->self.rank].life = TA_PEER_LIVE;
-    return status;
+    if (status != TA_OK) return status;
+    unsigned n = m->self.n_ranks, founders = n - config->spares;
+    for (unsigned r = founders; r < n; r++) m->member[r].life = TA_PEER_ABSENT;
+    m->member[m->self.rank].life = TA_PEER_LIVE;
+    m->outside = m->self.rank >= founders;
+    return TA_OK;
 }
 
 void ta_membership_close(struct ta_membership *m) {
@@ -61,6 +65,7 @@ static void gone(struct ta_membership *m, unsigned peer, enum ta_peer_life life)
     member->life = life;
     member->doubted = life == TA_PEER_DEAD && member->connected;
     m->n_gone++;
+    member->expected = false;
     m->board[peer].gone = life == TA_PEER_LEFT ? TA_CLAIM_LEFT : TA_CLAIM_DEAD;
     board_changed(m);
 }
@@ -74,7 +79,7 @@ void ta_membership_joined(struct ta_membership *m, unsigned peer) {
     member->silent_ns = 0;
     if (member->life == TA_PEER_DEAD)
         member->doubted = true;
-    else if (member->heard)
+    else if (member->heard && member->life == TA_PEER_JOINING)
         member->life = TA_PEER_LIVE;
 }
 
@@ -96,6 +101,17 @@ void ta_membership_lose(struct ta_membership *m, unsigned peer, const char *why)
     gone(m, peer, TA_PEER_DEAD);
 }
 
+static void hear_ack(struct ta_member *member, const char *line) {
+    uint64_t words[TA_SLOT_ACK_WORDS];
+    for (unsigned i = TA_SLOT_ACK_WORDS; i-- > 0;) words[i] = ta_window_load_u64(line + i * sizeof words[i]);
+    if (words[TA_ACK_NOTE] > member->note) member->note = words[TA_ACK_NOTE];
+    if (words[TA_ACK_STEPS] > member->acked && words[TA_ACK_STEPS] <= TA_SLOT_MAX_STEPS)
+        member->acked = words[TA_ACK_STEPS];
+    if (words[TA_ACK_POSITION] > member->position) member->position = words[TA_ACK_POSITION];
+    if (words[TA_ACK_SHARE] > member->share) member->share = words[TA_ACK_SHARE];
+    member->welcome |= words[TA_ACK_WELCOME] == 1;
+}
+
 /* Takes what the header of `peer` says. True when it made steps. */
 static bool hear_header(struct ta_membership *m, unsigned peer, bool *spoke, bool *new_board) {
     struct ta_member *member = &m->member[peer];
@@ -113,12 +129,19 @@ static bool hear_header(struct ta_membership *m, unsigned peer, bool *spoke, boo
     *spoke = !member->heard || said.pulse != member->known.pulse;
     *new_board = !member->heard || said.board != member->known.board;
     member->heard = true;
-    if (member->connected) member->life = TA_PEER_LIVE;
+    if (member->connected && member->life == TA_PEER_JOINING) member->life = TA_PEER_LIVE;
     ta_slot_learn(&member->known, &said);
-    uint64_t acked = ta_window_load_u64(line + TA_SLOT_ACK), note = ta_window_load_u64(line + TA_SLOT_ACK + sizeof acked);
-    if (note > member->note) member->note = note;
-    if (acked > member->acked && acked <= TA_SLOT_MAX_STEPS) member->acked = acked;
+    hear_ack(member, line + TA_SLOT_ACK);
     return advanced;
+}
+
+/* Who left says so to everybody itself, but to a spare that came later, or of one that never came in. */
+static bool hear_of_leaving(struct ta_membership *m, unsigned rank) {
+    const struct ta_member *member = &m->member[rank];
+    bool told = !m->outside && member->heard && member->life != TA_PEER_ABSENT;
+    if (rank == m->self.rank || ta_member_gone(member) || told) return false;
+    gone(m, rank, TA_PEER_LEFT);
+    return true;
 }
 
 /* Everybody whom a peer that counts holds for dead is dead. */
@@ -128,8 +151,12 @@ static bool hear_board(struct ta_membership *m, unsigned peer) {
     m->news = true;
     for (unsigned r = 0; r < m->self.n_ranks; r++) {
         uint32_t claim = ta_slot_claim_read(board, r).gone;
-        if (r == peer || claim == 0 || claim == TA_CLAIM_LEFT) continue; /* who left says so to everybody itself */
-        if (r == m->self.rank) {
+        if (r == peer || claim == 0) continue;
+        if (claim == TA_CLAIM_LEFT) {
+            more |= hear_of_leaving(m, r);
+        } else if (claim == TA_CLAIM_HERE) {
+            m->member[r].expected |= m->member[r].life == TA_PEER_ABSENT;
+        } else if (r == m->self.rank) {
             m->accused = true;
             m->accuser = peer;
         } else if (!ta_member_gone(&m->member[r])) {
@@ -142,6 +169,14 @@ static bool hear_board(struct ta_membership *m, unsigned peer) {
     return more;
 }
 
+/* A spare that is in without our welcome: then those who let it in hold us for dead. */
+static void hear_stranger(struct ta_membership *m, unsigned peer) {
+    const struct ta_member *member = &m->member[peer];
+    if (m->outside || member->life != TA_PEER_ABSENT || member->share == 0) return;
+    m->accused = true;
+    m->accuser = peer;
+}
+
 /* We hold `peer` for dead and it may hold us for dead: one of us two must give way, the higher rank, unless a third
  * sides with us. */
 static void hear_rival(struct ta_membership *m, unsigned peer) {
@@ -151,10 +186,12 @@ static void hear_rival(struct ta_membership *m, unsigned peer) {
     if (ta_slot_decode(&writer, control_of(m, peer) + TA_SLOT_HEADER, &said) != TA_SLOT_OURS) return;
     if (said.board == m->member[peer].known.board) return;
     m->member[peer].known.board = said.board;
-    if (ta_slot_claim_read(ta_membership_board_of(m, peer), m->self.rank).gone == 0) return;
+    struct ta_slot_claim of_us = ta_slot_claim_read(ta_membership_board_of(m, peer), m->self.rank);
+    if (!ta_slot_claim_gone(&of_us)) return;
     for (unsigned r = 0; r < m->self.n_ranks; r++) {
-        bool third = r != m->self.rank && r != peer && !ta_member_gone(&m->member[r]) && m->member[r].heard;
-        if (third && ta_slot_claim_read(ta_membership_board_of(m, r), peer).gone != 0) return;
+        bool third = r != m->self.rank && r != peer && ta_member_counts(&m->member[r]) && m->member[r].heard;
+        struct ta_slot_claim claim = ta_slot_claim_read(ta_membership_board_of(m, r), peer);
+        if (third && ta_slot_claim_gone(&claim)) return;
     }
     m->accused = true;
     m->accuser = peer;
@@ -167,7 +204,13 @@ static bool too_silent(struct ta_membership *m, unsigned peer, int64_t gap_ns) {
     member->silent_ns += gap_ns;
     int64_t patience_ns = m->dead_after_ns;
     if (!member->heard) patience_ns = patience_ns > INT64_MAX / JOIN_PATIENCE ? INT64_MAX : patience_ns * JOIN_PATIENCE;
+    if (m->outside) patience_ns = patience_ns > INT64_MAX / 2 ? INT64_MAX : 2 * patience_ns; /* the others decide */
     if (member->silent_ns <= patience_ns) return false;
+    if (m->outside) {
+        m->stranded |= member->life != TA_PEER_ABSENT;
+        m->silent = peer;
+        return false;
+    }
     char why[64];
     snprintf(why, sizeof why, "has been silent for %.1f s", (double)member->silent_ns * 1e-9);
     ta_membership_lose(m, peer, why);
@@ -188,8 +231,10 @@ bool ta_membership_hear(struct ta_membership *m, int64_t now_ns) {
         }
         bool spoke = false, new_board = false;
         stale |= hear_header(m, p, &spoke, &new_board);
+        hear_stranger(m, p);
         if (spoke) member->silent_ns = 0;
-        if (new_board) stale |= hear_board(m, p);
+        /* The word of a spare counts once we count on it. */
+        if (new_board && member->life != TA_PEER_ABSENT) stale |= hear_board(m, p);
         if (ta_member_gone(member)) continue;
         if (member->known.left) {
             ta_log_info(m->log, "peer %u has left after its step %llu", p, (unsigned long long)member->known.steps);
@@ -200,4 +245,30 @@ bool ta_membership_hear(struct ta_membership *m, int64_t now_ns) {
         }
     }
     return stale;
+}
+
+/* One that holds somebody for dead whom we do not has heard what we have not, or listened to the wrong half: later, or
+ * never. */
+static bool of_one_mind(const struct ta_membership *m, unsigned peer) {
+    for (unsigned r = 0; r < m->self.n_ranks; r++) {
+        struct ta_slot_claim claim = ta_slot_claim_read(ta_membership_board_of(m, peer), r);
+        if (claim.gone == TA_CLAIM_DEAD && m->member[r].life != TA_PEER_DEAD) return false;
+    }
+    return true;
+}
+
+bool ta_membership_welcome(struct ta_membership *m) {
+    bool any = false;
+    for (unsigned p = 0; p < m->self.n_ranks; p++) {
+        struct ta_member *member = &m->member[p];
+        if (member->life != TA_PEER_ABSENT || !member->connected || !member->heard || !of_one_mind(m, p)) continue;
+        member->life = TA_PEER_LIVE;
+        member->expected = false;
+        m->board[p].gone = TA_CLAIM_HERE;
+        board_changed(m);
+        (void)hear_board(m, p);
+        ta_log_info(m->log, "spare %u has joined us", p);
+        any = true;
+    }
+    return any;
 }

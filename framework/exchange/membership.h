@@ -1,6 +1,7 @@
 /* membership: who is joining, live, left or dead, as far as this replica knows, and what the others say of it.
  *
  *     JOINING -> LIVE -> LEFT | DEAD           JOINING: no connection yet, or not a word from it yet
+ *     ABSENT  -> LIVE                          ABSENT: a spare that has not joined; nobody waits for it (live_join.c)
  *
  * A rank that is gone stays gone. It is gone when it said so itself (LEFT), when it was silent for too long, when the
  * transport or the caller says so, or when a peer that is not gone says so on its board (DEAD). The last rule makes all
@@ -15,6 +16,8 @@
  * A path that breaks says nothing about its peer: the peer stays what it was until a new path stands or its silence has
  * lasted too long. Two replicas between whom no path comes back hold each other for dead, and then any third one that
  * both can reach decides; if the path comes back later, they are two halves as above.
+ *
+ * A spare that is still outside gives nobody up for his silence: it finds itself `stranded`, and goes.
  *
  * One thread. Reads the window, sends nothing.
  */
@@ -40,6 +43,10 @@ struct ta_member {
     uint64_t foreign_seen;     /* the last such header, so that it counts once */
     uint64_t acked;            /* of our steps, in its weights */
     uint64_t note;             /* the highest it has told */
+    uint64_t position;         /* in its share of the stream, */
+    uint64_t share;            /* which is that of this rank, + 1; 0: its own, or none yet */
+    bool welcome;              /* it counts on us */
+    bool expected;             /* an ABSENT one on whom somebody counts */
 };
 
 struct ta_membership {
@@ -54,6 +61,9 @@ struct ta_membership {
     int64_t last_ns;               /* of the last hear; INT64_MIN: none */
     bool accused;                  /* somebody whose word counts holds us for dead: */
     unsigned accuser;
+    bool outside;                  /* we are a spare that has not joined */
+    bool stranded;                 /* and cannot, for the silence of: */
+    unsigned silent;
     bool news;                     /* somebody is gone or a board changed: what is left behind may be settled now */
     struct ta_log *log;
 };
@@ -62,6 +72,7 @@ struct ta_membership_config {
     struct ta_slot_ident self;
     const struct ta_slot_layout *layout;
     const char *window;
+    unsigned spares;             /* the last so many ranks; we may be one */
     struct ta_slot_claim *board; /* zeroed, outlives the membership */
     int64_t dead_after_ns;
     struct ta_log *log;          /* may be NULL */
@@ -82,7 +93,16 @@ void ta_membership_lose(struct ta_membership *m, unsigned peer, const char *why)
  * and whether we are. True when a peer made steps or is newly gone: the weights are out of date. */
 bool ta_membership_hear(struct ta_membership *m, int64_t now_ns);
 
-static inline bool ta_member_gone(const struct ta_member *member) { return member->life >= TA_PEER_LEFT; }
+static inline bool ta_member_gone(const struct ta_member *member) {
+    return member->life == TA_PEER_LEFT || member->life == TA_PEER_DEAD;
+}
+/* Neither gone nor absent: whoever comes to rest waits for it. */
+static inline bool ta_member_counts(const struct ta_member *member) {
+    return member->life == TA_PEER_JOINING || member->life == TA_PEER_LIVE;
+}
+
+/* Counts from now on on spares that can be put to and have said a word; true: there was one. */
+bool ta_membership_welcome(struct ta_membership *m);
 
 /* The board `peer` put to us. */
 const void *ta_membership_board_of(const struct ta_membership *m, unsigned peer);

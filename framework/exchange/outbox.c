@@ -66,7 +66,7 @@ static void pack(const struct ta_live *l, unsigned peer, struct parcel *parcel) 
         .board = doubted || !out->joined || out->board_version != l->members.board_version,
     };
     parcel->body = !doubted && !parcel->all && l->dense && (!out->joined || out->body_steps != l->base.steps);
-    struct ta_rows_mark now = {l->base.steps, l->base.records};
+    struct ta_rows_mark now = ta_live_mark(l);
     ta_rows_plan_make(&l->rows, peer, doubted || parcel->all ? 0 : o->most_rows, now, &parcel->rows);
     copy->log_head = out->log_head + (parcel->all ? (uint64_t)l->layout.log_entries + 1 : parcel->rows.n);
 }
@@ -86,8 +86,12 @@ static void fill_header(const struct ta_live *l, unsigned peer, int64_t now_ns, 
     said.pulse = out->pulse + 1;
     said.board = l->members.board_version;
     ta_slot_encode(&l->self, &said, parcel->copy->header);
-    parcel->copy->note = l->note;
-    parcel->copy->ack = parcel->doubted ? out->acked : l->staleness.basis[peer];
+    uint64_t *ack = parcel->copy->ack;
+    ack[TA_ACK_STEPS] = parcel->doubted ? out->acked : l->staleness.basis[peer];
+    ack[TA_ACK_NOTE] = l->note;
+    ack[TA_ACK_POSITION] = parcel->rows.mark.position;
+    ack[TA_ACK_SHARE] = l->share;
+    ack[TA_ACK_WELCOME] = ta_member_counts(&l->members.member[peer]);
 }
 
 static struct ta_put_segment piece(const void *source, size_t bytes, size_t offset) {
@@ -132,10 +136,10 @@ static unsigned fill_segments(const struct ta_live *l, unsigned peer, const stru
     unsigned n = add_body(l, peer, parcel, segments);
     if (logged)
         n += ta_rowlog_append(&log, log_head, parcel->rows.ids, parcel->rows.n, &copy->log_head, segments + n);
-    segments[n++] = piece(&copy->ack, sizeof copy->ack + sizeof copy->note, control + TA_SLOT_ACK);
     if (parcel->board)
         segments[n++] = piece(l->outboxes.board, l->self.n_ranks * sizeof(struct ta_slot_claim),
                               control + TA_SLOT_BOARD);
+    segments[n++] = piece(copy->ack, sizeof copy->ack, control + TA_SLOT_ACK); /* after the board: see live_join.c */
     if (logged) segments[n++] = ta_rowlog_commit(&log, &copy->log_head);
     segments[n++] = piece(copy->header, TA_SLOT_FIRST_BYTES, header);
     for (unsigned word = TA_WORD_REQUEST; word < TA_SLOT_WORDS; word++)
@@ -197,7 +201,7 @@ bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns) {
     out->bytes += bytes_of(segments, n);
     out->put_ns = now_ns;
     out->board_version = l->members.board_version;
-    out->acked = parcel.copy->ack;
+    out->acked = parcel.copy->ack[TA_ACK_STEPS];
     sent(l, peer, &parcel);
     return true;
 }

@@ -1,7 +1,7 @@
 /* outbox: what has been put to each peer, and what it should be told next.
  *
  * A put carries, in this order: the body when it is behind, rows of tables that are due and their ids for the row log,
- * the acknowledgement, the board when it changed, the head of the row log, the header. A header is only as new as the
+ * the board when it changed, the acknowledgement, the head of the row log, the header. A header is only as new as the
  * body before it, so nothing is said that the body does not hold. Since the rows of many steps may still be to come,
  * the header claims the steps that are wholly put, says how many more were made, and speaks of rounds (and of leaving)
  * only when nothing is to come. While as many puts as allowed are in flight nothing is put; the next one then says it
@@ -34,9 +34,9 @@ enum { TA_OUTBOX_ROWS = 8192 };
 struct ta_put_copy {
     uint64_t header[TA_SLOT_WORDS];
     uint64_t relay[8];
-    uint64_t ack, note;
+    uint64_t ack[TA_SLOT_ACK_WORDS];
     uint64_t log_head; /* of the row log, after this put */
-    uint64_t pad[5];
+    uint64_t pad[2];
 };
 
 struct ta_outbox {

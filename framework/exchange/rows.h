@@ -28,7 +28,7 @@ enum { TA_ROWS_MOST_AFTER = 255 };
 
 /* So far had a replica come. */
 struct ta_rows_mark {
-    uint64_t steps, records;
+    uint64_t steps, records, position; /* position: in its share of the stream (exchange.h) */
 };
 
 struct ta_rows_table {

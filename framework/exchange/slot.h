@@ -8,7 +8,8 @@
  *     control:  header 64 B | ack 64 B | board n_ranks * 32 B | row log          body:  n_params floats | relay 64 B
  *
  *   header  what the writer says of itself, as of the body that was put before it
- *   ack     how many steps of the window's owner the writer has in its weights; then its note (exchange.h): two words
+ *   ack     how many steps of the window's owner the writer has in its weights; its note, its position and its share
+ *           (exchange.h); whether it counts on the window's owner (live_join.c): five words
  *   board   one claim a rank: who the writer holds for gone, and which copy of what that rank left it has
  *   log     which rows of the tables in the body have changed (rowlog.h)
  *   body    the writer's register
@@ -110,17 +111,25 @@ void ta_slot_unpack_state(uint64_t state, struct ta_slot_said *said);
 
 /* One row of a board: what its writer says of one rank. */
 struct ta_slot_claim {
-    uint32_t gone;     /* 0: it is not; else one of TA_CLAIM_* */
+    uint32_t gone;     /* 0: it is not; else one of TA_CLAIM_*; ask ta_slot_claim_gone */
     uint32_t since;    /* the version of the board that `pass` came with; 0: there is none yet */
     uint64_t state;    /* of the copy it holds */
     uint64_t checksum; /* of that copy (estate.h); 0: none yet */
     uint64_t pass;     /* shown by a put into the body that the rank had at the claim's writer */
 };
 
-enum { TA_CLAIM_DEAD = 1, TA_CLAIM_LEFT = 2 }; /* LEFT: by itself; nobody is to be warned of it */
+/* LEFT: by itself; nobody is to be warned of it. HERE: not gone at all, but a spare that the writer counts on. */
+enum { TA_CLAIM_DEAD = 1, TA_CLAIM_LEFT = 2, TA_CLAIM_HERE = 4 };
 
 /* Reads one row that may be written meanwhile: the checksum first, so that a checksum that is there has its row. */
 struct ta_slot_claim ta_slot_claim_read(const void *board, unsigned rank);
+
+static inline bool ta_slot_claim_gone(const struct ta_slot_claim *claim) {
+    return claim->gone != 0 && claim->gone != TA_CLAIM_HERE;
+}
+
+/* The words behind the ack, in this order; the last one is delivered after all others (transport.h). */
+enum ta_slot_ack_word { TA_ACK_STEPS, TA_ACK_NOTE, TA_ACK_POSITION, TA_ACK_SHARE, TA_ACK_WELCOME, TA_SLOT_ACK_WORDS };
 
 /* The pass of a claim, or 0 while it may have come by halves: what is shown to a device must be whole. `heard`: the
  * version of the board in a header that was heard before the claim was read; since boards are put before headers, and a

@@ -101,7 +101,7 @@ static void list_changed(struct books *b) {
 }
 
 static void sweep(struct books *b) {
-    ta_rows_sweep(&b->rows, (struct ta_rows_mark){b->truth.steps, 10 * b->truth.steps});
+    ta_rows_sweep(&b->rows, (struct ta_rows_mark){.steps = b->truth.steps, .records = 10 * b->truth.steps});
     memset(b->truth.changes, 0, sizeof b->truth.changes);
 }
 
@@ -119,7 +119,7 @@ static void hurry(struct books *b) {
 static void put(struct books *b, unsigned peer) {
     static uint32_t rows[MOST_PUT], ids[MOST_PUT];
     struct ta_rows_plan plan = {.rows = rows, .ids = ids};
-    struct ta_rows_mark now = {b->truth.steps, 10 * b->truth.steps};
+    struct ta_rows_mark now = {.steps = b->truth.steps, .records = 10 * b->truth.steps};
     uint64_t *since = b->truth.since[peer];
     size_t limit = 1 + below(b, MOST_PUT), listed = 0;
     ta_rows_plan_make(&b->rows, peer, limit, now, &plan);
@@ -185,16 +185,16 @@ static void test_claims_under_load(void **state) {
     struct ta_rows rows;
     uint32_t all[100], due[100], numbers[10], ids[10];
     size_t n_due;
-    assert_int_equal(ta_rows_open(&rows, &model, 2, (struct ta_rows_mark){7, 70}), TA_OK);
+    assert_int_equal(ta_rows_open(&rows, &model, 2, (struct ta_rows_mark){.steps = 7, .records = 70}), TA_OK);
     rows.after = 1;
     for (uint32_t i = 0; i < 100; i++) all[i] = i;
     uint64_t steps = 7, behind = 0;
     for (int i = 0; i < 200; i++) {
         assert_true(ta_rows_touch(&rows, &rows.table[0], all, 100, due, &n_due));
         steps++;
-        if (i % 3 == 0) ta_rows_sweep(&rows, (struct ta_rows_mark){steps, 10 * steps});
+        if (i % 3 == 0) ta_rows_sweep(&rows, (struct ta_rows_mark){.steps = steps, .records = 10 * steps});
         struct ta_rows_plan plan = {.rows = numbers, .ids = ids};
-        ta_rows_plan_make(&rows, 1, 10, (struct ta_rows_mark){steps, 10 * steps}, &plan);
+        ta_rows_plan_make(&rows, 1, 10, (struct ta_rows_mark){.steps = steps, .records = 10 * steps}, &plan);
         assert_int_equal(plan.n, 10);
         assert_false(plan.whole);
         ta_rows_sent(&rows, 1, &plan);

@@ -18,10 +18,11 @@ void flaps_plan(struct flaps *f, const struct world *w, enum flap_kind kind) {
     f->next_ns = below(f, WINDOW_NS);
 }
 
-static void break_one(struct flaps *f, struct world *w) {
+static void break_one(struct flaps *f, struct world *w, unsigned present) {
     struct flap_pair *pair = &f->pair[below(f, f->n_pairs)];
     f->left--;
     f->next_ns = w->now_ns + below(f, below(f, 4) ? WINDOW_NS : 3000); /* some while the last is being mended */
+    if (!(present >> pair->rank[0] & 1) || !(present >> pair->rank[1] & 1)) return;
     if (w->replica[pair->rank[0]].killed || w->replica[pair->rank[1]].killed) return;
     world_break(w, pair->rank[0], pair->rank[1]);
     f->breaks++;
@@ -47,8 +48,8 @@ static void mend(struct flaps *f, struct world *w, struct flap_pair *pair, unsig
     }
 }
 
-void flaps_step(struct flaps *f, struct world *w, unsigned awake) {
-    if (f->left > 0 && w->now_ns >= f->next_ns) break_one(f, w);
+void flaps_step(struct flaps *f, struct world *w, unsigned awake, unsigned present) {
+    if (f->left > 0 && w->now_ns >= f->next_ns) break_one(f, w, present);
     for (unsigned i = 0; i < f->n_pairs; i++) {
         struct flap_pair *pair = &f->pair[i];
         for (unsigned side = 0; side < 2 && pair->broken && w->now_ns >= pair->restore_ns; side++) {

@@ -1,6 +1,6 @@
 /* props: thousands of short lives of 1 to 6 replicas with everything that can happen on the way, from a seed; half of
  * them with tables of rows, small row logs and small puts; a third of them over paths that break, and are made anew, or
- * not.
+ * not; and in half of them one or two spares join at any moment.
  *
  * Whatever happens, at every rest: each replica's weights are w0 plus its registers, element by element, bit for bit;
  * the registers of all who are not dead are exactly what their owners made (nothing lost, nothing twice); what a dead
@@ -18,12 +18,13 @@
 #include <cmocka.h>
 
 #include "flaps.h"
+#include "joins.h"
 #include "mem.h"
 #include "world.h"
 
 enum { MAX_ROUNDS = 32, LAST_ROUND = MAX_ROUNDS, MAX_TICKS = 60000, LEAVE_TICKS = 300 };
 
-enum phase { TRAIN, ROUND, RESUME, FINAL, LEAVING, OUT };
+enum phase { OUTSIDE, TRAIN, ROUND, RESUME, FINAL, LEAVING, OUT };
 
 enum trouble { NONE, CRASH, CRASH_TWO, CRASH_AT_REST, SLEEP, CUT, NERVOUS, TROUBLES };
 
@@ -36,7 +37,8 @@ struct actor {
     bool finished, expelled;
     unsigned leaving;    /* ticks since it said so */
     int64_t asleep_until_ns;
-    unsigned dead;                 /* ranks it holds, or last held, for dead, a bit each */
+    unsigned dead;                 /* ranks it holds, or last held, for dead, a bit each, */
+    unsigned absent;               /* and spares it has never counted on */
     float *rest[MAX_ROUNDS + 1];   /* its weights when it settled; NULL: it never did */
     char wrong[256];               /* what was not true when it settled, */
     unsigned suspect;              /* and whose register it was */
@@ -45,6 +47,7 @@ struct actor {
 struct life {
     struct world world;
     struct flaps flaps;
+    struct joins joins;
     enum trouble trouble;
     struct actor actor[WORLD_MAX_RANKS];
     struct ta_rng rng;
@@ -55,14 +58,15 @@ struct life {
 
 static uint64_t first_seed = 1;
 static unsigned n_lives = 1000;
+static unsigned joined, stepped; /* spares that came in; those of them that took a step */
 
 static unsigned below(struct life *l, unsigned n) { return ta_rng_below(&l->rng, n); }
 
-static struct world_tables plan_tables(struct life *l, unsigned n_ranks) {
+static struct world_tables plan_tables(struct life *l, unsigned n_ranks, unsigned spares) {
     static const uint32_t after[] = {1, 2, 3, 8, 200};
     if (below(l, 2)) return (struct world_tables){0};
     return (struct world_tables){
-        .rows = 1 + below(l, 90), .tables = 1 + below(l, 2), .names = below(l, 2) != 0,
+        .rows = 1 + below(l, 90), .tables = 1 + below(l, 2), .names = below(l, 2) != 0 && spares == 0,
         .alone = n_ranks > 1 && below(l, 3) == 0, .stored = below(l, 2) != 0, .after = after[below(l, 5)],
         .within_s = 1e-6 * (1 + below(l, 60)),
         .limits = {.log_entries = below(l, 4) ? 1 + below(l, 40) : 0, .put_rows = below(l, 4) ? 1 + below(l, 12) : 0},
@@ -75,14 +79,16 @@ static void plan(struct life *l, uint64_t seed) {
     l->trouble = (enum trouble)below(l, TROUBLES);
     unsigned n = 1 + below(l, WORLD_MAX_RANKS);
     if (n == 1 && l->trouble != NONE) n = 2;
+    unsigned spares = n > 1 && below(l, 2) ? 1 + below(l, n > 2 ? 2 : 1) : 0;
+    if (spares > 0 && below(l, 2)) l->trouble = below(l, 2) ? CRASH : CRASH_TWO; /* something is to be taken over */
     struct world_config config = {
-        .seed = seed, .n_ranks = n, .n_params = 4 + below(l, 60), .in_flight = below(l, 4),
+        .seed = seed, .n_ranks = n, .spares = spares, .n_params = 4 + below(l, 60), .in_flight = below(l, 4),
         .ragged = below(l, 2) != 0, .scale_mean = below(l, 2) != 0, .no_mean = below(l, 3) == 0,
         .heartbeat_s = 10e-6, .dead_after_s = l->trouble == NERVOUS ? 25e-6 : 400e-6, .epoch = 1 + below(l, 3),
         .fabric = {.latency_ns = 1 + below(l, 4000), .bytes_per_ns = below(l, 3) ? 0 : 0.05,
                    .jitter = below(l, 3) * 0.5, .duplicate = below(l, 3) * 0.3, .depth = 1 + below(l, 3)},
     };
-    config.tables = plan_tables(l, n);
+    config.tables = plan_tables(l, n, spares);
     /* A slow link is slow for the model: what a dead one left must get through within the patience of the others. */
     if (config.tables.rows > 0) config.fabric.bytes_per_ns *= 1 + config.tables.rows / 4;
     world_open(&l->world, &config);
@@ -90,6 +96,7 @@ static void plan(struct life *l, uint64_t seed) {
         l->actor[r].target = below(l, 40);
         l->actor[r].asks_at = below(l, 80);
         l->actor[r].late_asks = below(l, 3);
+        l->actor[r].phase = r < n - spares ? TRAIN : OUTSIDE;
     }
     l->strike_ns[0] = l->trouble == CRASH_AT_REST ? INT64_MAX : (int64_t)below(l, 60000);
     l->strike_ns[1] = l->strike_ns[0] == INT64_MAX ? INT64_MAX : l->strike_ns[0] + (int64_t)below(l, 20000);
@@ -98,6 +105,7 @@ static void plan(struct life *l, uint64_t seed) {
     l->victim[0] = below(l, n);
     l->victim[1] = below(l, n);
     l->cut_to = below(l, n);
+    joins_plan(&l->joins, &l->world, 150000);
     flaps_plan(&l->flaps, &l->world, below(l, 2) ? FLAPS_NONE : (enum flap_kind)below(l, FLAP_KINDS));
 }
 
@@ -139,12 +147,24 @@ static void strike(struct life *l) {
     }
 }
 
-/* Ranks this one holds for dead, and those that are still here or left in order. */
-static unsigned dead_of(struct life *l, unsigned rank) {
-    unsigned dead = 0;
+/* Peers that this one holds to be so. */
+static unsigned peers_of(struct life *l, unsigned rank, enum ta_peer_life life) {
+    unsigned peers = 0;
     for (unsigned p = 0; p < l->world.config.n_ranks; p++)
-        if (p != rank && world_stats(&l->world, rank, p).life == TA_PEER_DEAD) dead |= 1U << p;
-    return dead;
+        if (p != rank && world_stats(&l->world, rank, p).life == life) peers |= 1U << p;
+    return peers;
+}
+
+static void note_peers(struct life *l, unsigned rank) {
+    l->actor[rank].dead = peers_of(l, rank, TA_PEER_DEAD);
+    l->actor[rank].absent = peers_of(l, rank, TA_PEER_ABSENT);
+}
+
+/* Each is gone for the other, or the one had never heard of the other. */
+static bool parted(struct life *l, unsigned i, unsigned j) {
+    const struct actor *a = &l->actor[i], *b = &l->actor[j];
+    bool of_a = (a->dead >> j & 1) != 0, of_b = (b->dead >> i & 1) != 0;
+    return (of_a || (a->absent >> j & 1)) && (of_b || (b->absent >> i & 1)) && (of_a || of_b);
 }
 
 static void settled(struct life *l, unsigned rank, uint32_t round) {
@@ -157,7 +177,7 @@ static void settled(struct life *l, unsigned rank, uint32_t round) {
             world_fail(w, "rank %u rests, but %u has only %llu of its %llu steps", rank, p,
                        (unsigned long long)stats.steps_acked, (unsigned long long)w->replica[rank].steps);
     }
-    a->dead = dead_of(l, rank);
+    note_peers(l, rank);
     const char *wrong = world_check(w, rank, ~a->dead);
     if (wrong != NULL && a->wrong[0] == '\0') {
         a->suspect = w->suspect;
@@ -218,12 +238,24 @@ static void go_on(struct life *l, unsigned rank) {
     }
 }
 
+static void ask_in(struct life *l, unsigned rank) {
+    struct actor *a = &l->actor[rank];
+    ta_status status = joins_enter(&l->joins, &l->world, rank, &a->done);
+    joined += status == TA_OK;
+    if (status == TA_OK) {
+        a->phase = TRAIN;
+    } else if (status != TA_AGAIN) { /* too late, or nothing to do */
+        ta_exchange_live.leave(l->world.replica[rank].x, l->world.now_ns);
+        a->phase = LEAVING;
+    }
+}
+
 static void tick(struct life *l, unsigned rank) {
     struct world *w = &l->world;
     struct actor *a = &l->actor[rank];
     ta_status status = world_poll(w, rank);
     if (status == TA_PEER) {
-        a->dead = dead_of(l, rank);
+        note_peers(l, rank);
         a->expelled = true;
         a->phase = OUT;
         world_shut(w, rank);
@@ -231,6 +263,7 @@ static void tick(struct life *l, unsigned rank) {
     }
     if (status != TA_OK) world_fail(w, "poll of rank %u: %s", rank, ta_why());
     switch (a->phase) {
+    case OUTSIDE: ask_in(l, rank); break;
     case TRAIN: train(l, rank); break;
     case ROUND: rest(l, rank, a->round); break;
     case RESUME: go_on(l, rank); break;
@@ -249,7 +282,7 @@ static void tick(struct life *l, unsigned rank) {
         for (unsigned p = 0; p < w->config.n_ranks; p++)
             flying += ta_transport_sim.in_flight(w->replica[rank].transport, p);
         if (flying > 0 && a->leaving++ < LEAVE_TICKS) return; /* a path may be cut for good */
-        a->dead = dead_of(l, rank);
+        note_peers(l, rank);
         world_shut(w, rank);
         a->phase = OUT;
         break;
@@ -267,7 +300,7 @@ static void compare(struct life *l) {
                 const struct actor *a = &l->actor[i], *b = &l->actor[j];
                 if (a->rest[at] == NULL || b->rest[at] == NULL || a->expelled || b->expelled) continue;
                 if (w->replica[i].killed || w->replica[j].killed) continue;
-                if ((a->dead >> j & 1) && (b->dead >> i & 1)) continue;
+                if (parted(l, i, j)) continue;
                 if (memcmp(a->rest[at], b->rest[at], w->config.n_params * sizeof(float)) != 0)
                     world_fail(w, "ranks %u and %u differ at rest in round %u, holding %x and %x for dead (trouble %d, "
                                "flaps %d)",
@@ -280,16 +313,17 @@ static void compare(struct life *l) {
 static void judge(struct life *l) {
     const struct world *w = &l->world;
     for (unsigned r = 0; r < w->config.n_ranks; r++) {
-        const struct actor *a = &l->actor[r], *b = &l->actor[a->suspect % WORLD_MAX_RANKS];
+        const struct actor *a = &l->actor[r];
         if (a->wrong[0] == '\0' || a->expelled || w->replica[r].killed) continue;
-        bool parted = a->suspect < w->config.n_ranks && (a->dead >> a->suspect & 1) && (b->dead >> r & 1);
-        if (!parted) world_fail(w, "%s (trouble %d, flaps %d)", a->wrong, (int)l->trouble, (int)l->flaps.kind);
+        if (a->suspect >= w->config.n_ranks || !parted(l, r, a->suspect))
+            world_fail(w, "%s (trouble %d, flaps %d)", a->wrong, (int)l->trouble, (int)l->flaps.kind);
     }
 }
 
 static void end(struct life *l) {
     unsigned gone = 0;
     for (unsigned r = 0; r < l->world.config.n_ranks; r++) {
+        stepped += r >= l->joins.founders && l->world.replica[r].steps > 0;
         gone += l->actor[r].expelled;
         for (unsigned at = 0; at <= MAX_ROUNDS; at++) ta_mem_free(l->actor[r].rest[at]);
     }
@@ -318,11 +352,14 @@ static void live_once(uint64_t seed) {
         strike(l);
         unsigned all_awake = 0;
         for (unsigned r = 0; r < n; r++) all_awake |= (l->world.now_ns >= l->actor[r].asleep_until_ns) << r;
-        flaps_step(&l->flaps, &l->world, all_awake);
+        joins_step(&l->joins, &l->world);
+        flaps_step(&l->flaps, &l->world, all_awake, joins_present(&l->joins, &l->world));
         out = 0;
         for (unsigned r = 0; r < n; r++) {
             bool awake = all_awake >> r & 1;
-            if (l->actor[r].phase != OUT && awake && below(l, 2)) tick(l, r);
+            bool here = r < l->joins.founders || l->joins.of[r].came;
+            if (here && l->actor[r].phase != OUT && awake && below(l, 2)) tick(l, r);
+            if (!here && l->joins.of[r].at_ns == INT64_MAX) l->actor[r].phase = OUT;
             out += l->actor[r].phase == OUT;
         }
     }
@@ -336,6 +373,8 @@ static void test_lives(void **state) {
     size_t held = ta_mem_held_bytes();
     for (unsigned i = 0; i < n_lives; i++) live_once(first_seed + i);
     assert_int_equal(ta_mem_held_bytes(), held);
+    print_message("%u spares joined, %u of them made a step\n", joined, stepped);
+    if (n_lives >= 1000 && stepped < n_lives / 20) fail_msg("too few lives in which somebody joins to tell anything");
 }
 
 int main(int argc, char **argv) {

@@ -43,6 +43,7 @@ static void open_replica(struct world *w, unsigned rank) {
     struct ta_exchange_config config = {
         .spec = &w->spec, .model = &w->model, .kernel_ops = &ta_kernels_cpu, .kernels = w->kernels,
         .transport_ops = &spy, .transport = r->transport, .rank = rank, .n_ranks = c->n_ranks, .epoch = c->epoch,
+        .spares = c->spares,
     };
     bool seeded = c->tables.rows > 0 && !c->tables.stored;
     struct ta_exchange_start fresh = {.w0 = seeded ? NULL : w->w0, .seed = c->seed};
@@ -74,6 +75,11 @@ void world_note(struct world *w, unsigned rank) {
         if (segment->kind == TA_SEGMENT_ROWS)
             memcpy(now + segment->offset, r->made + segment->offset, segment->count * sizeof(float));
     }
+}
+
+void world_begin_here(struct world *w, unsigned rank) {
+    world_note(w, rank);
+    w->replica[rank].version_at[0] = w->replica[rank].version;
 }
 
 void world_open(struct world *w, const struct world_config *config) {
@@ -154,9 +160,21 @@ void world_restore(struct world *w, unsigned a, unsigned b) {
 }
 
 void world_connect_all(struct world *w) {
-    for (unsigned a = 0; a < w->config.n_ranks; a++)
-        for (unsigned b = 0; b < w->config.n_ranks; b++)
+    unsigned founders = w->config.n_ranks - w->config.spares;
+    for (unsigned a = 0; a < founders; a++)
+        for (unsigned b = 0; b < founders; b++)
             if (a != b) world_connect(w, a, b);
+}
+
+bool world_try_connect(struct world *w, unsigned from, unsigned to) {
+    struct ta_key key;
+    if (w->replica[from].closed || w->replica[to].closed || w->replica[from].killed) return false;
+    world_must(w, ta_transport_sim.key_make(w->replica[to].transport, from, &key));
+    ta_status status = ta_transport_sim.connect(w->replica[from].transport, to, &key);
+    if (status == TA_PEER) return false;
+    world_must(w, status);
+    ta_exchange_live.peer_joined(w->replica[from].x, to, w->now_ns);
+    return true;
 }
 
 void world_step(struct world *w, unsigned rank) {
@@ -170,6 +188,7 @@ void world_step(struct world *w, unsigned rank) {
     if (w->model.n_segments > 1 && mean->kind == TA_SEGMENT_MEAN)
         r->x->delta[mean->offset + ta_rng_below(&w->rng, (uint32_t)mean->count)] = (float)ta_rng_normal(&w->rng);
     if (w->config.tables.rows > 0) world_tables_step(w, rank);
+    r->x->position++;
     world_must(w, ta_exchange_live.stepped(r->x, 32, w->now_ns));
     r->steps++;
     assert_true(r->steps <= WORLD_MAX_STEPS);

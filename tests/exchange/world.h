@@ -32,7 +32,7 @@ struct world_tables {
 
 struct world_config {
     uint64_t seed;
-    unsigned n_ranks;
+    unsigned n_ranks, spares; /* spares: the last of n_ranks */
     unsigned max_versions;  /* of each delta that are kept; 0: WORLD_MAX_VERSIONS */
     size_t n_params;        /* without tables; world_open makes it that of the model */
     struct world_tables tables;
@@ -85,7 +85,9 @@ void world_open(struct world *w, const struct world_config *config);
 void world_close(struct world *w);
 /* `from` can put to `to` from now on. */
 void world_connect(struct world *w, unsigned from, unsigned to);
-void world_connect_all(struct world *w);
+void world_connect_all(struct world *w); /* but spares */
+/* A spare and another, or one way of it; false: one of them is gone. */
+bool world_try_connect(struct world *w, unsigned from, unsigned to);
 /* The paths between the two break; the exchange finds out by itself. */
 void world_break(struct world *w, unsigned a, unsigned b);
 /* What a replica does about it on its side, with a key the other side has made after it did the same: gives up the old
@@ -124,6 +126,8 @@ const char *world_tables_check(struct world *w, unsigned rank, const float *copi
 /* What a register may differ by from what its owner's steps have added: 0 but in rows whose weights round. Less than a
  * quarter of the least update. */
 float world_rounding(const struct world *w, size_t e);
+/* What a spare starts from, its statistics, is there once it is in. */
+void world_begin_here(struct world *w, unsigned rank);
 /* The delta of `rank` is a new version now. */
 void world_note(struct world *w, unsigned rank);
 
