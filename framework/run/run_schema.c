@@ -21,6 +21,7 @@ static const cyaml_strval_t scale_names[] = {{"sum", 0}, {"mean", 1}};
 static const cyaml_schema_field_t run_fields[] = {
     COUNT("seed", struct ta_run_section, seed),
     COUNT("replicas", struct ta_run_section, replicas),
+    COUNT("spares", struct ta_run_section, spares),
     TEXT("run_dir", struct ta_run_section, run_dir),
     TEXT("log_level", struct ta_run_section, log_level),
     COUNT("max_records", struct ta_run_section, max_records),
