@@ -15,6 +15,7 @@ struct ta_verb {
 };
 
 extern const struct ta_verb ta_verb_train;   /* train.c */
+extern const struct ta_verb ta_verb_predict; /* predict.c */
 extern const struct ta_verb ta_verb_data;    /* data.c */
 extern const struct ta_verb ta_verb_replay;  /* replay.c */
 extern const struct ta_verb ta_verb_bench;   /* bench.c: window | kernels */
@@ -23,6 +24,9 @@ extern const struct ta_verb ta_verb_eval;    /* eval.c: words */
 extern const struct ta_verb ta_verb_plot;    /* plot.c */
 extern const struct ta_verb ta_verb_doctor;  /* doctor.c */
 extern const struct ta_verb ta_verb_version; /* version.c */
+
+/* After a second SIGINT: ends the program by that signal, as the shell would see of any other. */
+void ta_cli_interrupted(const char *verb); /* train.c */
 
 /* The names of all transports a configuration may ask for, NULL behind the last; which are built in, ta_transport_find
  * says. */

@@ -8,6 +8,9 @@
 /* A verb whose source is not in this build is left out of the table (see CMakeLists.txt). */
 static const struct ta_verb *const verbs[] = {
     &ta_verb_train,
+#ifdef TA_CLI_PREDICT
+    &ta_verb_predict,
+#endif
 #ifdef TA_CLI_DATA
     &ta_verb_data,
 #endif

@@ -9,11 +9,13 @@
 #include "cli.h"
 #include "launcher.h"
 #include "mem.h"
+#include "pretrained.h"
 #include "run_config.h"
 
 static const char help[] =
     "usage: tensair train CONFIG.yaml [-n REPLICAS] [--set KEY=VALUE]... [--run-dir DIR] [--resume auto|PATH|never]\n"
-    "                     [--mode MODE] [--nodes M --node K] [--log-level LEVEL] [--quiet] [--print-config]\n"
+    "                     [--from MODEL] [--mode MODE] [--nodes M --node K] [--log-level LEVEL]\n"
+    "                     [--quiet] [--print-config]\n"
     "\n"
     "Trains a network on a stream with one or more replicas on this machine, or on several.\n"
     "\n"
@@ -23,6 +25,8 @@ static const char help[] =
     "  --resume auto        go on from the newest checkpoint in the run directory, if there is one (the default)\n"
     "  --resume PATH        go on from that checkpoint\n"
     "  --resume never       start anew; refused where a run with checkpoints lies\n"
+    "  --from MODEL         begin with the weights of a checkpoint, of a run's newest one, or of a file that Keras wrote,\n"
+    "                       and nothing else of it (run.from)\n"
     "  --mode MODE          train (the default), predict, or auto: train until converged, then predict, and train again\n"
     "                       when the world has changed (online.mode)\n"
     "  --nodes M --node K   the run spans M machines, and this is number K of them, from 0 (TENSAIR_NODES, TENSAIR_NODE):\n"
@@ -35,7 +39,7 @@ static const char help[] =
     "Exit status: 0 finished and saved; 1 failed; 2 usage or configuration; 69 a replica was lost; 74 input or output;\n"
     "75 checkpointed, please run again.\n";
 
-enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_LOG_LEVEL, OPTION_MODE, OPTION_NODES, OPTION_NODE, OPTION_PRINT, OPTION_HELP };
+enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_FROM, OPTION_LOG_LEVEL, OPTION_MODE, OPTION_NODES, OPTION_NODE, OPTION_PRINT, OPTION_HELP };
 
 static const struct option options[] = {
     {"replicas", required_argument, NULL, 'n'},
@@ -43,6 +47,7 @@ static const struct option options[] = {
     {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
     {"run_dir", required_argument, NULL, OPTION_RUN_DIR},
     {"resume", required_argument, NULL, OPTION_RESUME},
+    {"from", required_argument, NULL, OPTION_FROM},
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"log_level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"mode", required_argument, NULL, OPTION_MODE},
@@ -57,8 +62,8 @@ static const struct option options[] = {
 
 struct arguments {
     struct ta_launch launch;
-    const char **overrides; /* [argc + 3] */
-    char replicas[32], log_level[64], mode[64];
+    const char **overrides; /* [argc + 4] */
+    char replicas[32], log_level[64], mode[64], found[TA_PRETRAINED_PATH], from[TA_PRETRAINED_PATH + 16];
     bool print, help;
 };
 
@@ -69,6 +74,16 @@ static ta_status parse_replicas(struct arguments *a, const char *text) {
         return ta_fail(TA_USAGE, "-n %s: not a number of replicas from 1 to %d", text, TA_MAX_REPLICAS);
     snprintf(a->replicas, sizeof a->replicas, "run.replicas=%ld", n);
     a->overrides[a->launch.n_overrides++] = a->replicas;
+    return TA_OK;
+}
+
+/* Chosen here, once: a run that still trains writes newer ones meanwhile. */
+static ta_status parse_from(struct arguments *a, const char *text) {
+    ta_status status = ta_pretrained_find(text, NULL, a->found);
+    if (status != TA_OK) return status;
+    if (strchr(a->found, '\'') != NULL) return ta_fail(TA_CONFIG, "--from %s: the path has a quote in it", a->found);
+    snprintf(a->from, sizeof a->from, "run.from='%s'", a->found);
+    a->overrides[a->launch.n_overrides++] = a->from;
     return TA_OK;
 }
 
@@ -90,6 +105,7 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
             case OPTION_SET: a->overrides[a->launch.n_overrides++] = optarg; break;
             case OPTION_RUN_DIR: a->launch.run_dir = optarg; break;
             case OPTION_RESUME: a->launch.resume = optarg; break;
+            case OPTION_FROM: status = parse_from(a, optarg); break;
             case OPTION_LOG_LEVEL:
                 snprintf(a->log_level, sizeof a->log_level, "run.log_level=%s", optarg);
                 a->overrides[a->launch.n_overrides++] = a->log_level;
@@ -126,9 +142,20 @@ static ta_status print_config(const struct ta_launch *launch) {
     return status;
 }
 
+void ta_cli_interrupted(const char *verb) {
+    fprintf(stderr, "tensair %s: %s\n", verb, ta_why());
+    fflush(stdout);
+    sigset_t interrupt;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    signal(SIGINT, SIG_DFL);
+    raise(SIGINT);
+    sigprocmask(SIG_UNBLOCK, &interrupt, NULL);
+}
+
 static ta_status train(int argc, char **argv) {
     struct arguments a = {.launch = {.argc = argc, .argv = argv, .nodes = -1, .node = -1}};
-    ta_status status = TA_NEW(&a.overrides, (size_t)argc + 3, "the command line");
+    ta_status status = TA_NEW(&a.overrides, (size_t)argc + 4, "the command line");
     if (status != TA_OK) return status;
     a.launch.overrides = a.overrides;
     status = parse(argc, argv, &a);
@@ -138,16 +165,7 @@ static ta_status train(int argc, char **argv) {
     else if (status == TA_OK && ta_launch_is_replica()) status = ta_launch_replica(&a.launch, &interrupted);
     else if (status == TA_OK) status = ta_launch(&a.launch, &interrupted);
     ta_mem_free(a.overrides);
-    if (interrupted) { /* the shell is to see that the signal ended us, as it would any program */
-        fprintf(stderr, "tensair train: %s\n", ta_why());
-        fflush(stdout);
-        sigset_t interrupt;
-        sigemptyset(&interrupt);
-        sigaddset(&interrupt, SIGINT);
-        signal(SIGINT, SIG_DFL);
-        raise(SIGINT);
-        sigprocmask(SIG_UNBLOCK, &interrupt, NULL);
-    }
+    if (interrupted) ta_cli_interrupted("train");
     return status;
 }
 

@@ -11,6 +11,7 @@
 #include "launcher_internal.h"
 #include "mem.h"
 #include "optimizer.h"
+#include "pretrained.h"
 #include "replica_online.h"
 #include "summary.h"
 #include "worker.h"
@@ -29,6 +30,8 @@ static ta_status look_ahead(struct ta_job *j) {
     j->stream = stream->info;
     ta_stream_close(stream);
     status = ta_replica_model(j->config, &j->stream, &j->model);
+    if (status == TA_CONFIG && j->config->run.from != NULL) return ta_pretrained_misfit(j->config, &j->stream);
+    if (status == TA_OK) status = ta_pretrained_try(j->config, &j->stream, &j->model);
     if (status != TA_OK || j->config->run.replicas == 1) return status; /* one replica says the rest itself */
     if (j->model.words.rows > 0) {
         struct ta_optimizer_spec spec = j->config->optimizer;
@@ -50,7 +53,7 @@ static ta_status look_ahead(struct ta_job *j) {
 static ta_status open_predictions(struct ta_job *j) {
     if (!j->config->online.predictions) return TA_OK;
     struct ta_predictions_kind kind = ta_replica_predictions_kind(&j->stream, &j->model);
-    return ta_predictions_view_make(j->dir.path, &kind, j->life, j->config->run.replicas);
+    return ta_predictions_view_make(j->dir.path, &kind, j->life, j->config->run.replicas + j->config->run.spares);
 }
 
 /* What node 0 keeps for all, and the metrics of this node. */
@@ -194,7 +197,8 @@ static void conclude(struct ta_job *j, ta_status status) {
     if (ta_drift_report_make(&j->dir, j->config, j->stream.records, before + sum.life_records, &summary.drift) != TA_OK)
         ta_log_warn(&j->log, "%s", ta_why());
     if (sum.started_ns != 0) ta_summary_print(&summary, stdout);
-    if (status == TA_REQUEUE)
+    if (status == TA_REQUEUE && j->launch->again != NULL) printf("stopped      go on with: %s\n", j->launch->again);
+    else if (status == TA_REQUEUE)
         printf("stopped      go on with: tensair train %s -n %u --run-dir %s%s\n", j->launch->config_path,
                summary.replicas, j->dir.path, j->nodes > 1 ? " on each node" : "");
     json_t *fields = ta_summary_json(&summary), *line = ta_metrics_line(&j->metrics, "summary", ta_clock_now_ns());

@@ -30,6 +30,7 @@ struct ta_launch {
     const char *run_dir;         /* NULL: TENSAIR_RUN_DIR, else the configuration's, else runs/NAME-JOBID in a Slurm
                                     job, else runs/NAME-UTC */
     const char *resume;          /* "auto", "never", or a checkpoint; NULL: auto */
+    const char *again;           /* the command that goes on after a stop; NULL: tensair train ... */
     bool quiet;                  /* no progress */
     long nodes, node;            /* how many, and which one this is; -1: TENSAIR_NODES, TENSAIR_NODE, else what a
                                     launcher of tasks says (job.h), else one */

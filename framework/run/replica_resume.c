@@ -1,8 +1,10 @@
-/* replica_resume: what a life starts from: initial weights, or a checkpoint of as many or of another number of replicas. */
+/* replica_resume: what a life starts from: weights drawn or pretrained, or a checkpoint of as many replicas, or of another
+ * number. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "mem.h"
+#include "pretrained.h"
 #include "replica_internal.h"
 
 void ta_restart_free(struct ta_restart *restart, unsigned n_ranks) {
@@ -105,7 +107,9 @@ ta_status ta_restart_prepare(struct ta_replica *r, struct ta_restart *out) {
     if (r->config.resume == NULL && ta_replica_of_words(r)) return TA_OK;
     if (r->config.resume == NULL) {
         ta_status status = TA_NEW(&out->w0, r->model.n_params, "the initial weights");
-        if (status == TA_OK) ta_model_init(&r->model, r->run->run.seed, out->w0);
+        if (status == TA_OK && r->run->run.from == NULL) ta_model_init(&r->model, r->run->run.seed, out->w0);
+        else if (status == TA_OK)
+            status = ta_pretrained_load(r->run, &r->info, &r->model, r->config.log, out->w0, &out->base_steps);
         return status;
     }
     struct ta_checkpoint_info *info;

@@ -62,7 +62,9 @@ static ta_status at_rest(struct ta_replica *r, int64_t now_ns) {
     r->checkpoint_ns = r->rest_ns = now_ns;
     r->checkpoint_records = ta_replica_total_records(r);
     r->state = TA_REPLICA_SNAPSHOT;
-    r->snapshot_waits = r->writer != NULL && steps != r->saved_steps;
+    /* The stream goes on without steps too: while only predicting, and while labels are waited for. */
+    bool moves = steps != r->saved_steps || r->run->online.mode != TA_MODE_TRAIN || r->online.waiting.room > 0;
+    r->snapshot_waits = r->writer != NULL && moves;
     return TA_OK;
 }
 

@@ -97,11 +97,14 @@ static ta_status load_resolved(const char *path, const char *const *overrides, s
     const struct ta_stream_spec *spec = &(*config)->stream.spec;
     const char **all = NULL;
     char **ours = NULL;
-    size_t most = 1 + spec->inject_count, found = 0;
+    size_t most = 2 + spec->inject_count, found = 0;
     ta_status status = TA_NEW(&all, n + most, "the overrides");
     if (status == TA_OK) status = TA_NEW(&ours, most, "the overrides");
     if (status == TA_OK && spec->file != NULL && spec->generator == NULL)
         status = full_path(path, "stream.file", spec->file, &ours[found]);
+    if (status == TA_OK && ours[found] != NULL) found++;
+    if (status == TA_OK && (*config)->run.from != NULL)
+        status = full_path(path, "run.from", (*config)->run.from, &ours[found]);
     for (unsigned i = 0; i < spec->inject_count && status == TA_OK; i++) {
         char key[64];
         snprintf(key, sizeof key, "stream.inject_drift[%u].file", i);
@@ -220,6 +223,9 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     const struct ta_kernels_ops *kernels;
     ta_status status = check_stream(c);
     if (status == TA_OK) status = ta_online_check(&c->online);
+    if (status == TA_OK && c->run.from != NULL && c->model.type != TA_MODEL_LAYERS)
+        status = ta_fail(TA_CONFIG, "run.from: %s: a word model predicts nothing that a stream could ask for, and begins with "
+                                    "vectors of its own: ask it for words with `tensair eval words`", c->run.from);
     if (status == TA_OK) status = ta_exchange_find(c->exchange.spec.type != NULL ? c->exchange.spec.type : "live", &exchange);
     bool automatic = c->transport.type == NULL || strcmp(c->transport.type, "auto") == 0;
     if (status == TA_OK)

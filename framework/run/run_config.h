@@ -1,6 +1,7 @@
 /* run_config: the whole configuration of a run as one struct, read from YAML, checked, with every default filled in.
  *
- *     run:        {seed: 1, replicas: 2, spares: 0, run_dir: runs/a, log_level: warn, max_records: 0, epochs: 1, max_seconds: 0}
+ *     run:        {seed: 1, replicas: 2, spares: 0, run_dir: runs/a, log_level: warn, from: CHECKPOINT, max_records: 0, epochs: 1,
+ *                  max_seconds: 0}
  *     stream:     {file: x.h5 | generator: sea, records: 0, seed: 0, drift: "abrupt@5000:2",
  *                  inject_drift: [{type: swap, at: 10000, classes: [3, 7]}, ...] (inject.h), batch: 32, ring: 8,
  *                  on_overload: lag | drop, max_lag: 1}
@@ -44,6 +45,7 @@ struct ta_run_section {
     char *run_dir;        /* NULL: runs/NAME-UTC */
     char *log_level;      /* least level that reaches stderr; NULL: warn. The files take info and above */
     uint64_t max_records; /* of the whole run, all replicas together; 0: no limit */
+    char *from;           /* weights to begin with: a checkpoint or a model file (pretrained.h); NULL: drawn from the seed */
     double epochs;        /* passes over a stream that has an end; 0: 1; -1: for ever */
     double max_seconds;   /* training ends in order after so long; 0: no limit */
 };

@@ -24,6 +24,7 @@ static const cyaml_schema_field_t run_fields[] = {
     COUNT("spares", struct ta_run_section, spares),
     TEXT("run_dir", struct ta_run_section, run_dir),
     TEXT("log_level", struct ta_run_section, log_level),
+    TEXT("from", struct ta_run_section, from),
     COUNT("max_records", struct ta_run_section, max_records),
     NUMBER("epochs", struct ta_run_section, epochs),
     NUMBER("max_seconds", struct ta_run_section, max_seconds),

@@ -86,10 +86,11 @@ void ta_summary_print(const struct ta_summary *s, FILE *out) {
     if (f.sum.words > 0)
         fprintf(out, "words        %s, %s words/s\n", ta_progress_group(f.sum.words, records),
                 ta_progress_group((uint64_t)f.words_rate, rate));
-    if (s->classes)
+    if (s->classes && f.sum.records > 0)
         fprintf(out, "accuracy     %.2f %% prequential, %.2f %% over the last %s records of each replica\n", 100 * f.accuracy,
                 100 * f.sum.window_accuracy, ta_progress_group(s->window, window));
-    fprintf(out, "loss         %.5f prequential, %.5f over the last\n", f.loss, f.sum.window_loss);
+    if (f.sum.records > 0)
+        fprintf(out, "loss         %.5f prequential, %.5f over the last\n", f.loss, f.sum.window_loss);
     fprintf(out, "staleness    S_avg %.3f  S_max %" PRIu64 "\n", f.s_avg, f.sum.stale_max);
     if (json_object_size(s->latency) > 0) print_latency(s->latency, out);
     print_oddities(s, &f, out);
