@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <jansson.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,7 +64,7 @@ ta_status sustain_command(struct sustain_bench *b, char *const *argv, const char
 struct arguments {
     char setting[SETTINGS][SETTING_BYTES];
     unsigned n_settings;
-    char program[PATH_BYTES], replicas[16];
+    char program[PATH_MAX], replicas[16];
     char **argv;
     size_t n;
 };
@@ -170,8 +171,10 @@ static ta_status told(const struct sustain_offer *offer, const char *err, int co
     char line[LINE_BYTES];
     last_line(err, line, sizeof line);
     ta_status status = code == 2 ? TA_CONFIG : code == 69 ? TA_PEER : code == 74 ? TA_IO : TA_FAILED;
-    return ta_fail(status, "%u replicas, batch %u, %.4g records/s: the run ended with exit status %d: %s", offer->replicas,
-                   offer->batch, offer->rate, code, line);
+    char rate[48] = "unpaced";
+    if (offer->rate > 0) snprintf(rate, sizeof rate, "%.4g records/s", offer->rate);
+    return ta_fail(status, "%u replica%s, batch %u, %s: the run ended with exit status %d: %s", offer->replicas,
+                   offer->replicas == 1 ? "" : "s", offer->batch, rate, code, line);
 }
 
 ta_status sustain_offer(struct sustain_bench *b, const struct sustain_offer *offer, struct sustain_outcome *out) {

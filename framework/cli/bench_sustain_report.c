@@ -55,9 +55,9 @@ void sustain_print(const struct sustain_bench *b) {
         cut_short |= b->cell[i].cut_short;
     }
     printf("\n%s pacing; %u probes in %.0f s; a rate is kept when the %g %% interval of the lag's slope reaches down to %g\n"
-           "and nothing was dropped; %u seed%s vote. Latencies are from due times, at the rate found.\n",
+           "and nothing was dropped; seeds that vote: %u. Latencies are from due times, at the rate found.\n",
            b->pace + strlen("pace.type="), probes, (double)(ta_clock_now_ns() - b->start_ns) / TA_NS_PER_S,
-           100 * b->o.confidence, b->o.tolerance, b->o.seeds, b->o.seeds == 1 ? "" : "s");
+           100 * b->o.confidence, b->o.tolerance, b->o.seeds);
     if (cut_short) printf("* the time was over before the bracket was as narrow as %g %%: --within\n", 100 * b->o.precision);
 }
 

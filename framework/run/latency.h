@@ -22,7 +22,7 @@
  *         /lag_s, /lag_samples             float64[n], uint32[n]: stretch i begins at i * stretch_ns after the start
  *         attributes of /lag_s             stretch_ns, unseen
  *
- * One thread. `add` and `visible` allocate nothing and make no system call; a record costs about 10 ns for all three.
+ * One thread. `add` and `visible` allocate nothing and make no system call; a record costs some 20 ns for all three.
  */
 #ifndef TA_LATENCY_H
 #define TA_LATENCY_H
