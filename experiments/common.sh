@@ -5,6 +5,8 @@
 #                     data can be neither found in $TENSAIR_DATA nor fetched
 # ta_experiment NAME REPLICAS [REPLICAS] [options of tensair train]: sets up, trains experiments/NAME/NAME.yaml on stream NAME
 #                     with so many replicas (the first number is what is usual), draws the plots
+# ta_compare NAME STREAM [options of experiments/drift/compare]: sets up, runs experiments/NAME/NAME.yaml on stream STREAM (or
+#                     on its own generator: -) under several drift detectors; exit status 77 where its data is missing
 
 # shellcheck source=../cmake/packages.sh
 . cmake/packages.sh
@@ -28,6 +30,21 @@ ta_experiment() {
     run_dir=runs/$name-$(date -u +%Y%m%dT%H%M%SZ)
     "$tensair" train "experiments/$name/$name.yaml" -n "$replicas" --run-dir "$run_dir" --set stream.file="$PWD/$stream" "$@"
     "$tensair" plot "$run_dir"
+}
+
+ta_compare() {
+    local name=$1 kind=$2 stream own=()
+    shift 2
+    ta_setup
+    if [ "$kind" != - ]; then
+        stream=$("ta_stream_$kind") || { echo "$name: SKIPPED: its data is missing" >&2; return 77; }
+        own=(--set stream.file="$PWD/$stream")
+    fi
+    case " $* " in
+    *" -- "*) ;;
+    *) set -- "$@" -- ;;
+    esac
+    TENSAIR=$tensair experiments/drift/compare "experiments/$name/$name.yaml" "$@" "${own[@]}"
 }
 
 # ta_fetch_file URL SHA256 TARGET: quiet; fails when there is no network or the file is not the one it should be. The sum is
@@ -112,6 +129,14 @@ ta_stream_cifar10() {
         folder=$(ta_fetch_local cifar10-head "put the data_batch_N.bin files of CIFAR-10 into cifar10-binary/") || return 1
         ta_once $stream "$tensair" data import cifar10 "$folder"/data_batch_*.bin*
     fi
+}
+
+# The first records of the original, told ten times over: 40,000 records for a stream that drifts.
+ta_stream_cifar10_again() {
+    local folder list=()
+    folder=$(ta_fetch_local cifar10-head "the first records of CIFAR-10, data_batch_head_N.bin.gz") || return 1
+    for _ in 1 2 3 4 5 6 7 8 9 10; do list+=("$folder"/data_batch_head_*.bin.gz); done
+    ta_once experiments/data/cifar10-again.h5 "$tensair" data import cifar10 "${list[@]}"
 }
 
 ta_stream_electricity() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# How well does a small network follow the Electricity market, with its real drift?
-#   experiments/electricity/run.sh [REPLICAS] [options of tensair train]
+# How well does a small network follow the Electricity market, whose drift nobody knows, with which detector?
+#   experiments/electricity/run.sh [--quick] [options of experiments/drift/compare]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . experiments/common.sh
-ta_experiment electricity 1 "$@"
+ta_compare electricity electricity --title "Electricity" "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What do the abrupt changes of concept in SEA do to a network that learns all the time?
-#   experiments/sea/run.sh [REPLICAS] [options of tensair train]
+# Which drift detector finds the abrupt changes of concept in SEA, and what are they worth to a small network?
+#   experiments/sea/run.sh [--quick] [options of experiments/drift/compare]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . experiments/common.sh
-ta_experiment sea 1 "$@"
+ta_compare sea sea --title "SEA, recorded" "$@"

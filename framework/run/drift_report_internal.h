@@ -8,7 +8,7 @@
 enum { TA_DRIFT_MOST = 4096 };
 
 struct ta_drift_lines {
-    uint64_t change[TA_DRIFT_MOST], alarm[TA_DRIFT_MOST]; /* earliest record of each change; alarms rise */
+    uint64_t alarm[TA_DRIFT_MOST]; /* earliest record of each change, rising */
     size_t alarms;
     struct ta_stretch *stretches; /* sorted; owned */
     size_t n_stretches;

@@ -1,7 +1,7 @@
 /* drift_report_read: `drift` and `stretch` lines of the metrics.
  *
  * A life that began at a checkpoint sees records again that the one before had seen behind it: what was scored there is
- * forgotten, as the weights are.
+ * forgotten, as the weights are; so are alarms raised there.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -20,6 +20,10 @@ struct reader {
     struct ta_drift_lines *out;
     json_int_t *life; /* [room] of each stretch; owned */
     size_t room;
+    struct {
+        json_int_t life;
+        uint64_t change;
+    } of[TA_DRIFT_MOST]; /* of each alarm */
 };
 
 static uint64_t whole(const json_t *line, const char *key) {
@@ -27,13 +31,15 @@ static uint64_t whole(const json_t *line, const char *key) {
     return value > 0 ? (uint64_t)value : 0;
 }
 
-static void take_alarm(struct ta_drift_lines *out, uint64_t change, uint64_t record) {
+static void take_alarm(struct reader *r, json_int_t life, uint64_t change, uint64_t record) {
+    struct ta_drift_lines *out = r->out;
     size_t i = 0;
-    while (i < out->alarms && out->change[i] != change) i++;
+    while (i < out->alarms && (r->of[i].change != change || r->of[i].life != life)) i++;
     if (i == TA_DRIFT_MOST) return;
     if (i == out->alarms) {
-        out->change[out->alarms++] = change;
-        out->alarm[i] = record;
+        r->of[i].life = life;
+        r->of[i].change = change;
+        out->alarm[out->alarms++] = record;
     }
     if (record < out->alarm[i]) out->alarm[i] = record;
 }
@@ -60,7 +66,8 @@ static ta_status take_stretch(struct reader *r, const json_t *line) {
 
 static ta_status take(struct reader *r, const json_t *line) {
     const char *kind = json_string_value(json_object_get(line, "kind"));
-    if (kind != NULL && strcmp(kind, "drift") == 0) take_alarm(r->out, whole(line, "change"), whole(line, "record"));
+    if (kind != NULL && strcmp(kind, "drift") == 0)
+        take_alarm(r, json_integer_value(json_object_get(line, "epoch")), whole(line, "change"), whole(line, "record"));
     if (kind != NULL && strcmp(kind, "stretch") == 0) return take_stretch(r, line);
     return TA_OK;
 }
@@ -104,6 +111,13 @@ static void forget(struct reader *r) {
             r->life[kept++] = r->life[i];
         }
         out->n_stretches = kept;
+        kept = 0;
+        for (size_t i = 0; i < out->alarms; i++) {
+            if (r->of[i].life == life && out->alarm[i] >= limit) continue;
+            out->alarm[kept] = out->alarm[i];
+            r->of[kept++] = r->of[i];
+        }
+        out->alarms = kept;
     }
 }
 
@@ -113,19 +127,22 @@ static int by_number(const void *a, const void *b) {
 }
 
 ta_status ta_drift_lines_read(const struct ta_run_dir *dir, struct ta_drift_lines *out) {
-    struct reader r = {.out = out};
-    ta_status status = TA_OK;
+    struct reader *r;
     *out = (struct ta_drift_lines){0};
+    ta_status status = TA_NEW(&r, 1, "what the metrics say of drift");
+    if (status != TA_OK) return status;
+    r->out = out;
     for (unsigned node = 0; status == TA_OK; node++) {
         char path[TA_RUN_DIR_BYTES + 64];
         ta_metrics_path(path, sizeof path, dir->path, node);
         if (node > 0 && access(path, F_OK) != 0) break;
-        status = read_file(&r, path);
+        status = read_file(r, path);
     }
-    forget(&r);
+    forget(r);
     ta_stretches_sort(out->stretches, out->n_stretches);
     qsort(out->alarm, out->alarms, sizeof out->alarm[0], by_number);
-    ta_mem_free(r.life);
+    ta_mem_free(r->life);
+    ta_mem_free(r);
     return status;
 }
 

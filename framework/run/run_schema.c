@@ -35,7 +35,8 @@ static const cyaml_strval_t inject_names[] = {{"swap", TA_INJECT_SWAP},
                                               {"rotate", TA_INJECT_ROTATE},
                                               {"shift", TA_INJECT_SHIFT},
                                               {"permute", TA_INJECT_PERMUTE},
-                                              {"mix", TA_INJECT_MIX}};
+                                              {"mix", TA_INJECT_MIX},
+                                              {"known", TA_INJECT_KNOWN}};
 static const cyaml_schema_value_t number_value = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint32_t)};
 static const cyaml_schema_field_t inject_fields[] = {
     CYAML_FIELD_ENUM("type", CYAML_FLAG_STRICT, struct ta_inject_change, type, inject_names, CYAML_ARRAY_LEN(inject_names)),

@@ -20,7 +20,7 @@ struct injected {
     unsigned n;
 };
 
-static const char *const type_names[] = {"swap", "rotate", "shift", "permute", "mix"};
+static const char *const type_names[] = {"swap", "rotate", "shift", "permute", "mix", "known"};
 
 const char *ta_inject_type_name(enum ta_inject_type type) {
     return (unsigned)type < sizeof type_names / sizeof type_names[0] ? type_names[type] : "unknown";

@@ -9,6 +9,8 @@
  *                                                                them; all of them when `features` is left out
  *       - {type: permute, at: 40000}                             features (of pictures: pixels) in another order
  *       - {type: mix, at: 50000, width: 5000, file: night.h5}    records come from another stream of the same shape
+ *       - {type: known, at: 60000}                               nothing: the stream is known to change here by itself,
+ *                                                                and runs are scored by it as by the others
  *
  * Each takes `width` (0: abrupt; else record at + i follows the new rule with probability (i + 0.5) / width, drawn for
  * itself, till it does for good), `every` (0: for good; else the rule holds for `every` records, then the old one for as
@@ -25,7 +27,14 @@
 
 #include "stream.h"
 
-enum ta_inject_type { TA_INJECT_SWAP, TA_INJECT_ROTATE, TA_INJECT_SHIFT, TA_INJECT_PERMUTE, TA_INJECT_MIX };
+enum ta_inject_type {
+    TA_INJECT_SWAP,
+    TA_INJECT_ROTATE,
+    TA_INJECT_SHIFT,
+    TA_INJECT_PERMUTE,
+    TA_INJECT_MIX,
+    TA_INJECT_KNOWN
+};
 
 enum { TA_INJECT_MOST = 256 };
 

@@ -91,7 +91,7 @@ static ta_status check_mix(struct ta_inject_rule *rule, unsigned number, const s
 ta_status ta_inject_rule_open(struct ta_inject_rule *rule, const struct ta_inject_change *change, unsigned number,
                               const struct ta_stream_info *info) {
     *rule = (struct ta_inject_rule){.change = *change};
-    if (ta_stream_is_raw(info) && change->type != TA_INJECT_MIX)
+    if (ta_stream_is_raw(info) && change->type != TA_INJECT_MIX && change->type != TA_INJECT_KNOWN)
         return ta_fail(TA_CONFIG, "stream.inject_drift[%u]: words have no features or classes to %s; mix in another text",
                        number, ta_inject_type_name(change->type));
     if (change->every > 0 && change->width > change->every)
@@ -105,6 +105,7 @@ ta_status ta_inject_rule_open(struct ta_inject_rule *rule, const struct ta_injec
         case TA_INJECT_SHIFT: return check_shift(rule, number, info);
         case TA_INJECT_PERMUTE: return check_permute(rule, number, info);
         case TA_INJECT_MIX: return check_mix(rule, number, info);
+        case TA_INJECT_KNOWN: return TA_OK;
     }
     return ta_fail(TA_CONFIG, "stream.inject_drift[%u]: no such type", number);
 }
@@ -171,6 +172,7 @@ ta_status ta_inject_rule_apply(struct ta_inject_rule *rule, const struct ta_stre
             if (x != NULL) permute(rule, info, x);
             break;
         case TA_INJECT_MIX: return mix(rule, info, record, i, block);
+        case TA_INJECT_KNOWN: break;
     }
     return TA_OK;
 }

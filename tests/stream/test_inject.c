@@ -62,9 +62,10 @@ static void labels_change_places(void **state) {
         {.type = TA_INJECT_SWAP, .at = 100, .classes = first, .classes_count = 2},
         {.type = TA_INJECT_ROTATE, .at = 200, .by = 4},
         {.type = TA_INJECT_SWAP, .at = 300, .classes = second, .classes_count = 2},
+        {.type = TA_INJECT_KNOWN, .at = 320, .width = 20},
     };
-    struct ta_stream *s = open_changed(changes, 3);
-    assert_true(s->info.checksum == 0 && strstr(s->info.origin, "3 injected changes") != NULL);
+    struct ta_stream *s = open_changed(changes, 4);
+    assert_true(s->info.checksum == 0 && strstr(s->info.origin, "4 injected changes") != NULL);
     read_every_way(s, &got);
     for (int32_t i = 0; i < N; i++) {
         int32_t class = i % 10;
