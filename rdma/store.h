@@ -54,6 +54,7 @@ void ta_store_server_close(struct ta_store_server *s);
 
 struct ta_store_config {
     const char *directory; /* that holds the file `server` */
+    const char *server_text; /* what stands in that file, where it came another way (and is as secret); NULL: it is read */
     const char *who;       /* "rank 3", "node 1": how the server names us in its log; at most 31 bytes */
     uint64_t run_id;       /* 0: whichever the server has (then ta_store_run_id tells) */
     double patience_s;     /* open waits so long for the file and the server; 0: for neither (a server that is there has

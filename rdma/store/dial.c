@@ -136,7 +136,9 @@ static ta_status try_address(struct ta_store *s, struct dial *d, const char *add
 
 /* One attempt. PEER: to be tried again. */
 static ta_status try_all(struct ta_store *s, struct dial *d) {
-    ta_status status = ta_store_server_file_read(d->config->directory, &d->file);
+    const char *text = d->config->server_text;
+    ta_status status = text != NULL ? ta_store_server_file_parse("the server's text", text, strlen(text), &d->file)
+                                    : ta_store_server_file_read(d->config->directory, &d->file);
     if (status == TA_AGAIN) return TA_PEER;
     if (status != TA_OK) {
         d->final = true;
