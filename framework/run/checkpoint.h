@@ -28,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "incarnation.h"
 #include "log.h"
 #include "model.h"
 #include "share.h"
@@ -68,6 +69,7 @@ struct ta_checkpoint_config {
     const struct ta_model *model; /* outlives the writer */
     unsigned keep;                /* complete checkpoints to keep; 0: 2 */
     double patience_s;            /* how long the lowest rank waits for the others' files; 0: 30 */
+    const struct ta_fence *fence; /* what completing one must pass (incarnation.h); outlives the writer; NULL: nothing */
     struct ta_log *log;
     /* For tests: called by the writer's thread before each change on disk (`what`: its name); NULL: nothing. */
     void (*on_step)(void *context, const char *what);

@@ -13,7 +13,7 @@
 #include "keras.h"
 #include "mem.h"
 
-enum { LOOK_EVERY_NS = 5000000 };
+enum { LOOK_EVERY_NS = 5000000, FENCE_PATIENCE_S = 10 };
 
 /* One checkpoint while it is written. */
 struct work {
@@ -188,6 +188,12 @@ static void leave_note(const struct work *w) {
 
 /* --- the name --- */
 
+/* Before DONE, and once more, as digests of large files take their time, before the name. */
+static ta_status pass_fence(const struct work *w, double patience_s) {
+    const struct ta_fence *fence = w->job->config->fence;
+    return fence != NULL ? ta_fence_pass(fence, w->job->writers, w->job->n_writers, patience_s) : TA_OK;
+}
+
 /* A checkpoint with as many steps is there: swap the two, so that one of them has the name at any moment. */
 static ta_status replace(const struct work *w) {
     if (renameat2(AT_FDCWD, w->tmp, AT_FDCWD, w->final, RENAME_EXCHANGE) == 0) {
@@ -240,7 +246,9 @@ ta_status ta_ckpt_run(struct ta_ckpt_job *job, char path[TA_CKPT_PATH]) {
     }
     if (status == TA_OK) status = write_model(&w);
     if (status == TA_OK) status = wait_for_files(&w);
+    if (status == TA_OK) status = pass_fence(&w, FENCE_PATIENCE_S);
     if (status == TA_OK) status = write_done(&w);
+    if (status == TA_OK) status = pass_fence(&w, 0);
     if (status == TA_OK) status = name_it(&w);
     snprintf(path, TA_CKPT_PATH, "%s", w.final);
     step(&w, status == TA_OK ? "remove older ones" : "remove what failed");

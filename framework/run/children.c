@@ -26,11 +26,12 @@ static const int64_t patience_ns = 10 * TA_NS_PER_S;
 struct surroundings {
     char **list;
     char rank[32]; /* the only one that differs */
-    char text[6][48];
+    char text[7][48];
 };
 
 static const char *const decided[] = {"TENSAIR_RANK=",  "TENSAIR_WORLD_SIZE=", "TENSAIR_RUN_ID=", "TENSAIR_LIFE=",
-                                      "TENSAIR_BOARD=", "TENSAIR_NODES=",      "TENSAIR_NODE="};
+                                      "TENSAIR_BOARD=", "TENSAIR_NODES=",      "TENSAIR_NODE=",
+                                      "TENSAIR_PER_HOST="};
 enum { N_DECIDED = sizeof decided / sizeof decided[0] };
 
 static bool is_decided(const char *pair) {
@@ -51,7 +52,8 @@ static ta_status make_surroundings(const struct ta_children_config *config, stru
                                             config->life,
                                             (uint64_t)config->board->fd,
                                             config->nodes > 0 ? config->nodes : 1,
-                                            config->node};
+                                            config->node,
+                                            config->per_host};
     s->list[used++] = s->rank;
     for (unsigned i = 0; i < N_DECIDED - 1; i++) {
         snprintf(s->text[i], sizeof s->text[i], "%s%" PRIu64, decided[i + 1], values[i]);

@@ -34,6 +34,7 @@ struct ta_children_config {
     uint32_t life;
     unsigned replicas, threads; /* replicas: of all nodes */
     unsigned nodes, node;       /* 0 or 1 nodes: all are here */
+    unsigned per_host;          /* ranks a machine; 0: all are on this one */
     unsigned local_rank, local_size; /* among the launchers of this machine (pin.h) */
     const char *resume;         /* NULL: start anew */
 };

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "children.h"
 #include "clock.h"
@@ -78,7 +77,7 @@ static ta_status open_files(struct ta_job *j) {
         .model = &j->model,
         .config = j->config_text,
         .resumed = j->resumed != NULL ? j->resumed->path : NULL,
-        .transport = j->transport,
+        .transport = j->transport != NULL ? j->transport : "auto", /* several nodes choose when they have met */
         .why = j->why,
     };
     status = ta_drift_truth_write(&j->dir, &j->config->stream.spec, j->stream.records,
@@ -93,11 +92,10 @@ enum ta_log_level ta_job_log_level(const struct ta_run_config *config) {
     return level;
 }
 
-static ta_status choose_transport(struct ta_job *j) {
+ta_status ta_job_choose_transport(struct ta_job *j) {
     const struct ta_transport_ops *ops;
-    unsigned per_node = j->nodes > 1 ? ta_job_per_node(j) : 0;
     ta_status status =
-        ta_transport_choose(&j->config->transport, j->config->run.replicas, per_node, &ops, j->why, sizeof j->why);
+        ta_transport_choose(&j->config->transport, j->config->run.replicas, j->per_host, &ops, j->why, sizeof j->why);
     if (status == TA_OK) j->transport = ops->name;
     return status;
 }
@@ -105,7 +103,7 @@ static ta_status choose_transport(struct ta_job *j) {
 static ta_status open_dir(struct ta_job *j) {
     const char *path = j->run_dir[0] != '\0' ? j->run_dir : NULL;
     if (j->node != 0) return ta_run_dir_join(&j->dir, path);
-    ta_status status = ta_run_dir_open(&j->dir, path, j->launch->config_path);
+    ta_status status = ta_job_claim_dir(j, path);
     return status == TA_OK ? ta_job_choose_resume(j) : status;
 }
 
@@ -116,13 +114,10 @@ static ta_status job_open(struct ta_job *j) {
     if (status == TA_OK) status = ta_job_find_place(j);
     if (status == TA_OK) status = look_ahead(j);
     if (status == TA_OK) status = ta_log_open(&j->log, ta_job_log_level(j->config), -1, true, NULL);
-    if (status == TA_OK) status = choose_transport(j);
+    if (status == TA_OK && j->nodes == 1) status = ta_job_choose_transport(j);
     if (status == TA_OK) status = open_dir(j);
     if (status == TA_OK) status = ta_board_create(&j->board, j->config->run.replicas, j->config->run.replicas > 1);
-    if (status == TA_OK) status = open_files(j);
-    if (status == TA_OK && getrandom(&j->run_id, sizeof j->run_id, 0) != sizeof j->run_id)
-        status = ta_fail_errno(TA_FAILED, "no random numbers from the system");
-    return status;
+    return status == TA_OK ? open_files(j) : status;
 }
 
 void ta_job_close(struct ta_job *j) {
@@ -147,6 +142,7 @@ static ta_status run_here(struct ta_job *j) {
     struct ta_worker worker = {
         .replica = {.run = j->config,
                     .n_ranks = 1,
+                    .fenced = true,
                     .run_id = j->run_id,
                     .life = j->life,
                     .run_dir = j->dir.path,
@@ -219,6 +215,7 @@ static ta_status job_run(struct ta_job *j) {
         fprintf(stderr, "node %u of %u, waiting for the others in %s\n", j->node, j->nodes, j->dir.path);
     ta_status status = j->nodes > 1 ? ta_job_meet(j) : TA_OK;
     if (status != TA_OK) return status;
+    if (j->nodes > 1 && j->node == 0) ta_manifest_transport(j->manifest_json, j->transport, j->why);
     j->goal_records = ta_job_goal(j);
     if (!quiet && j->config->run.replicas > 1) fprintf(stderr, "%s\n", j->why);
     ta_progress_open(&j->progress, quiet ? NULL : stderr, j->dir.path, j->goal_records);
@@ -238,7 +235,10 @@ ta_status ta_launch(const struct ta_launch *launch, bool *interrupted) {
         status = job_run(j);
         char why[1024];
         snprintf(why, sizeof why, "%s", ta_why());
-        conclude(j, status);
+        ta_status may = ta_job_may_conclude(j);
+        if (may == TA_OK) conclude(j, status);
+        else snprintf(why, sizeof why, "%s", ta_why());
+        if (may != TA_OK) status = may;
         ta_nodes_close(j->others, status);
         if (status != TA_OK) status = ta_fail(status, "%s", why);
     }

@@ -2,7 +2,7 @@
  *
  *     launcher.c          from the configuration to the summary      launcher_resume.c   what to go on from
  *     launcher_watch.c    the replicas of this node, to their end    launcher_replica.c  in a process of a replica
- *     launcher_nodes.c    with the launchers of other nodes
+ *     launcher_nodes.c    with the launchers of other nodes        launcher_fence.c    whose the run directory is
  */
 #ifndef TA_LAUNCHER_INTERNAL_H
 #define TA_LAUNCHER_INTERNAL_H
@@ -11,6 +11,7 @@
 
 #include "checkpoint.h"
 #include "job.h"
+#include "incarnation.h"
 #include "launcher.h"
 #include "manifest.h"
 #include "metrics.h"
@@ -46,6 +47,12 @@ struct ta_job {
     unsigned nodes, node;    /* nodes: 1 or more */
     char run_dir[TA_RUN_DIR_BYTES]; /* as it was asked for; "": runs/NAME-UTC */
     struct ta_nodes *others; /* the launchers of the other nodes; NULL: there are none */
+    unsigned per_host;       /* ranks a machine, for the transport; 0: all are on this one */
+    unsigned local_rank, local_size; /* of this launcher among those on this machine */
+    unsigned writing_node;   /* node 0: whose replicas write, as it has told */
+    int64_t fence_ns;        /* the next look at the incarnation */
+    ta_status fenced;        /* not OK: the run directory is another's, or another side's: nothing is written any more */
+    char fenced_why[512];
     const char *transport;   /* its name, */
     char why[TA_WHY_BYTES];  /* and what was chosen for which reason */
     unsigned lost;
@@ -63,11 +70,21 @@ void ta_job_close(struct ta_job *j);
 /* launcher_resume.c: "auto", "never" or a path -> the checkpoint to go on from, and the number of this life. */
 ta_status ta_job_choose_resume(struct ta_job *j);
 
+/* By how many ranks share a machine: into `transport` and `why`. */
+ta_status ta_job_choose_transport(struct ta_job *j);
+
 /* launcher_nodes.c: how many nodes there are, which one this is, and what follows for replicas and run directory:
  * from the command line, else the environment (job.h). */
 ta_status ta_job_find_place(struct ta_job *j);
 /* Meets the launchers of the other nodes; where this is not node 0, takes over what that one has decided. */
 ta_status ta_job_meet(struct ta_job *j);
+
+/* launcher_fence.c: makes the run directory ours (launcher 0; `path` as ta_run_dir_find), draws the run's id, and says so
+ * in its incarnation; looks once a second whether it is still ours; lets the end be told. Errors: IN_USE (whose it is),
+ * PEER (whose it has become), IO. */
+ta_status ta_job_claim_dir(struct ta_job *j, const char *path);
+ta_status ta_job_look_at_fence(struct ta_job *j, int64_t now_ns);
+ta_status ta_job_may_conclude(struct ta_job *j);
 
 /* launcher_watch.c: all replicas of this node in processes of their own, until none is left on any node. */
 ta_status ta_job_run_children(struct ta_job *j);

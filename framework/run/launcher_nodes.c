@@ -125,6 +125,15 @@ static ta_status take_resume(struct ta_job *j, const char *said) {
     return status == TA_OK ? ta_checkpoint_check(path, j->resumed) : status;
 }
 
+/* Nodes of one machine share memory where they are dealt to machines in equal blocks; else the replicas of each. */
+static ta_status choose(void *context, unsigned per_host, char transport[32]) {
+    struct ta_job *j = context;
+    j->per_host = per_host * ta_job_per_node(j);
+    ta_status status = ta_job_choose_transport(j);
+    if (status == TA_OK) snprintf(transport, 32, "%s", j->transport);
+    return status;
+}
+
 ta_status ta_job_meet(struct ta_job *j) {
     char *text = NULL;
     ta_status status = shared_text(j, &text);
@@ -134,9 +143,10 @@ ta_status ta_job_meet(struct ta_job *j) {
         .life = j->life,
         .n_ranks = j->config->run.replicas,
         .nodes = j->nodes,
+        .job_id = j->place.job_id,
+        .restart = j->place.restart,
         .digest = XXH3_64bits(text, strlen(text)),
     };
-    snprintf(job.transport, sizeof job.transport, "%s", j->transport);
     const char *from = j->resumed != NULL ? said_from(&j->dir, j->resumed->path) : "";
     if ((size_t)snprintf(job.resume, sizeof job.resume, "%s", from) >= sizeof job.resume)
         status = ta_fail(TA_CONFIG, "%s: the path is too long for the other nodes", from);
@@ -150,9 +160,16 @@ ta_status ta_job_meet(struct ta_job *j) {
         .text = text,
         .join_within_s = j->config->exchange.join_within_s,
         .dead_after_s = j->config->exchange.spec.dead_after_s,
+        .place = &j->place,
+        .choose = choose,
+        .context = j,
         .log = &j->log,
     };
     if (status == TA_OK) status = ta_nodes_open(&config, &job, &j->others);
+    if (status == TA_OK) {
+        j->local_rank = ta_nodes_hosts(j->others).local_rank;
+        j->local_size = ta_nodes_hosts(j->others).local_size;
+    }
     if (status == TA_OK && j->node != 0) {
         j->run_id = job.run_id;
         j->life = j->metrics.epoch = job.life;

@@ -37,6 +37,8 @@ static ta_status run_replica(const struct ta_launch *l, struct ta_job *j, unsign
                     .rank = rank,
                     .n_ranks = replicas,
                     .per_node = j->nodes > 1 ? ta_job_per_node(j) : 0,
+                    .per_host = j->per_host,
+                    .fenced = true,
                     .server = j->nodes > 1 ? server : NULL,
                     .run_id = j->run_id,
                     .life = j->life,
@@ -53,7 +55,7 @@ static ta_status run_replica(const struct ta_launch *l, struct ta_job *j, unsign
 
 ta_status ta_launch_replica(const struct ta_launch *launch, bool *interrupted) {
     struct ta_job j = {.launch = launch};
-    uint64_t rank = 0, size = 0, fd = 0, life = 0, nodes = 0;
+    uint64_t rank = 0, size = 0, fd = 0, life = 0, nodes = 0, per_host = 0;
     j.signals.fd = j.board.fd = j.metrics.fd = j.log.file = j.dir.lock = -1;
     *interrupted = false;
     ta_status status = ta_signals_open(&j.signals);
@@ -63,7 +65,9 @@ ta_status ta_launch_replica(const struct ta_launch *launch, bool *interrupted) {
     if (status == TA_OK) status = number_from("TENSAIR_LIFE", UINT32_MAX, &life);
     if (status == TA_OK) status = number_from("TENSAIR_BOARD", INT_MAX, &fd);
     if (status == TA_OK) status = number_from("TENSAIR_NODES", TA_MAX_REPLICAS, &nodes);
+    if (status == TA_OK) status = number_from("TENSAIR_PER_HOST", TA_MAX_REPLICAS, &per_host);
     j.life = (uint32_t)life;
+    j.per_host = (unsigned)per_host;
     j.nodes = nodes > 0 ? (unsigned)nodes : 1;
     if (status == TA_OK && (launch->run_dir == NULL || launch->resume == NULL))
         status = ta_fail(TA_USAGE, "TENSAIR_BOARD is set: only a launcher does that; unset it");

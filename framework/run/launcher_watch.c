@@ -44,6 +44,7 @@ static bool turn(struct ta_job *j, struct ta_children *c) {
     ta_children_kill_lost(c, now_ns);
     describe(j, c->first);
     if (j->others != NULL) ta_nodes_tick(j->others, now_ns);
+    if (ta_job_look_at_fence(j, now_ns) != TA_OK) return false; /* what is left is killed: it may write nothing */
     ta_progress_tick(&j->progress, &j->board, now_ns);
     return true;
 }
@@ -70,16 +71,20 @@ ta_status ta_job_run_children(struct ta_job *j) {
         .threads = j->config->device.threads,
         .nodes = j->nodes,
         .node = j->node,
+        .per_host = j->per_host,
+        .local_rank = j->local_rank,
+        .local_size = j->local_size,
         .resume = j->resumed != NULL ? j->resumed->path : NULL,
     };
     ta_status status = ta_children_start(&children, &config);
     if (status != TA_OK) return status;
     while (children.alive > 0 && turn(j, &children)) continue;
     int code = ta_children_exit_code(&children, &j->lost);
-    if (j->others != NULL && !j->interrupted) code = wait_for_others(j, &children, code);
+    if (j->others != NULL && !j->interrupted && j->fenced == TA_OK) code = wait_for_others(j, &children, code);
     ta_progress_clear(&j->progress);
     ta_children_close(&children);
     if (j->interrupted) return ta_fail(TA_FAILED, "interrupted twice: left without a checkpoint");
+    if (j->fenced != TA_OK) return ta_fail(j->fenced, "%s", j->fenced_why);
     if (code == 0) return ta_board_check_rest(&j->board);
     if (code_status(code) == TA_REQUEUE) return TA_REQUEUE;
     return ta_fail(code_status(code), "%u of %u replicas did not finish: %s; their logs are in %s/log", j->lost,

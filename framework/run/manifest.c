@@ -88,6 +88,13 @@ ta_status ta_manifest_start(const struct ta_manifest *m, json_t **out) {
     return store(m, *out);
 }
 
+void ta_manifest_transport(json_t *manifest, const char *type, const char *why) {
+    json_t *transport = json_object_get(manifest, "transport");
+    if (transport == NULL) return;
+    json_object_set_new(transport, "type", json_string(type));
+    json_object_set_new(transport, "why", json_string(why));
+}
+
 void ta_manifest_paths(json_t *manifest, json_t *list) {
     json_t *transport = json_object_get(manifest, "transport");
     if (transport != NULL) json_object_set_new(transport, "in_use", list);

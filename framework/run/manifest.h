@@ -31,6 +31,8 @@ struct ta_manifest {
 
 /* The start: everything known then. *out is kept by the caller and given to the end. Errors: IO, NO_MEMORY. */
 ta_status ta_manifest_start(const struct ta_manifest *m, json_t **out);
+/* What was chosen after the start, and why. */
+void ta_manifest_transport(json_t *manifest, const char *type, const char *why);
 /* Adds transport.in_use; takes the list. */
 void ta_manifest_paths(json_t *manifest, json_t *list);
 /* The end: takes `summary` (may be NULL), writes, and drops the manifest. */

@@ -45,6 +45,7 @@ ta_status ta_nodes_get(const struct ta_nodes *n, const char *prefix, unsigned nu
 
 void ta_nodes_say(struct ta_nodes *n) {
     struct ta_node *self = ta_nodes_self(n);
+    self->said.wall_ns = ta_clock_wall_ns() + n->config.clock_off_ns;
     ta_nodes_put(n, "node", n->config.node, &self->said, sizeof self->said);
 }
 
@@ -62,8 +63,10 @@ static void take_said(struct ta_nodes *n, unsigned number, int64_t gap_ns) {
     if (value.bytes != sizeof said) return;
     memcpy(&said, value.data, sizeof said);
     if (said.format != TA_NODES_FORMAT || said.bytes != sizeof said || said.state > TA_NODE_ENDED) return;
-    said.host[sizeof said.host - 1] = said.text[sizeof said.text - 1] = '\0';
+    said.host[sizeof said.host - 1] = said.text[sizeof said.text - 1] = said.transport[sizeof said.transport - 1] = '\0';
+    bool arrives = node->said.state == TA_NODE_UNKNOWN;
     node->said = said;
+    if (arrives) node->wall_off_ns = said.wall_ns - (ta_clock_wall_ns() + n->config.clock_off_ns);
 }
 
 void ta_nodes_listen(struct ta_nodes *n, int64_t now_ns) {
@@ -107,14 +110,6 @@ static void look_at_silence(struct ta_nodes *n) {
     }
 }
 
-/* Somebody must hold the run directory for as long as anybody writes there. */
-static void take_over(struct ta_nodes *n, int64_t now_ns) {
-    if (n->config.dir->lock >= 0 || now_ns < n->lock_ns) return;
-    n->lock_ns = now_ns + TA_NS_PER_S / 5;
-    if (ta_run_dir_take(n->config.dir) == TA_OK)
-        ta_log_warn(n->config.log, "node %u has taken over %s", n->config.node, n->config.dir->path);
-}
-
 static void take_last_word(struct ta_nodes *n) {
     struct ta_store_value value;
     struct last_word last;
@@ -132,10 +127,8 @@ void ta_nodes_tick(struct ta_nodes *n, int64_t now_ns) {
     ta_nodes_take_rows(n, now_ns);
     if (n->config.node != 0) take_last_word(n);
     if (!n->over) look_at_silence(n);
-    if (n->lost_store) {
-        if (!n->over) take_over(n, now_ns);
-        return;
-    }
+    if (!n->over) ta_nodes_hold(n, now_ns);
+    if (n->lost_store) return;
     bool all = now_ns >= n->put_ns;
     ta_nodes_put_rows(n, now_ns, all);
     if (!all) return;
@@ -195,7 +188,8 @@ bool ta_nodes_over(struct ta_nodes *n, int *code, unsigned *lost) {
         *lost = n->lost;
         return true;
     }
-    if (n->config.node != 0) return n->lost_store;
+    /* Whoever is left must know whether the end is to be told by it. */
+    if (n->config.node != 0) return n->lost_store && n->hold.settled;
     if (!all) return false;
     struct last_word last = {.format = TA_NODES_FORMAT, .code = (uint32_t)*code, .lost = *lost};
     n->over = true;
@@ -205,7 +199,13 @@ bool ta_nodes_over(struct ta_nodes *n, int *code, unsigned *lost) {
     return true;
 }
 
-bool ta_nodes_headless(const struct ta_nodes *n) { return n->config.node != 0 && n->lost_store && !n->over; }
+bool ta_nodes_headless(const struct ta_nodes *n) {
+    return n->config.node != 0 && n->lost_store && !n->over && n->config.dir->lock >= 0;
+}
+
+bool ta_nodes_cut_off(const struct ta_nodes *n) { return n->hold.cut_off; }
+
+struct ta_nodes_hosts ta_nodes_hosts(const struct ta_nodes *n) { return n->hosts; }
 
 unsigned ta_nodes_present(const struct ta_nodes *n) {
     unsigned present = 0;
@@ -228,6 +228,7 @@ ta_status ta_nodes_open(const struct ta_nodes_config *config, struct ta_nodes_jo
         struct ta_node_said *said = &ta_nodes_self(n)->said;
         *said = (struct ta_node_said){.format = TA_NODES_FORMAT, .bytes = sizeof *said, .pid = (uint32_t)getpid()};
         (void)gethostname(said->host, sizeof said->host - 1);
+        said->machine = ta_nodes_machine();
         if (getrandom(&said->nonce, sizeof said->nonce, 0) != sizeof said->nonce)
             status = ta_fail_errno(TA_FAILED, "no random numbers from the system");
     }
@@ -240,7 +241,7 @@ ta_status ta_nodes_open(const struct ta_nodes_config *config, struct ta_nodes_jo
 void ta_nodes_close(struct ta_nodes *n, ta_status status) {
     if (n == NULL) return;
     struct ta_node *self = n->node != NULL ? ta_nodes_self(n) : NULL;
-    if (self != NULL && self->said.state == TA_NODE_HERE) {
+    if (self != NULL && (self->said.state == TA_NODE_HERE || self->said.state == TA_NODE_ARRIVED)) {
         snprintf(self->said.text, sizeof self->said.text, "%s", ta_why());
         self->said.state = TA_NODE_ENDED;
         self->said.code = (uint32_t)ta_status_exit_code(status);
@@ -249,6 +250,7 @@ void ta_nodes_close(struct ta_nodes *n, ta_status status) {
     }
     ta_store_close(n->store);
     ta_store_server_close(n->server);
+    ta_mem_free(n->server_text);
     ta_mem_free(n->dropped);
     ta_mem_free(n->row);
     ta_mem_free(n->node);

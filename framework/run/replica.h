@@ -40,7 +40,9 @@ const char *ta_replica_state_name(enum ta_replica_state state); /* "training" */
 struct ta_replica_config {
     const struct ta_run_config *run; /* checked; outlives the replica */
     unsigned rank, n_ranks;
-    unsigned per_node;               /* rank r runs on node r / per_node; 0: all on this one */
+    unsigned per_node;               /* rank r belongs to the launcher r / per_node; 0: all to one */
+    unsigned per_host;               /* rank r runs on machine r / per_host; 0: all on this one */
+    bool fenced;                     /* a checkpoint is completed only by who the run directory belongs to (incarnation.h) */
     const char *server;              /* the store's server file (store.h), to meet through; NULL: files of run_dir */
     uint64_t run_id;                 /* the same for all replicas of this life, different for every life */
     uint32_t life;                   /* of the run, from 1; 0: one more than the checkpoint's */

@@ -4,6 +4,7 @@
 
 #include "checkpoint.h"
 #include "exchange.h"
+#include "incarnation.h"
 #include "kernels.h"
 #include "latency.h"
 #include "metrics.h"
@@ -132,6 +133,7 @@ struct ta_replica {
     int64_t reported_ns;
     uint64_t reported_records;
     int64_t phase_ns[TA_PHASES], mark_ns;
+    struct ta_fence fence; /* what completes a checkpoint must pass */
     struct ta_latency latency;
     int64_t predicted_ns, trained_ns; /* of the batch that was handed out last; 0: not yet */
     bool was_idle;

@@ -89,14 +89,14 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
     const struct ta_exchange_section *e = &r->run->exchange;
     unsigned n = r->config.n_ranks;
     char why[512];
-    ta_status status = ta_transport_choose(&r->run->transport, n, r->config.per_node, &r->transport_ops, why, sizeof why);
+    ta_status status = ta_transport_choose(&r->run->transport, n, r->config.per_host, &r->transport_ops, why, sizeof why);
     if (status == TA_OK && n > 1) ta_log_info(r->config.log, "%s", why);
     if (status == TA_OK) status = ta_exchange_find(e->spec.type != NULL ? e->spec.type : "live", &r->exchange_ops);
     if (status != TA_OK) return status;
     struct ta_transport_config transport = {
         .rank = r->config.rank,
         .n_ranks = n,
-        .per_node = r->config.per_node,
+        .per_node = r->config.per_host,
         .run_id = r->config.run_id,
         .fabric = r->config.fabric,
         .spec = &r->run->transport,
@@ -156,8 +156,13 @@ static ta_status open_files(struct ta_replica *r) {
     r->metrics.epoch = r->epoch;
     if (r->run->checkpoint.off) return TA_OK;
     snprintf(path, sizeof path, "%s/checkpoint", r->config.run_dir);
+    r->fence = (struct ta_fence){.run_dir = r->config.fenced ? r->config.run_dir : NULL,
+                                 .run_id = r->config.run_id,
+                                 .per_node = r->config.per_node,
+                                 .node = node};
     struct ta_checkpoint_config config = {
         .directory = path,
+        .fence = &r->fence,
         .model = &r->model,
         .keep = r->run->checkpoint.keep,
         .patience_s = 10 + r->run->exchange.spec.dead_after_s,

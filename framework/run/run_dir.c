@@ -123,29 +123,64 @@ static ta_status make_logs(const struct ta_run_dir *dir) {
     return make_folder(path);
 }
 
-ta_status ta_run_dir_open(struct ta_run_dir *dir, const char *path, const char *config_path) {
+ta_status ta_run_dir_find(struct ta_run_dir *dir, const char *path, const char *config_path) {
     *dir = (struct ta_run_dir){.lock = -1};
     ta_status status = find_folder(dir, path, config_path);
-    if (status == TA_OK) status = take_lock(dir);
-    if (status != TA_OK) return status;
-    clear_rendezvous(dir);
-    return make_logs(dir);
-}
-
-ta_status ta_run_dir_join(struct ta_run_dir *dir, const char *path) {
-    *dir = (struct ta_run_dir){.lock = -1};
-    ta_status status = find_folder(dir, path, NULL);
     return status == TA_OK ? make_logs(dir) : status;
 }
 
+ta_status ta_run_dir_join(struct ta_run_dir *dir, const char *path) { return ta_run_dir_find(dir, path, NULL); }
+
 ta_status ta_run_dir_take(struct ta_run_dir *dir) { return take_lock(dir); }
+
+ta_status ta_run_dir_claim(struct ta_run_dir *dir, bool from_holder) {
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/lock", dir->path);
+    if (from_holder && unlink(path) != 0 && errno != ENOENT)
+        return ta_fail_errno(TA_IO, "%s: cannot remove the lock of a former life", path);
+    ta_status status = take_lock(dir);
+    if (status == TA_OK) clear_rendezvous(dir);
+    return status;
+}
+
+ta_status ta_run_dir_open(struct ta_run_dir *dir, const char *path, const char *config_path) {
+    ta_status status = ta_run_dir_find(dir, path, config_path);
+    return status == TA_OK ? ta_run_dir_claim(dir, false) : status;
+}
+
+/* Somebody who had the right to may have put another lock in the place of ours. */
+static bool is_ours(const struct ta_run_dir *dir) {
+    char path[PATH_BYTES];
+    struct stat ours, theirs;
+    snprintf(path, sizeof path, "%s/lock", dir->path);
+    return dir->lock >= 0 && fstat(dir->lock, &ours) == 0 && stat(path, &theirs) == 0 &&
+           ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
+void ta_run_dir_touch(const struct ta_run_dir *dir) {
+    if (dir->lock >= 0) (void)futimens(dir->lock, NULL);
+}
+
+uint64_t ta_run_dir_pulse(const struct ta_run_dir *dir) {
+    char path[PATH_BYTES];
+    struct stat file;
+    snprintf(path, sizeof path, "%s/lock", dir->path);
+    /* Opened, as a file system of the network then asks its server. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    bool known = fd >= 0 && fstat(fd, &file) == 0;
+    if (fd >= 0) close(fd);
+    if (!known) return 0;
+    return (uint64_t)file.st_mtim.tv_sec * 1000000000ULL + (uint64_t)file.st_mtim.tv_nsec + (uint64_t)file.st_ino * 31 + 1;
+}
 
 void ta_run_dir_close(struct ta_run_dir *dir) {
     if (dir->lock < 0) return;
     char path[PATH_BYTES];
-    clear_rendezvous(dir);
-    snprintf(path, sizeof path, "%s/lock", dir->path);
-    (void)unlink(path);
+    if (is_ours(dir)) {
+        clear_rendezvous(dir);
+        snprintf(path, sizeof path, "%s/lock", dir->path);
+        (void)unlink(path);
+    }
     close(dir->lock);
     dir->lock = -1;
 }

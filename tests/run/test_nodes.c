@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "expect.h"
+#include "incarnation.h"
 #include "nodes.h"
 #include "nodes_internal.h"
 #include "store.h"
@@ -47,6 +48,7 @@ static void begin(struct pair *p) {
     snprintf(p->side[0].job.resume, sizeof p->side[0].job.resume, "checkpoint/000000010");
     assert_ok(ta_run_dir_open(&p->side[0].dir, p->folder, NULL));
     assert_ok(ta_run_dir_join(&p->side[1].dir, p->folder));
+    assert_ok(ta_incarnation_write(p->folder, &(struct ta_incarnation){.run_id = RUN_ID, .host = "here"}));
 }
 
 static void *open_side(void *argument) {
