@@ -7,11 +7,13 @@
 #include <string.h>
 
 #include "cli.h"
+#include "doctor_slurm.h"
 #include "mem.h"
 
 static const char help[] =
     "usage: tensair doctor [CONFIG.yaml] [-n REPLICAS] [--nodes M [--node K]] [--set KEY=VALUE]...\n"
     "                      [--quick] [--json]\n"
+    "       srun --ntasks-per-node=1 tensair doctor --slurm [CONFIG.yaml] [--run-dir DIR] [--within SECONDS]...\n"
     "\n"
     "Says what this machine can do, what is missing, and the cure. With a configuration: what that asks for. It\n"
     "changes nothing, needs no root, and takes some seconds, most of them for a test of each transport.\n"
@@ -22,19 +24,27 @@ static const char help[] =
     "  --set KEY=VALUE    overrides a key of the configuration\n"
     "  --quick            without that test\n"
     "  --json             an array of {section, name, state, value, cure} instead of text\n"
+    "  --slurm            before a job begins, from a task on each of its nodes (or with --nodes M --node K on each):\n"
+    "                     what each node has, clocks, whether the run directory keeps its promises between nodes, and\n"
+    "                     puts from every node to every other, the odd one marked. Task 0 tells. --quick: without puts\n"
+    "  --run-dir DIR      the directory to try (TENSAIR_RUN_DIR, run.run_dir, else the current one); it is left as it was\n"
+    "  --within SECONDS   patience with the other tasks (20)\n"
     "\n"
     "A finding is ok; a note (works, worth knowing); missing (training works without it); or wrong (training on this\n"
     "machine, or something the configuration asks for, does not work).\n"
     "Exit status: 0 nothing is wrong; 2 usage or configuration; 69 something is wrong; 74 the configuration or its\n"
     "stream cannot be read.\n";
 
-enum { OPTION_SET = 256, OPTION_JSON, OPTION_QUICK, OPTION_NODES, OPTION_NODE, OPTION_HELP };
+enum { OPTION_SET = 256, OPTION_JSON, OPTION_QUICK, OPTION_NODES, OPTION_NODE, OPTION_SLURM, OPTION_RUN_DIR,
+       OPTION_WITHIN, OPTION_HELP };
 
 static const struct option options[] = {
     {"replicas", required_argument, NULL, 'n'}, {"set", required_argument, NULL, OPTION_SET},
     {"json", no_argument, NULL, OPTION_JSON},   {"nodes", required_argument, NULL, OPTION_NODES},
     {"node", required_argument, NULL, OPTION_NODE}, {"quick", no_argument, NULL, OPTION_QUICK},
-    {"help", no_argument, NULL, OPTION_HELP},   {NULL, 0, NULL, 0},
+    {"slurm", no_argument, NULL, OPTION_SLURM}, {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
+    {"within", required_argument, NULL, OPTION_WITHIN}, {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0},
 };
 
 const struct ta_doctor_section ta_doctor_sections[] = {
@@ -58,7 +68,9 @@ struct arguments {
     size_t n_overrides;
     char replicas_override[32];
     int replicas, nodes, node; /* 0, 0, -1: not given */
-    bool json, quick, help;
+    bool json, quick, help, slurm;
+    const char *run_dir;
+    double within_s;
 };
 
 static ta_status number_of(const char *option, const char *text, int least, int *out) {
@@ -68,6 +80,13 @@ static ta_status number_of(const char *option, const char *text, int least, int 
         return ta_fail(TA_USAGE, "%s %s: not a number from %d to %d", option, text, least, TA_MAX_REPLICAS);
     *out = (int)n;
     return TA_OK;
+}
+
+static ta_status seconds_of(const char *text, double *out) {
+    char *end;
+    *out = strtod(text, &end);
+    if (end != text && *end == '\0' && *out >= 1 && *out <= 3600) return TA_OK;
+    return ta_fail(TA_USAGE, "--within %s: not a number of seconds from 1 to 3600", text);
 }
 
 static ta_status parse(int argc, char **argv, struct arguments *a) {
@@ -82,6 +101,9 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
             case OPTION_SET: a->overrides[a->n_overrides++] = optarg; break;
             case OPTION_JSON: a->json = true; break;
             case OPTION_QUICK: a->quick = true; break;
+            case OPTION_SLURM: a->slurm = true; break;
+            case OPTION_RUN_DIR: a->run_dir = optarg; break;
+            case OPTION_WITHIN: status = seconds_of(optarg, &a->within_s); break;
             case 'h':
             case OPTION_HELP: a->help = true; break;
             case ':': return ta_fail(TA_USAGE, "%s needs a value; see tensair doctor --help", argv[optind - 1]);
@@ -94,6 +116,10 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
     if (a->path == NULL && a->n_overrides > 0) return ta_fail(TA_USAGE, "--set needs a configuration file to change");
     if (a->node >= 0 && a->node >= a->nodes)
         return ta_fail(TA_USAGE, "--node %d of --nodes %d: nodes count from 0 to %d", a->node, a->nodes, a->nodes - 1);
+    if (!a->slurm && (a->run_dir != NULL || a->within_s > 0))
+        return ta_fail(TA_USAGE, "--run-dir and --within are for --slurm");
+    if (a->slurm && a->nodes > 0 && a->node < 0)
+        return ta_fail(TA_USAGE, "--nodes %d needs --node K: which of them this is", a->nodes);
     if (a->replicas == 0) return TA_OK;
     snprintf(a->replicas_override, sizeof a->replicas_override, "run.replicas=%d", a->replicas);
     a->overrides[a->n_overrides++] = a->replicas_override;
@@ -127,7 +153,7 @@ static ta_status deal(const struct arguments *a, const struct ta_run_config *ask
     if (nodes > replicas) nodes = replicas;
     if (a->nodes != 0) nodes = (unsigned)a->nodes;
     if (nodes == 0) nodes = 1;
-    if (a->nodes != 0 && replicas % nodes != 0 && (d->config != NULL || a->replicas != 0) && !by_job)
+    if (!a->slurm && a->nodes != 0 && replicas % nodes != 0 && (d->config != NULL || a->replicas != 0) && !by_job)
         return ta_fail(TA_CONFIG, "%u replicas cannot be dealt evenly to %u nodes: give a multiple of %u to -n",
                        replicas, nodes, nodes);
     replicas = (replicas + nodes - 1) / nodes * nodes;
@@ -150,7 +176,7 @@ static ta_status examine(const struct ta_doctor *d, bool json, struct ta_finding
     return status;
 }
 
-static ta_status verdict(const struct ta_findings *list, bool json) {
+ta_status ta_doctor_verdict(const struct ta_findings *list, bool json) {
     unsigned counts[4] = {0};
     char wrong[512] = "";
     for (size_t i = 0; i < list->n; i++) {
@@ -166,6 +192,18 @@ static ta_status verdict(const struct ta_findings *list, bool json) {
     if (counts[TA_FINDING_WRONG] == 0) return TA_OK;
     return ta_fail(TA_DEVICE, "%u finding%s wrong (%s): the cure stands below each", counts[TA_FINDING_WRONG],
                    counts[TA_FINDING_WRONG] == 1 ? " is" : "s are", wrong);
+}
+
+static ta_status preflight(const struct arguments *a, const struct ta_doctor *d) {
+    const char *directory = a->run_dir != NULL ? a->run_dir : getenv("TENSAIR_RUN_DIR");
+    if ((directory == NULL || directory[0] == '\0') && d->config != NULL) directory = d->config->run.run_dir;
+    if (directory == NULL || directory[0] == '\0') directory = ".";
+    const struct ta_preflight_ask ask = {.directory = directory,
+                                         .nodes = a->nodes > 0 ? a->nodes : -1,
+                                         .node = a->node,
+                                         .within_s = a->within_s > 0 ? a->within_s : 20,
+                                         .json = a->json};
+    return ta_doctor_preflight(d, &ask);
 }
 
 static ta_status doctor(int argc, char **argv) {
@@ -189,8 +227,12 @@ static ta_status doctor(int argc, char **argv) {
     if (status != TA_OK) goto free_configuration;
     if (config != NULL) measured = ta_doctor_measure(&d);
     if (measured != TA_OK) snprintf(d.why, sizeof d.why, "%.511s", ta_why());
+    if (a.slurm) {
+        status = preflight(&a, &d);
+        goto free_configuration;
+    }
     status = examine(&d, a.json, &list);
-    if (status == TA_OK) status = verdict(&list, a.json);
+    if (status == TA_OK) status = ta_doctor_verdict(&list, a.json);
     if (status == TA_DEVICE && measured != TA_OK) status = ta_fail(measured, "%s", d.why);
     ta_doctor_forget(&list);
 free_configuration:

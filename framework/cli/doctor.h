@@ -86,6 +86,9 @@ void ta_doctor_transport(const struct ta_doctor *d, struct ta_findings *list); /
 void ta_doctor_words(const struct ta_doctor *d, struct ta_findings *list);     /* doctor_words.c */
 void ta_doctor_configuration(const struct ta_doctor *d, struct ta_findings *list); /* doctor_configuration.c */
 
+/* Prints how many there are of each kind; DEVICE where something is wrong: what. */
+ta_status ta_doctor_verdict(const struct ta_findings *list, bool json);
+
 /* Runs a section in a process of its own and adds what it found; a section that took too long, crashed or ran out of
  * memory is a finding itself. Errors: NO_MEMORY, FAILED (no process). */
 ta_status ta_doctor_apart(const struct ta_doctor *d, const struct ta_doctor_section *section, struct ta_findings *list);
