@@ -23,6 +23,9 @@ extern const struct ta_verb ta_verb_ckpt;    /* ckpt.c */
 extern const struct ta_verb ta_verb_eval;    /* eval.c: words */
 extern const struct ta_verb ta_verb_plot;    /* plot.c */
 extern const struct ta_verb ta_verb_doctor;  /* doctor.c */
+extern const struct ta_verb ta_verb_submit;  /* submit.c */
+extern const struct ta_verb ta_verb_watch;   /* watch.c */
+extern const struct ta_verb ta_verb_report;  /* report.c */
 extern const struct ta_verb ta_verb_version; /* version.c */
 
 /* After a second SIGINT: ends the program by that signal, as the shell would see of any other. */

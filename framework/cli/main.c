@@ -32,6 +32,15 @@ static const struct ta_verb *const verbs[] = {
 #ifdef TA_CLI_DOCTOR
     &ta_verb_doctor,
 #endif
+#ifdef TA_CLI_SUBMIT
+    &ta_verb_submit,
+#endif
+#ifdef TA_CLI_WATCH
+    &ta_verb_watch,
+#endif
+#ifdef TA_CLI_REPORT
+    &ta_verb_report,
+#endif
     &ta_verb_version,
 };
 
