@@ -11,7 +11,12 @@
 
 enum { LINE_BYTES = 512, LEAST_COLUMNS = 20, BAR = 30 };
 
-static const int64_t block_every_ns = TA_NS_PER_S / 5, line_every_ns = 5 * TA_NS_PER_S;
+static const int64_t block_every_ns = TA_NS_PER_S / 5;
+
+int64_t ta_progress_pause_ns(unsigned printed) {
+    unsigned seconds = printed < 6 ? 1U << printed : 60;
+    return seconds * TA_NS_PER_S;
+}
 
 const char *ta_progress_group(uint64_t value, char text[27]) {
     char digits[21];
@@ -118,7 +123,7 @@ void ta_progress_tick(struct ta_progress *p, const struct ta_board *board, int64
     struct ta_board_sum sum;
     ta_board_add_up(board, &sum);
     if (p->next_ns == 0 || sum.started_ns == 0) { /* nothing to tell before training begins */
-        p->next_ns = now_ns + (p->block ? block_every_ns : line_every_ns);
+        p->next_ns = now_ns + (p->block ? block_every_ns : TA_NS_PER_S);
         p->seen_ns = now_ns;
         p->seen_records = sum.life_records;
         return;
@@ -131,5 +136,5 @@ void ta_progress_tick(struct ta_progress *p, const struct ta_board *board, int64
         p->seen_ns = now_ns;
         p->seen_records = sum.life_records;
     }
-    p->next_ns = now_ns + (p->block ? block_every_ns : line_every_ns);
+    p->next_ns = now_ns + (p->block ? block_every_ns : ta_progress_pause_ns(p->printed++));
 }

@@ -1,6 +1,7 @@
 /* progress: how far a run is, for whoever looks at stderr: a block redrawn on a terminal, else a plain line now and then.
  *
- * On a terminal whose TERM is not "dumb"; COLUMNS or the terminal says how wide; NO_COLOR switches colour off. One thread.
+ * Plain lines come sparser with time, 1, 2, 4 ... 60 s apart: they are for logs that a person follows for a minute and keeps
+ * for a week. On a terminal whose TERM is not "dumb"; COLUMNS or the terminal says how wide; NO_COLOR switches colour off. One thread.
  */
 #ifndef TA_PROGRESS_H
 #define TA_PROGRESS_H
@@ -18,6 +19,7 @@ struct ta_progress {
     const char *title;     /* run directory; borrowed */
     uint64_t goal_records; /* of this life; 0: unknown */
     unsigned drawn;        /* lines of the block on the screen */
+    unsigned printed;      /* plain lines */
     int64_t next_ns;
     int64_t seen_ns;       /* rate: when and what was last seen */
     uint64_t seen_records;
@@ -29,6 +31,9 @@ void ta_progress_open(struct ta_progress *p, FILE *out, const char *title, uint6
 void ta_progress_tick(struct ta_progress *p, const struct ta_board *board, int64_t now_ns);
 /* Takes the block off the screen, so that something else can be printed. */
 void ta_progress_clear(struct ta_progress *p);
+
+/* How long to wait with the next plain line when so many were printed. */
+int64_t ta_progress_pause_ns(unsigned printed);
 
 /* "1,234,567"; text holds at least 27 bytes. Returns text. */
 const char *ta_progress_group(uint64_t value, char text[27]);

@@ -211,7 +211,9 @@ static void progress(void **state) {
         assert_int_not_equal(c, '\033');
         lines += c == '\n';
     }
-    assert_in_range(lines, 5, 9); /* one in five seconds */
+    assert_int_equal(lines, 6); /* after 1, 2, 4, 8, 16, 32 s of 39, and sparser for ever */
+    assert_true(ta_progress_pause_ns(0) == 1000000000 && ta_progress_pause_ns(6) == 60LL * 1000000000 &&
+                ta_progress_pause_ns(UINT32_MAX) == 60LL * 1000000000);
     fclose(out);
     ta_progress_open(&p, NULL, "silent", 0);
     ta_progress_tick(&p, &board, now_ns);
