@@ -108,3 +108,12 @@ int ta_waiting_next(struct ta_waiting *w, uint64_t now, const void **x, const vo
     take_out(w, place);
     return 1;
 }
+
+int ta_waiting_walk(const struct ta_waiting *w, uint32_t *place, uint64_t *due, const void **x, const void **label) {
+    *place = *place == NONE ? w->oldest : w->place[*place].newer;
+    if (*place == NONE) return 0;
+    *due = w->place[*place].due;
+    *x = w->x + *place * w->x_bytes;
+    *label = w->labels + *place * w->label_bytes;
+    return 1;
+}

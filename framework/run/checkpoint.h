@@ -16,7 +16,8 @@
  *
  * replica-NNNNN.h5, every object with attributes `description` and `units`: /delta, /w0 (rank of model.h5 only; neither
  * where a word model needs none), /names/{delta,w0} (the same of an online vocabulary's names), /optimizer/{m,v} where
- * the kind has them, /stream/{base,bits} (frontier of done batches), /peer_steps, and root
+ * the kind has them, /stream/{base,bits} (frontier of done batches), /peer_steps, /waiting/{due,record,label,said,loss,
+ * scored,x,targets} (records that are not yet trained on, where there are any), and root
  * attributes format, rank, n_ranks, epoch, total_steps, total_records, steps, records, optimizer_step,
  * optimizer_skipped, dropped_records, batch, seed, fingerprint, records_seen_ns (clock of the stream), score fields; of
  * word models table_seed, vocabulary_checksum.
@@ -32,6 +33,24 @@
 #include "log.h"
 #include "model.h"
 #include "share.h"
+
+/* Records of a replica that were predicted and are to be trained on later (waiting.h), the first to come first. */
+struct ta_snapshot_waiting {
+    uint64_t n, room;        /* held; allocated */
+    uint32_t inputs;         /* numbers of x */
+    uint32_t targets;        /* of a label that is values; 0: labels are classes */
+    uint64_t *due, *record;  /* [room] number of the record with which the label is known; its own */
+    int32_t *label, *said;   /* [room] class, -1: none; class that was predicted */
+    float *loss;             /* [room] of that prediction */
+    uint8_t *scored;         /* [room] 1: its label came, it waits for others to be trained on with */
+    float *x, *targets_of;   /* [room][inputs], [room][targets] */
+};
+
+/* Room for n more; freeing after a failure is fine. Errors: NO_MEMORY. */
+ta_status ta_snapshot_waiting_room(struct ta_snapshot_waiting *w, uint64_t n);
+/* Those of `from` behind those that are there; an empty `into` takes its widths. Errors: NO_MEMORY. */
+ta_status ta_snapshot_waiting_append(struct ta_snapshot_waiting *into, const struct ta_snapshot_waiting *from);
+void ta_snapshot_waiting_free(struct ta_snapshot_waiting *w);
 
 /* One replica's state. All arrays are host copies. In a snapshot to be written they are owned by the snapshot. */
 struct ta_snapshot {
@@ -52,6 +71,10 @@ struct ta_snapshot {
     bool names_lent;         /* names belong to somebody else too, who keeps them as long */
     uint64_t optimizer_step, optimizer_skipped, optimizer_reset_at;
     uint64_t cycle; /* changes of mode and drifts so far (cycle.h) */
+    uint64_t raised_left; /* labelled records for which the learning rate is still raised, */
+    double raised;        /* by this factor */
+    uint64_t waiting_dropped;
+    struct ta_snapshot_waiting waiting;
     struct ta_frontier done; /* batches this replica knows to be trained or dropped (start + its own) */
     uint64_t dropped_records;
     uint32_t batch; /* records a batch: the unit of the frontier */

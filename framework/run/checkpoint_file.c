@@ -33,6 +33,9 @@ static const struct attribute {
     {"optimizer_skipped", U64, offsetof(struct ta_snapshot, optimizer_skipped)},
     {"optimizer_reset_at", U64, offsetof(struct ta_snapshot, optimizer_reset_at)},
     {"cycle", U64, offsetof(struct ta_snapshot, cycle)},
+    {"raised_left", U64, offsetof(struct ta_snapshot, raised_left)},
+    {"raised", F64, offsetof(struct ta_snapshot, raised)},
+    {"waiting_dropped", U64, offsetof(struct ta_snapshot, waiting_dropped)},
     {"dropped_records", U64, offsetof(struct ta_snapshot, dropped_records)},
     {"batch", U32, offsetof(struct ta_snapshot, batch)},
     {"seed", U64, offsetof(struct ta_snapshot, seed)},
@@ -51,7 +54,8 @@ static const char about[] =
     "on; "
     "total_steps, total_records: the same of all replicas; epoch: life of the run, counted from 1; batch: records in a "
     "batch; records_seen_ns: due time reached in the stream, nanoseconds; score_*: prequential scores, over all and "
-    "fading; "
+    "fading; raised: factor of the learning rate for the next raised_left labelled records; waiting_dropped: records that "
+    "waited for labels until there was no room; "
     "fingerprint: of the model's layers and shapes. Weights = w0 + the deltas of all replicas, element by element. "
     "Word models: vocabulary_checksum: XXH3 of the words, 0 when they are found in the stream; without w0, tables "
     "start from table_seed; without delta, the weights are those of model.h5.";
@@ -224,6 +228,7 @@ static ta_status write_arrays(struct ta_h5 *file, const struct ta_snapshot *s, c
     if (status == TA_OK && s->w0 != NULL) status = write_arena(file, &w0, s->w0);
     if (status == TA_OK && s->m != NULL) status = write_array(file, "/optimizer/m", TA_H5_F32, model->n_params, s->m);
     if (status == TA_OK && s->v != NULL) status = write_array(file, "/optimizer/v", TA_H5_F32, model->n_params, s->v);
+    if (status == TA_OK) status = ta_ckpt_waiting_write(file, &s->waiting);
     if (status == TA_OK) status = write_array(file, "/peer_steps", TA_H5_U64, s->n_ranks, s->peer_steps);
     if (status == TA_OK) status = write_array(file, "/stream/base", TA_H5_U64, 1, &s->done.base);
     const uint64_t none = 0; /* an empty set has no words, but an array wants one */
@@ -318,6 +323,7 @@ static ta_status read_arrays(struct ta_h5 *file, const char *path, const struct 
     if (status == TA_OK && ta_h5_exists(file, "/optimizer/v")) status = read_floats(file, "/optimizer/v", model, &s->v);
     if (status == TA_OK) status = TA_NEW(&s->peer_steps, s->n_ranks, "the peers' steps");
     if (status == TA_OK) status = read_array(file, "/peer_steps", TA_H5_U64, s->n_ranks, s->peer_steps);
+    if (status == TA_OK) status = ta_ckpt_waiting_read(file, path, model, &s->waiting);
     return status == TA_OK ? read_frontier(file, path, &s->done) : status;
 }
 

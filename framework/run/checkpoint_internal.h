@@ -3,6 +3,7 @@
  *     checkpoint.c         the writer: its thread, submit and poll
  *     checkpoint_steps.c   what the thread does on disk, step by step
  *     checkpoint_file.c    replica-NNNNN.h5
+ *     checkpoint_waiting.c its group /waiting
  *     checkpoint_done.c    DONE
  *     checkpoint_dir.c     directories: paths, listing, removal, syncing
  *     checkpoint_prune.c   which there are; removal of old ones
@@ -45,6 +46,14 @@ ta_status ta_ckpt_file_write(const char *path, const struct ta_snapshot *s, cons
 ta_status ta_ckpt_file_read(const char *path, const struct ta_model *model, struct ta_snapshot *out);
 /* out->w0 alone; for tables that start from a seed it stays NULL, and out->table_seed is read. */
 ta_status ta_ckpt_file_read_w0(const char *path, const struct ta_model *model, struct ta_snapshot *out);
+
+/* --- checkpoint_waiting.c --- */
+
+struct ta_h5;
+/* The group /waiting of such a file; nothing when nothing waits. Read: every shape and class is checked. */
+ta_status ta_ckpt_waiting_write(struct ta_h5 *file, const struct ta_snapshot_waiting *w);
+ta_status ta_ckpt_waiting_read(struct ta_h5 *file, const char *path, const struct ta_model *model,
+                               struct ta_snapshot_waiting *out);
 
 /* --- checkpoint_done.c --- */
 

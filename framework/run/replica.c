@@ -70,6 +70,7 @@ void ta_replica_close(struct ta_replica *r) {
     ta_metrics_close(&r->metrics);
     ta_latency_close(&r->latency);
     ta_replica_online_close(r);
+    ta_snapshot_waiting_free(&r->waited);
     ta_mem_free(r->bench.targets);
     ta_mem_free(r->bench.predictions);
     ta_mem_free(r->bench.losses);

@@ -124,6 +124,8 @@ struct ta_replica {
 
     uint64_t base_steps, base_records, base_dropped, table_seed;
     uint32_t epoch;
+    struct ta_snapshot_waiting waited; /* of the checkpoint, until replica_online.c has taken them */
+    uint64_t waited_dropped;
     uint64_t unlabelled, life_records, start_records, rehearsed, cycle; /* cycle: number of changes in former lives */
     int64_t start_ns;            /* of the training of this life */
     int64_t stream_ns;           /* due time reached */

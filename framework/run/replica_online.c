@@ -11,21 +11,13 @@
 #include "mem.h"
 #include "replica_internal.h"
 
-/* What waits beside x: the label, and what was predicted. */
-struct late_label {
-    uint64_t record;
-    int32_t label, said;
-    float loss;
-    float targets[]; /* [outputs] where labels are values */
-};
-
 static size_t inputs(const struct ta_replica *r) { return (size_t)r->info.h * r->info.w * r->info.c; }
 
 static bool of_classes(const struct ta_replica *r) { return r->info.label_kind == TA_LABEL_CLASS; }
 
 static size_t late_label_bytes(const struct ta_replica *r) {
     size_t targets = r->model.loss == TA_LOSS_CROSS_ENTROPY ? 0 : r->model.outputs;
-    return sizeof(struct late_label) + targets * sizeof(float);
+    return sizeof(struct ta_late_label) + targets * sizeof(float);
 }
 
 /* --- opening --- */
@@ -41,6 +33,7 @@ static ta_status open_batch(struct ta_replica *r, struct ta_late_batch *b) {
     ta_status status = TA_NEW(&b->x, batch * inputs(r), "records trained on late");
     if (status == TA_OK) status = TA_NEW(&b->classes, batch, "records trained on late");
     if (status == TA_OK) status = TA_NEW(&b->targets, batch * r->model.outputs, "records trained on late");
+    if (status == TA_OK) status = TA_NEW(&b->numbers, batch, "records trained on late");
     return status;
 }
 
@@ -48,6 +41,7 @@ static void close_batch(struct ta_late_batch *b) {
     ta_mem_free(b->x);
     ta_mem_free(b->classes);
     ta_mem_free(b->targets);
+    ta_mem_free(b->numbers);
 }
 
 static ta_status open_log(struct ta_replica *r) {
@@ -74,9 +68,12 @@ static ta_status open_dense(struct ta_replica *r) {
     struct ta_replica_online *s = &r->online;
     ta_status status = ta_mem_alloc(1, late_label_bytes(r), "a label", (void **)&s->label);
     if (status == TA_OK && of_classes(r)) status = ta_agreement_init(&s->agreement, r->info.classes, r->run->metrics.window);
-    if (status == TA_OK && (o->label_delay > 0 || r->info.has_delay)) {
+    if (status == TA_OK && (o->label_delay > 0 || r->info.has_delay || r->waited.n > 0)) {
         status = ta_waiting_init(&s->waiting, o->waiting, inputs(r) * sizeof(float), late_label_bytes(r));
         if (status == TA_OK) status = open_batch(r, &s->late);
+        if (status == TA_OK) ta_replica_waiting_restore(r, &r->waited);
+        s->waiting.dropped += r->waited_dropped;
+        ta_snapshot_waiting_free(&r->waited);
     }
     for (unsigned i = 0; i < o->answers_count && status == TA_OK; i++)
         if (o->answers[i].type == TA_ANSWER_REHEARSE && s->rehearsal.config.room == 0)
@@ -144,7 +141,7 @@ static void news(struct ta_replica *r, enum ta_cycle_news what, uint64_t before,
 }
 
 /* A labelled record that was predicted: scored, and shown to the cycle. */
-static void observe(struct ta_replica *r, const struct late_label *l, int64_t now_ns) {
+static void observe(struct ta_replica *r, const struct ta_late_label *l, int64_t now_ns) {
     struct ta_replica_online *s = &r->online;
     bool hit = l->said == l->label && l->label >= 0;
     ta_score_count(&r->score, hit, l->loss);
@@ -211,9 +208,9 @@ static ta_status log_batch(struct ta_replica *r, const struct ta_batch *b) {
 }
 
 static void label_of(struct ta_replica *r, const struct ta_batch *b, const struct ta_labels *labels,
-                                   uint32_t i, struct late_label *out) {
+                                   uint32_t i, struct ta_late_label *out) {
     uint32_t outputs = r->model.outputs;
-    *out = (struct late_label){.record = b->first_record + i,
+    *out = (struct ta_late_label){.record = b->first_record + i,
                                .label = b->classes != NULL ? b->classes[i] : -1,
                                .said = ta_agreement_class_of(r->bench.predictions + (size_t)i * outputs, outputs),
                                .loss = r->bench.losses[i]};
@@ -221,10 +218,11 @@ static void label_of(struct ta_replica *r, const struct ta_batch *b, const struc
         memcpy(out->targets, labels->targets + (size_t)i * outputs, outputs * sizeof(float));
 }
 
-static void gather(struct ta_replica *r, struct ta_late_batch *to, const float *x, const struct late_label *l) {
+static void gather(struct ta_replica *r, struct ta_late_batch *to, const float *x, const struct ta_late_label *l) {
     size_t in = inputs(r), outputs = r->model.outputs;
     memcpy(to->x + to->records * in, x, in * sizeof(float));
     to->classes[to->records] = l->label;
+    to->numbers[to->records] = l->record;
     if (r->model.loss != TA_LOSS_CROSS_ENTROPY)
         memcpy(to->targets + to->records * outputs, l->targets, outputs * sizeof(float));
     to->records++;
@@ -260,7 +258,7 @@ static ta_status rehearse(struct ta_replica *r, uint32_t trained, int64_t now_ns
     return train_gathered(r, &s->again, true, now_ns);
 }
 
-static void remember(struct ta_replica *r, const float *x, const struct late_label *l) {
+static void remember(struct ta_replica *r, const float *x, const struct ta_late_label *l) {
     if (r->online.rehearsal.config.room > 0) ta_rehearsal_add(&r->online.rehearsal, x, l, (uint32_t)l->label);
 }
 
@@ -270,11 +268,13 @@ static ta_status take_late(struct ta_replica *r, uint64_t seen, int64_t now_ns) 
     const void *x, *label;
     ta_status status = TA_OK;
     while (status == TA_OK && ta_waiting_next(&s->waiting, seen, &x, &label)) {
-        const struct late_label *l = label;
-        observe(r, l, now_ns);
-        if (!ta_cycle_trains(&s->cycle)) continue;
+        const struct ta_late_label *l = label;
+        if (!l->scored) observe(r, l, now_ns);
+        bool trains = ta_cycle_trains(&s->cycle);
+        /* Who was gathered before a checkpoint is again; with those of other replicas they may be too many to wait on. */
+        if (!trains && (!l->scored || s->late.records + 1 == r->run->stream.batch)) continue;
         gather(r, &s->late, x, l);
-        remember(r, x, l);
+        if (!l->scored) remember(r, x, l);
         if (s->late.records < r->run->stream.batch) continue;
         status = train_gathered(r, &s->late, false, now_ns);
         if (status == TA_OK) status = rehearse(r, r->run->stream.batch, now_ns);
@@ -282,10 +282,15 @@ static ta_status take_late(struct ta_replica *r, uint64_t seen, int64_t now_ns) 
     return status;
 }
 
+ta_status ta_replica_online_end(struct ta_replica *r, int64_t now_ns) {
+    struct ta_replica_online *s = &r->online;
+    return s->late.records > 0 && ta_cycle_trains(&s->cycle) ? train_gathered(r, &s->late, false, now_ns) : TA_OK;
+}
+
 /* Every labelled record of a batch: to the score, or to those that wait. */
 static void hand_labels_on(struct ta_replica *r, const struct ta_batch *b, const struct ta_labels *labels, bool trained,
                            int64_t now_ns) {
-    struct late_label *l = r->online.label;
+    struct ta_late_label *l = r->online.label;
     uint64_t fixed = r->run->online.label_delay;
     for (uint32_t i = 0; i < b->records; i++) {
         if (!ta_label_is_given(labels, r->model.outputs, i)) continue;

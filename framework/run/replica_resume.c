@@ -70,7 +70,8 @@ static ta_status load_exact(struct ta_replica *r, const struct ta_checkpoint_inf
 static ta_status load_dealt_anew(struct ta_replica *r, const struct ta_checkpoint_info *info, struct ta_restart *out) {
     out->base_steps = info->total_steps;
     out->base_records = info->total_records;
-    uint64_t records = 0, hits = 0, dropped = 0;
+    uint64_t records = 0, hits = 0, dropped = 0, waiting_dropped = 0;
+    struct ta_snapshot_waiting waiting = {0};
     double loss_sum = 0;
     ta_status status = TA_OK;
     for (unsigned i = 0; status == TA_OK && i < info->n_writers; i++) {
@@ -84,6 +85,8 @@ static ta_status load_dealt_anew(struct ta_replica *r, const struct ta_checkpoin
             hits += s.score_hits;
             loss_sum += s.score_loss_sum;
             dropped += s.dropped_records;
+            waiting_dropped += s.waiting_dropped;
+            status = ta_snapshot_waiting_append(&waiting, &s.waiting);
         }
         if (status != TA_OK || !ours) {
             ta_snapshot_free(&s);
@@ -93,12 +96,15 @@ static ta_status load_dealt_anew(struct ta_replica *r, const struct ta_checkpoin
         s.w = NULL;
         out->own = s;
     }
+    ta_snapshot_waiting_free(&out->own.waiting);
+    out->own.waiting = waiting;
     if (status != TA_OK) return status;
     ta_replica_words_restore(r, &out->own.names, out->w0);
     out->own.score_records = records;
     out->own.score_hits = hits;
     out->own.score_loss_sum = loss_sum;
     out->own.dropped_records = dropped;
+    out->own.waiting_dropped = waiting_dropped;
     return TA_OK;
 }
 
@@ -161,6 +167,11 @@ ta_status ta_restart_apply(struct ta_replica *r, struct ta_restart *restart) {
     r->score.fade_hits = s->score_fade_hits;
     r->score.fade_loss = s->score_fade_loss;
     r->score.fade_weight = s->score_fade_weight;
+    r->online.raised_left = s->raised_left;
+    if (s->raised_left > 0) r->optimizer.raised = (float)s->raised;
+    r->waited = s->waiting;
+    r->waited_dropped = s->waiting_dropped;
+    restart->own.waiting = (struct ta_snapshot_waiting){0}; /* it has moved */
     status = restore_optimizer(r, s);
     if (status == TA_OK) r->saved_steps = ta_replica_total_steps(r);
     return status;

@@ -98,6 +98,9 @@ ta_status ta_replica_copy_state(struct ta_replica *r, struct ta_snapshot *out, u
         .optimizer_skipped = r->optimizer.skipped,
         .optimizer_reset_at = r->optimizer.reset_at,
         .cycle = r->online.cycle.number,
+        .raised_left = r->online.raised_left,
+        .raised = r->optimizer.raised,
+        .waiting_dropped = r->online.waiting.dropped,
         .dropped_records = r->base_dropped + stream.dropped_records,
         .batch = r->run->stream.batch,
         .seed = r->run->run.seed,
@@ -114,6 +117,7 @@ ta_status ta_replica_copy_state(struct ta_replica *r, struct ta_snapshot *out, u
     bool with_model = writers[0] == r->config.rank;
     ta_status status = ta_replica_of_words(r) ? lend_tables(r, with_model, out) : copy_arrays(r, with_model, out);
     if (status == TA_OK) status = copy_progress(r, out);
+    if (status == TA_OK && !ta_replica_of_words(r)) status = ta_replica_waiting_copy(r, &out->waiting);
     if (status != TA_OK) ta_snapshot_free(out);
     return status;
 }

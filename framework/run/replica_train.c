@@ -146,7 +146,9 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     ta_replica_phase(r, TA_PHASE_STREAM);
     if (status == TA_END) {
         r->state = TA_REPLICA_FINISHING;
-        return TA_OK;
+        status = ta_replica_online_end(r, now_ns);
+        show(r);
+        return status;
     }
     if (status != TA_OK) return status;
     uint64_t steps = r->x->steps;

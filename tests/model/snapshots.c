@@ -67,6 +67,36 @@ static void make_words(const struct ta_model *model, struct ta_snapshot *s) {
     fill_names(model, &s->names, s->w);
 }
 
+/* Every other rank has records that wait for their labels. */
+static void make_waiting(const struct ta_model *model, struct ta_snapshot *s) {
+    struct ta_snapshot_waiting *w = &s->waiting;
+    w->inputs = model->input.c;
+    if (s->rank % 2 != 0) return;
+    assert_ok(ta_snapshot_waiting_room(w, WORDS + s->rank));
+    for (; w->n < w->room; w->n++) {
+        w->due[w->n] = s->total_steps * 32 + w->n;
+        w->record[w->n] = w->n * 7;
+        w->label[w->n] = (int32_t)(w->n % 4) - 1;
+        w->said[w->n] = (int32_t)(w->n % 3);
+        w->loss[w->n] = .25f * (float)w->n;
+        w->scored[w->n] = w->n == 0;
+        for (uint32_t i = 0; i < w->inputs; i++) w->x[w->n * w->inputs + i] = (float)(w->n * 10 + i);
+    }
+}
+
+static void assert_waiting(const struct ta_snapshot_waiting *a, const struct ta_snapshot_waiting *b) {
+    assert_int_equal(a->n, b->n);
+    if (a->n == 0) return;
+    assert_int_equal(a->inputs, b->inputs);
+    assert_memory_equal(a->due, b->due, a->n * sizeof *a->due);
+    assert_memory_equal(a->record, b->record, a->n * sizeof *a->record);
+    assert_memory_equal(a->label, b->label, a->n * sizeof *a->label);
+    assert_memory_equal(a->said, b->said, a->n * sizeof *a->said);
+    assert_memory_equal(a->loss, b->loss, a->n * sizeof *a->loss);
+    assert_memory_equal(a->scored, b->scored, a->n * sizeof *a->scored);
+    assert_memory_equal(a->x, b->x, a->n * a->inputs * sizeof *a->x);
+}
+
 void made_up(const struct ta_model *model, unsigned rank, unsigned n_ranks, uint64_t steps, struct ta_snapshot *s) {
     *s = (struct ta_snapshot){
         .rank = rank,
@@ -83,6 +113,9 @@ void made_up(const struct ta_model *model, unsigned rank, unsigned n_ranks, uint
         .optimizer_skipped = 2 + rank,
         .optimizer_reset_at = 1 + rank,
         .cycle = 6 + rank,
+        .raised_left = 11 * rank,
+        .raised = 2.5 + rank,
+        .waiting_dropped = 3 + rank,
         .done = {.base = 64 * 9 + 1, .words = WORDS},
         .dropped_records = 77 + rank,
         .batch = 32,
@@ -101,6 +134,7 @@ void made_up(const struct ta_model *model, unsigned rank, unsigned n_ranks, uint
     for (unsigned i = 0; i < n_ranks; i++) s->peer_steps[i] = steps / n_ranks + i;
     assert_ok(TA_NEW(&s->done.bits, WORDS, "bits"));
     for (unsigned i = 0; i < WORDS; i++) s->done.bits[i] = UINT64_C(0x8000000000000006) + rank * 8 + i * 16;
+    if (model->words.rows == 0) make_waiting(model, s);
     if (rank == 0) s->w = array(model, 500, steps);
     if (rank == 0) s->w0 = array(model, 600, steps);
     if (model->words.rows > 0) make_words(model, s);
@@ -131,6 +165,8 @@ void assert_made_up(const struct ta_model *model, unsigned rank, unsigned n_rank
     if (weights && lead.names.count > 0) assert_names(&s->names, &lead.names);
     else assert_int_equal(s->names.count, 0);
     assert_memory_equal(s->peer_steps, x.peer_steps, n_ranks * sizeof *x.peer_steps);
+    assert_waiting(&s->waiting, &x.waiting);
+    assert_true(s->raised_left == x.raised_left && s->raised == x.raised && s->waiting_dropped == x.waiting_dropped);
     assert_true(s->done.base == x.done.base && s->done.words == x.done.words);
     assert_memory_equal(s->done.bits, x.done.bits, x.done.words * sizeof *x.done.bits);
     /* What is left are plain numbers: compare them as bytes with the pointers made alike. */

@@ -57,6 +57,39 @@ static void equals_a_list(void **state) {
     }
 }
 
+/* Put into an empty one in the order of the walk, what is held comes out as it would have, dropping included. */
+static void a_copy_goes_on_alike(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        struct ta_rng rng = ta_rng_make(seed, 6);
+        struct ta_waiting a, b;
+        assert_ok(ta_waiting_init(&a, ROOM, sizeof(uint64_t), sizeof(uint32_t)));
+        assert_ok(ta_waiting_init(&b, ROOM, sizeof(uint64_t), sizeof(uint32_t)));
+        uint64_t now = 0, due;
+        const void *x, *y, *x2, *y2;
+        for (uint64_t i = 0, steps = ta_rng_below(&rng, 60); i < steps; i++) {
+            uint32_t label = (uint32_t)i;
+            ta_waiting_add(&a, now + ta_rng_below(&rng, 9), &i, &label);
+            now += ta_rng_below(&rng, 2);
+            (void)ta_waiting_next(&a, now, &x, &y);
+        }
+        for (uint32_t place = UINT32_MAX; ta_waiting_walk(&a, &place, &due, &x, &y);) ta_waiting_add(&b, due, x, y);
+        assert_int_equal(a.held, b.held);
+        for (uint64_t i = 100; a.held > 0; i++) {
+            uint32_t label = (uint32_t)i;
+            if (i < 120) ta_waiting_add(&a, now + i % 5, &i, &label);
+            if (i < 120) ta_waiting_add(&b, now + i % 5, &i, &label);
+            int got = ta_waiting_next(&a, ++now, &x, &y);
+            assert_int_equal(got, ta_waiting_next(&b, now, &x2, &y2));
+            if (got) assert_memory_equal(x, x2, sizeof(uint64_t));
+            if (got) assert_memory_equal(y, y2, sizeof(uint32_t));
+        }
+        assert_int_equal(b.held, 0);
+        ta_waiting_free(&a);
+        ta_waiting_free(&b);
+    }
+}
+
 static void waiting_refuses(void **state) {
     (void)state;
     struct ta_waiting w;
@@ -122,6 +155,7 @@ static void trend_refuses(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_a_list),               cmocka_unit_test(waiting_refuses),
+        cmocka_unit_test(a_copy_goes_on_alike),
         cmocka_unit_test(a_line_by_hand),              cmocka_unit_test(the_interval_keeps_its_word),
         cmocka_unit_test(trend_refuses),
     };

@@ -2,11 +2,12 @@
 import glob
 import json
 import os
+import signal
 
 import h5py
 import numpy as np
 
-from harness import CONFIG, Place, check, contains, one_line
+from harness import CONFIG, Place, check, contains, one_line, replicas_of
 
 DRIFT = """\
 run: {seed: 7}
@@ -181,6 +182,67 @@ def goes_on():
     check(after and after[0]["change"] >= before > 0, f"change {before}, then {after[0]['change']}")
 
 
+def newest(place, run_dir):
+    return place.at(run_dir, "checkpoint", place.checkpoints(run_dir)[-1])
+
+
+def weights(place, run_dir):
+    found = []
+    with h5py.File(os.path.join(newest(place, run_dir), "model.h5"), "r") as f:
+        f.visititems(lambda name, thing: found.append(thing[()].tobytes()) if isinstance(thing, h5py.Dataset) else None)
+    return found
+
+
+def kill(place, *extra, run_dir):
+    """Killed outright, some way behind a checkpoint that was written in the middle."""
+    process = place.start(*extra, "--set", "pace.type=constant", "--set", "pace.rate=4000", run_dir=run_dir)
+    place.wait_for(lambda: place.checkpoints(run_dir), process, what="a checkpoint")
+    for pid in [*replicas_of(process.pid).values(), process.pid]:
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+    return int(os.path.basename(newest(place, run_dir)))
+
+
+def late_labels_go_on():
+    """Every label that comes is trained on once, though the run is killed while records wait: to the bit with one replica,
+    by count with as many and with another number."""
+    place = Place(CONFIG.replace("4000}", "4001}"))  # the last batch is short
+    late = ("--set", "online.label_delay=700", "--set", "checkpoint.every_records=640", "--set", "checkpoint.keep=9")
+    place.train(*late, run_dir="whole")
+    steps = kill(place, *late, run_dir="parts")
+    with h5py.File(place.at("parts", "checkpoint", f"{steps:09}", "replica-00000.h5"), "r") as f:
+        check(f["waiting/record"].shape[0] >= 700 and f["waiting/x"].shape[1] == 3, "nothing waits in the checkpoint")
+    place.train(*late, run_dir="parts")
+    check(weights(place, "whole") == weights(place, "parts"), "another run, now that it was killed")
+    last = [windows(place, d)[-1] for d in ("whole", "parts")]
+    for key in ("records", "steps", "waiting", "accuracy_all"):
+        check(last[0][key] == last[1][key], f"{key}: {last[0][key]} and {last[1][key]}")
+    check(last[0]["records"] == 3301 and last[0]["waiting"] == 700, f"{last[0]['records']} scored")
+    for n in (3, 2):
+        run = f"dealt{n}"
+        kill(place, *late, "-n", 3, run_dir=run)
+        place.train(*late, "-n", n, run_dir=run)
+        trained, waiting = 0, []
+        for name in sorted(glob.glob(os.path.join(newest(place, run), "replica-*.h5"))):
+            with h5py.File(name, "r") as f:
+                trained = f.attrs["total_records"]
+                waiting += list(f["waiting/record"][()]) if "waiting" in f else []
+        check(len(set(waiting)) == len(waiting) and trained + len(waiting) == 4001, f"{n}: {trained} trained, {len(waiting)} wait")
+        check(min(waiting) >= 3301 - 16 * 4 and len(waiting) >= 700, f"{n}: {min(waiting)} still waits")
+
+
+def raised_rate_goes_on():
+    """A learning rate that is raised when a run stops is raised when it goes on, for the records that are left."""
+    place = Place()
+    raised = ("--set", "online.detector.type=always", "--set", "online.cool_down=1000000", "--set", "online.answers[0].type=raise_rate",
+              "--set", "online.answers[0].factor=4", "--set", "online.answers[0].records=2000", "--set", "optimizer.rate=0.001")
+    place.train(*raised, run_dir="whole")
+    for part in (1280, 4000):
+        place.train(*raised, "--set", f"run.max_records={part}", run_dir="parts")
+    check(len(place.events("drift", "parts")) == 1, "alarms")
+    check(weights(place, "whole") == weights(place, "parts"), "the rate is another one")
+
+
 def refused():
     place = Place()
     for setting, part in (("online.mode=auto", "online.detector"), ("online.mode=sometimes", "sometimes"),
@@ -191,6 +253,7 @@ def refused():
         one_line(err, part)
 
 
-for test in (cycle, together, predictions, missing_labels, mixed, answers, goes_on, refused):
+for test in (cycle, together, predictions, missing_labels, mixed, answers, goes_on, late_labels_go_on, raised_rate_goes_on,
+             refused):
     test()
     print("ok", test.__name__)
