@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "clock.h"
@@ -16,8 +17,8 @@
 static const char help[] =
     "usage: tensair bench sustain CONFIG.yaml [options]\n"
     "\n"
-    "Finds the highest rate, offered open loop, at which training does not fall further and further behind, and how long\n"
-    "records then take from their due time until they are predicted, trained on, and visible in every replica.\n"
+    "Finds the highest rate, offered open loop, at which training does not fall further and further behind, and how\n"
+    "long records then take from their due time until they are predicted, trained on, and visible in every replica.\n"
     "\n"
     "  -n, --replicas LIST  numbers of replicas: 1,2,4 (run.replicas)\n"
     "  --batch LIST         records a step: 32,128 (stream.batch); every combination is measured\n"
@@ -33,8 +34,18 @@ static const char help[] =
     "\n"
     "tensair(1) describes the method step by step.\n";
 
-enum { OPTION_BATCH = 256, OPTION_SEEDS, OPTION_WITHIN, OPTION_CONFIDENCE, OPTION_TOLERANCE, OPTION_PRECISION, OPTION_ONCE,
-       OPTION_JSON, OPTION_PLOT, OPTION_SET };
+enum {
+    OPTION_BATCH = 256,
+    OPTION_SEEDS,
+    OPTION_WITHIN,
+    OPTION_CONFIDENCE,
+    OPTION_TOLERANCE,
+    OPTION_PRECISION,
+    OPTION_ONCE,
+    OPTION_JSON,
+    OPTION_PLOT,
+    OPTION_SET,
+};
 
 const double ta_sustain_percents[4] = {50, 90, 99, 99.9};
 
@@ -55,7 +66,8 @@ static ta_status list(const char *option, const char *text, unsigned most, struc
         char *end;
         unsigned long value = strtoul(text, &end, 10);
         if (end == text || *text < '0' || *text > '9' || value < 1 || value > most || (*end != ',' && *end != '\0'))
-            return ta_fail(TA_USAGE, "%s: '%s' must begin with a number from 1 to %u: give them like 1,2,4", option, text, most);
+            return ta_fail(TA_USAGE, "%s: '%s' must begin with a number from 1 to %u: give them like 1,2,4", option, text,
+                           most);
         if (out->n == TA_SUSTAIN_LIST) return ta_fail(TA_USAGE, "%s: more than %d numbers", option, TA_SUSTAIN_LIST);
         out->value[out->n++] = (unsigned)value;
         if (*end == '\0') return TA_OK;
@@ -124,8 +136,8 @@ static ta_status check(struct sustain_bench *b) {
                                   "--set online.mode=train");
     bool paced = c->pace.pace == TA_PACE_MAX || c->pace.pace == TA_PACE_CONSTANT || c->pace.pace == TA_PACE_POISSON;
     if (!paced || c->pace.schedule_count > 0)
-        return ta_fail(TA_CONFIG, "pace: one rate is offered at a time, constant or poisson: leave pace.schedule out, and "
-                                  "--set pace.type=constant");
+        return ta_fail(TA_CONFIG, "pace: one rate is offered at a time, constant or poisson: leave pace.schedule out, "
+                                  "and --set pace.type=constant");
     b->pace = c->pace.pace == TA_PACE_POISSON ? "pace.type=poisson" : "pace.type=constant";
     struct ta_stream *stream;
     ta_status status = ta_stream_open(&c->stream.spec, &stream);
@@ -192,8 +204,8 @@ static ta_status estimate(struct sustain_bench *b, struct sustain_cell *c, doubl
     ta_status status = sustain_offer(b, &offer, &out);
     if (status != TA_OK) return status;
     if (!(out.records_per_s > 0))
-        return ta_fail(TA_FAILED, "%u replicas, batch %u: not one batch was trained on in %.1f s", c->replicas, c->batch,
-                       offer.seconds);
+        return ta_fail(TA_FAILED, "%u replicas, batch %u: not one batch was trained on in %.1f s: a longer --within",
+                       c->replicas, c->batch, offer.seconds);
     c->capacity = out.records_per_s;
     c->words_per_record = out.words_per_record;
     c->overhead_s = fmax(out.seconds - offer.seconds, 0);
@@ -203,9 +215,9 @@ static ta_status estimate(struct sustain_bench *b, struct sustain_cell *c, doubl
     double each_s = (budget_s - out.seconds) / probes - c->overhead_s;
     c->probe_s = fmin(each_s, longest_probe_s);
     if (status == TA_OK && each_s < least_probe_s)
-        status = ta_fail(TA_USAGE, "%u combinations in %g s leave %.2f s for each of %u probes, besides %.2f s to start and end "
-                                   "it; %g s are needed: --within %.0f, or fewer combinations or --seeds", b->n_cells,
-                         b->o.within_s, fmax(each_s, 0), probes, c->overhead_s, least_probe_s,
+        status = ta_fail(TA_USAGE, "%u combinations in %g s leave %.2f s for each of %u probes, besides %.2f s to start "
+                                   "and end it; %g s are needed: --within %.0f, or fewer combinations or --seeds",
+                         b->n_cells, b->o.within_s, fmax(each_s, 0), probes, c->overhead_s, least_probe_s,
                          ceil(b->n_cells * 1.2 * (probes * (least_probe_s + c->overhead_s) + out.seconds)));
     if (status == TA_OK)
         fprintf(stderr, "%u replica%s, batch %u: about %.4g %s/s unpaced; up to %u probes of %.1f s, %.0f s at most\n",
@@ -216,8 +228,8 @@ static ta_status estimate(struct sustain_bench *b, struct sustain_cell *c, doubl
 static ta_status enough_records(const struct sustain_bench *b, const struct sustain_cell *c, double rate) {
     double needed = ceil(rate * c->probe_s);
     if (!b->o.once || b->stream.records == UINT64_MAX || needed <= (double)b->stream.records) return TA_OK;
-    return ta_fail(TA_CONFIG, "the stream holds %llu records, and a probe of %.1f s at %.4g records/s needs %.0f: leave --once "
-                              "out so that they are read again, or take a longer stream or a smaller --within",
+    return ta_fail(TA_CONFIG, "the stream holds %llu records, and a probe of %.1f s at %.4g records/s needs %.0f: leave "
+                              "--once out so that they are read again, or take a longer stream or a smaller --within",
                    (unsigned long long)b->stream.records, c->probe_s, rate, needed);
 }
 
@@ -237,8 +249,8 @@ static ta_status judge(struct sustain_bench *b, const struct sustain_cell *c, co
                                     .dropped = p->dropped};
     ta_status status = ta_sustain_judge(&spec, t_s, lag_s, n, &p->verdict);
     if (status != TA_AGAIN) return status;
-    return ta_fail(TA_CONFIG, "a probe of %.1f s at %.4g records/s in batches of %u is too short to see a trend: a longer --within, "
-                              "or a smaller --batch", c->probe_s, p->rate, c->batch);
+    return ta_fail(TA_CONFIG, "a probe of %.1f s at %.4g records/s in batches of %u is too short to see a trend: a longer "
+                              "--within, or a smaller --batch", c->probe_s, p->rate, c->batch);
 }
 
 static ta_status probe(struct sustain_bench *b, struct sustain_cell *c, const struct ta_sustain_probe *asked,
@@ -289,15 +301,25 @@ static ta_status search(struct sustain_bench *b, struct sustain_cell *c, struct 
     }
     if (status == TA_END) status = TA_OK;
     if (status == TA_OK && c->search.low == 0)
-        status = ta_fail(TA_FAILED, "%u replicas, batch %u: no rate was sustained in %.0f s, down to %.4g %s/s: a longer --within",
-                         c->replicas, c->batch, budget_s, c->search.high, b->unit);
+        status = ta_fail(TA_FAILED, "%u replicas, batch %u: no rate was sustained in %.0f s, down to %.4g %s/s: a longer "
+                                    "--within", c->replicas, c->batch, budget_s, c->search.high, b->unit);
     return status;
+}
+
+/* Cores that others use are not there for us, and may be tomorrow. */
+static void warn_of_others(void) {
+    double load;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (getloadavg(&load, 1) == 1 && load > .25 * (double)cores)
+        fprintf(stderr, "bench sustain: this machine is busy (load %.1f on %ld cores): rates will be too low and will "
+                        "not repeat\n", load, cores);
 }
 
 static ta_status measure(struct sustain_bench *b) {
     struct ta_latencies *scratch;
     ta_status status = TA_NEW(&scratch, 1, "latencies");
     if (status != TA_OK) return status;
+    warn_of_others();
     fprintf(stderr, "bench sustain: %u combination%s, %g s at most\n", b->n_cells, b->n_cells == 1 ? "" : "s", b->o.within_s);
     for (unsigned i = 0; i < b->n_cells && status == TA_OK; i++) status = search(b, &b->cell[i], scratch);
     ta_mem_free(scratch);

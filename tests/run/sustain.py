@@ -30,17 +30,19 @@ def sustain(place, *arguments, expect=0, env=None, config="run.yaml"):
 
 def finds_the_bottleneck():
     place = Place(CONFIG)
-    out, err = sustain(place, "-n", "1,2", "--within", 24, "--seeds", 1, "--precision", 0.04, "--tolerance", 0.02, "--json",
+    out, err = sustain(place, "-n", "1,2", "--within", 16, "--seeds", 1, "--precision", 0.04, "--tolerance", 0.02, "--json",
                        place.at("o.json"), "--plot", place.at("o.png"), env=BOTTLENECK)
     contains(out, "records/s", "predicted", "visible", "p99.9 ms", "constant pacing")
-    contains(err, "2 combinations, 24 s at most", "probes of")
+    contains(err, "2 combinations, 16 s at most", "probes of")
     with open(place.at("o.json")) as file:
         found = json.load(file)
     check(found["unit"] == "records" and len(found["combinations"]) == 2, f"{found}")
     for c in found["combinations"]:
         served = 4000 * c["replicas"]
-        check(.85 * served < c["rate"] < 1.06 * served, f"served are {served}/s, found {c['rate']} .. {c['not_kept']}\n{err}")
-        check(c["not_kept"] is None or c["rate"] < c["not_kept"], "a bracket")
+        # A busy machine may take some of it away, never add to it.
+        above = c["not_kept"] or 2 * served
+        check(.5 * served < c["rate"] < 1.06 * served and c["rate"] < above and .85 * served < above,
+              f"served are {served}/s, found {c['rate']} .. {c['not_kept']}\n{err}")
         for p in c["probes"]:
             check(not (p["rate"] > 1.2 * served and p["kept"]), f"{p} cannot have been kept")
             if p["rate"] > 1.2 * served and c["replicas"] == 1:
@@ -51,7 +53,7 @@ def finds_the_bottleneck():
         check(latency["predicted"]["count"] >= latency["visible"]["count"] > 100, f"{latency}")
     with open(place.at("o.png"), "rb") as file:
         check(file.read(8) == b"\x89PNG\r\n\x1a\n", "a picture")
-    check(found["seconds"] < 24 + 3, f"{found['seconds']} s, 24 were promised")
+    check(found["seconds"] < 16 + 3, f"{found['seconds']} s, 16 were promised")
 
 
 def tells_what_is_wrong():
