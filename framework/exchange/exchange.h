@@ -166,6 +166,10 @@ struct ta_exchange_ops {
      * that is gone. No peers: nothing to do. peer_note: 0 before anything was heard. */
     void (*note)(struct ta_exchange *x, uint64_t note);
     uint64_t (*peer_note)(const struct ta_exchange *x, unsigned peer);
+    /* A word that replaces the one before, for those above: it goes out with what is put next, a heartbeat at the latest. A
+     * reader may find its halves (4 bytes each) to be of two. peer_gauge: 0 before anything was heard. */
+    void (*gauge)(struct ta_exchange *x, uint64_t gauge);
+    uint64_t (*peer_gauge)(const struct ta_exchange *x, unsigned peer);
 
     /* Leaves in order, after a settle: peers see LEFT, not DEAD. Poll on until transport_ops->in_flight is 0 for every
      * peer before close, which drops what is in flight; a peer that did not hear of it sees DEAD, which costs it a

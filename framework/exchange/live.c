@@ -293,6 +293,12 @@ static void live_note(struct ta_exchange *x, uint64_t note) {
     l->said_version++;
 }
 
+static void live_gauge(struct ta_exchange *x, uint64_t gauge) { ta_live_of(x)->gauge = gauge; }
+
+static uint64_t live_peer_gauge(const struct ta_exchange *x, unsigned peer) {
+    return peer < x->n_ranks && peer != x->rank ? ta_live_of_const(x)->members.member[peer].gauge : 0;
+}
+
 static uint64_t live_peer_note(const struct ta_exchange *x, unsigned peer) {
     return peer < x->n_ranks && peer != x->rank ? ta_live_of_const(x)->members.member[peer].note : 0;
 }
@@ -354,6 +360,8 @@ const struct ta_exchange_ops ta_exchange_live = {
     .requested = ta_live_requested,
     .note = live_note,
     .peer_note = live_peer_note,
+    .gauge = live_gauge,
+    .peer_gauge = live_peer_gauge,
     .leave = ta_live_leave,
     .steps_visible = live_steps_visible,
     .checksum = live_checksum,

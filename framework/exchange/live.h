@@ -73,6 +73,7 @@ struct ta_live {
     uint32_t said_version;      /* rises with every change of `said` that peers must hear of */
     uint64_t share;             /* of a spare that has joined: of this rank, + 1; 0: our own, or none yet */
     uint64_t note;              /* for those above us: the highest they gave */
+    uint64_t gauge;             /* and the latest */
     bool stale;                 /* w is not the sum of what is here */
     bool at_rest;               /* settled, not resumed: w does not change */
     uint32_t rest_round;        /* the round we are, or were last, at rest in */

@@ -110,6 +110,7 @@ static void hear_ack(struct ta_member *member, const char *line) {
     if (words[TA_ACK_POSITION] > member->position) member->position = words[TA_ACK_POSITION];
     if (words[TA_ACK_SHARE] > member->share) member->share = words[TA_ACK_SHARE];
     member->welcome |= words[TA_ACK_WELCOME] == 1;
+    member->gauge = words[TA_ACK_GAUGE];
 }
 
 /* Takes what the header of `peer` says. True when it made steps. */

@@ -43,6 +43,7 @@ struct ta_member {
     uint64_t foreign_seen;     /* the last such header, so that it counts once */
     uint64_t acked;            /* of our steps, in its weights */
     uint64_t note;             /* the highest it has told */
+    uint64_t gauge;            /* the latest */
     uint64_t position;         /* in its share of the stream, */
     uint64_t share;            /* which is that of this rank, + 1; 0: its own, or none yet */
     bool welcome;              /* it counts on us */

@@ -92,6 +92,7 @@ static void fill_header(const struct ta_live *l, unsigned peer, int64_t now_ns, 
     ack[TA_ACK_POSITION] = parcel->rows.mark.position;
     ack[TA_ACK_SHARE] = l->share;
     ack[TA_ACK_WELCOME] = ta_member_counts(&l->members.member[peer]);
+    ack[TA_ACK_GAUGE] = l->gauge;
 }
 
 static struct ta_put_segment piece(const void *source, size_t bytes, size_t offset) {

@@ -36,7 +36,7 @@ struct ta_put_copy {
     uint64_t relay[8];
     uint64_t ack[TA_SLOT_ACK_WORDS];
     uint64_t log_head; /* of the row log, after this put */
-    uint64_t pad[2];
+    uint64_t pad[1];
 };
 
 struct ta_outbox {

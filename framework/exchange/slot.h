@@ -9,7 +9,7 @@
  *
  *   header  what the writer says of itself, as of the body that was put before it
  *   ack     how many steps of the window's owner the writer has in its weights; its note, its position and its share
- *           (exchange.h); whether it counts on the window's owner (live_join.c): five words
+ *           (exchange.h); whether it counts on the window's owner (live_join.c); its gauge (exchange.h): six words
  *   board   one claim a rank: who the writer holds for gone, and which copy of what that rank left it has
  *   log     which rows of the tables in the body have changed (rowlog.h)
  *   body    the writer's register
@@ -21,7 +21,7 @@
  * A transport promises whole 4-byte words, whole 8-byte words only for segments of 8 bytes, and the order of segments.
  * So the header is put as one segment of five words, each half of which means something by itself, and three segments
  * of one word, the state last. A reader takes the state first: all that the same put said before it is then there.
- * Every word only ever rises (except the pulse, and `more`), so a reader keeps the highest value it has seen.
+ * Every word only ever rises (except the pulse, `more` and the gauge), so a reader keeps the highest value it has seen.
  */
 #ifndef TA_SLOT_H
 #define TA_SLOT_H
@@ -129,7 +129,7 @@ static inline bool ta_slot_claim_gone(const struct ta_slot_claim *claim) {
 }
 
 /* The words behind the ack, in this order; the last one is delivered after all others (transport.h). */
-enum ta_slot_ack_word { TA_ACK_STEPS, TA_ACK_NOTE, TA_ACK_POSITION, TA_ACK_SHARE, TA_ACK_WELCOME, TA_SLOT_ACK_WORDS };
+enum ta_slot_ack_word { TA_ACK_STEPS, TA_ACK_NOTE, TA_ACK_POSITION, TA_ACK_SHARE, TA_ACK_WELCOME, TA_ACK_GAUGE, TA_SLOT_ACK_WORDS };
 
 /* The pass of a claim, or 0 while it may have come by halves: what is shown to a device must be whole. `heard`: the
  * version of the board in a header that was heard before the claim was read; since boards are put before headers, and a

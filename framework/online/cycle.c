@@ -61,6 +61,8 @@ enum ta_cycle_news ta_cycle_add(struct ta_cycle *c, double loss, bool hit) {
     return TA_CYCLE_CONVERGED;
 }
 
+void ta_cycle_others(struct ta_cycle *c, double sum, uint32_t others) { ta_plateau_others(&c->plateau, sum, others); }
+
 bool ta_cycle_hear(struct ta_cycle *c, uint64_t number) {
     if (number <= c->number) return false;
     begin(c, number);

@@ -9,6 +9,12 @@
  * everywhere, two at once are one, and messages may be lost, late or repeated as long as the newest number comes
  * through. Training ends when all live replicas have converged at the same number: the lowest of them then raises it.
  *
+ * Whether training has converged is judged by the mean loss of all live replicas, each of which tells the others its own
+ * (TensAIR's plateau rule, over all of them). The detector sees the losses of its own replica, one by one: records are dealt
+ * batch by batch, so what has changed in the stream has changed in every share of it, and whoever is sure first speaks for
+ * all. The losses of all would have to travel one by one to be seen by one detector; the price is that it takes a change
+ * n times as many records of the stream to show itself to each of n replicas, in as much time.
+ *
  * The detector sees what happens while it counts: in `auto` only while predicting (a loss that still comes down is no
  * steady state), in the other modes always; not during the `cool_down` records after each change. It begins anew with
  * every change.
@@ -56,6 +62,9 @@ bool ta_cycle_trains(const struct ta_cycle *c);
 /* One labelled record that was predicted. DRIFT: our number has risen (tell the others). CONVERGED: told once a number.
  * WARNING: the detector's, told once until it is OK again. */
 enum ta_cycle_news ta_cycle_add(struct ta_cycle *c, double loss, bool hit);
+
+/* The losses of those other live replicas that are at our number, added up: for the plateau. */
+void ta_cycle_others(struct ta_cycle *c, double sum, uint32_t others);
 
 /* Another replica is at `number`. True: ours has risen to it. */
 bool ta_cycle_hear(struct ta_cycle *c, uint64_t number);

@@ -29,6 +29,12 @@ void ta_plateau_restart(struct ta_plateau *p) {
     p->stretches = 0;
     p->sum = 0;
     p->records = 0;
+    ta_plateau_others(p, 0, 0);
+}
+
+void ta_plateau_others(struct ta_plateau *p, double sum, uint32_t others) {
+    p->others_sum = sum;
+    p->others = others;
 }
 
 static bool converged(const struct ta_plateau *p, double newest) {
@@ -44,7 +50,7 @@ static bool converged(const struct ta_plateau *p, double newest) {
 bool ta_plateau_add(struct ta_plateau *p, double loss) {
     p->sum += loss;
     if (++p->records < p->spec.stretch) return false;
-    double mean = p->sum / p->records;
+    double mean = (p->sum / p->records + p->others_sum) / (1 + p->others);
     p->sum = 0;
     p->records = 0;
     if (!isfinite(mean)) {

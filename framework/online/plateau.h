@@ -6,6 +6,8 @@
  * times any of them: by TensAIR's rule alone, training ends at the very moment at which the loss goes up. A mean that is
  * not finite starts the count anew, as does `restart`.
  *
+ * Of several learners together: what a stretch counts with is the mean over our own and the others' latest losses.
+ *
  * A loss near zero is as good as another near zero: both are raised by `floor` before they are compared.
  *
  * A plain value, no allocation after init; one thread; a constant time a record.
@@ -31,6 +33,8 @@ struct ta_plateau {
     uint64_t stretches;  /* since the start */
     double sum;          /* of the stretch being filled */
     uint32_t records;    /* in it */
+    double others_sum;   /* of the others' losses, */
+    uint32_t others;     /* so many */
 };
 
 /* Errors: CONFIG (which value, what is allowed), NO_MEMORY. */
@@ -39,5 +43,8 @@ void ta_plateau_free(struct ta_plateau *p);
 /* One record's loss; true when this record ended a stretch and training has converged. */
 bool ta_plateau_add(struct ta_plateau *p, double loss);
 void ta_plateau_restart(struct ta_plateau *p);
+/* The mean losses of so many others, added up, as far as they are known: they hold until the next call. None at first, and
+ * after a restart. */
+void ta_plateau_others(struct ta_plateau *p, double sum, uint32_t others);
 
 #endif

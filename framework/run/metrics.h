@@ -12,6 +12,8 @@
  *     records_per_s      since the line before
  *     loss, accuracy     of the last metrics.window records, before training on them (test, then train)
  *     fading_accuracy    fading factor metrics.fading
+ *     loss_mean          mean of `loss` over the live replicas, as they told each other through their windows; by it a
+ *                        plateau is judged (cycle.h)
  *     loss_all, accuracy_all     over everything scored
  *     lag_s              behind the due time, at the last batch; null with pace max, which knows no due times
  *     latency            of this life, with due times: {predicted, trained, visible: {count, mean_s, p50_s, p90_s, p99_s, p99.9_s,

@@ -169,10 +169,49 @@ static bool all_converged(struct ta_replica *r) {
     return r->online.cycle.converged;
 }
 
+/* What a replica tells of its loss: the mean over its window, and how many changes that has seen. */
+union told_loss {
+    struct {
+        float mean;
+        uint32_t change; /* 1 more than the number; 0: nothing was told */
+    } is;
+    uint64_t gauge;
+};
+
+static void tell_loss(struct ta_replica *r) {
+    double mean = ta_score_window_loss(&r->score);
+    union told_loss told = {.is = {.mean = (float)mean, .change = (uint32_t)r->online.cycle.number + 1}};
+    if (isfinite(mean) && r->config.n_ranks > 1) r->exchange_ops->gauge(r->x, told.gauge);
+}
+
+/* Added up over the live peers that have told theirs; `change`: only those after so many changes, 0: all. */
+static uint32_t others_losses(struct ta_replica *r, uint32_t change, double *sum) {
+    uint32_t others = 0;
+    *sum = 0;
+    for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
+        if (peer == r->config.rank || r->life[peer] != TA_PEER_LIVE) continue;
+        union told_loss told = {.gauge = r->exchange_ops->peer_gauge(r->x, peer)};
+        if (told.is.change == 0 || (change != 0 && told.is.change != change) || !isfinite(told.is.mean)) continue;
+        *sum += (double)told.is.mean;
+        others++;
+    }
+    return others;
+}
+
+double ta_replica_online_mean_loss(struct ta_replica *r) {
+    double sum, own = ta_score_window_loss(&r->score);
+    uint32_t others = others_losses(r, 0, &sum);
+    return isfinite(own) ? (own + sum) / (1 + others) : sum / others;
+}
+
 /* A note is the number of changes, and whether we have converged since: it only rises. */
 void ta_replica_online_listen(struct ta_replica *r, int64_t now_ns) {
     struct ta_cycle *c = &r->online.cycle;
+    tell_loss(r);
     if (!r->online.watches) return;
+    double sum;
+    uint32_t others = others_losses(r, (uint32_t)c->number + 1, &sum);
+    ta_cycle_others(c, sum, others);
     for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
         if (peer == r->config.rank) continue;
         uint64_t before = c->number;

@@ -75,7 +75,9 @@ ta_status ta_replica_online_end(struct ta_replica *r, int64_t now_ns);
 /* For checkpoints (replica_waiting.c): a copy of what waits, and back again; restoring wants room. */
 ta_status ta_replica_waiting_copy(struct ta_replica *r, struct ta_snapshot_waiting *out);
 void ta_replica_waiting_restore(struct ta_replica *r, const struct ta_snapshot_waiting *from);
-/* Takes in what the peers say of the cycle, and tells them ours. */
+/* Over our window and those of the live peers, as far as they have told; NaN: nobody has anything to tell. */
+double ta_replica_online_mean_loss(struct ta_replica *r);
+/* Takes in what the peers say of the cycle and of their losses, and tells them ours. */
 void ta_replica_online_listen(struct ta_replica *r, int64_t now_ns);
 /* The mean loss of a batch of a word model: all that the cycle gets to see of it. */
 void ta_replica_online_loss(struct ta_replica *r, uint32_t records, double loss, uint64_t last_record, int64_t now_ns);

@@ -153,6 +153,7 @@ static void add_scores(struct ta_replica *r, json_t *line) {
     set_real(line, "loss", ta_score_window_loss(&r->score));
     set_real(line, "accuracy", classes ? ta_score_window_accuracy(&r->score) : NAN);
     set_real(line, "fading_accuracy", classes ? ta_score_fading_accuracy(&r->score) : NAN);
+    set_real(line, "loss_mean", ta_replica_online_mean_loss(r));
     set_real(line, "loss_all", ta_score_loss(&r->score));
     set_real(line, "accuracy_all", classes ? ta_score_accuracy(&r->score) : NAN);
 }

@@ -48,6 +48,41 @@ static void a_plateau_is_one(void **state) {
     assert_true(converged > 1000 && not_yet > 1000);
 }
 
+/* Three learners, each with its own noise and the others' last stretches: all judge as one that sees the mean of them. */
+static void a_plateau_of_several(void **state) {
+    (void)state;
+    enum { STRETCHES = 200, STRETCH = 5, LEARNERS = 3 };
+    unsigned converged = 0, differs = 0;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        struct ta_rng rng = ta_rng_make(seed, 8);
+        struct ta_plateau_spec spec = {.stretch = STRETCH, .patience = 4, .factor = 1.05};
+        struct ta_plateau p[LEARNERS], alone, whole;
+        for (unsigned i = 0; i < LEARNERS; i++) assert_ok(ta_plateau_init(&p[i], &spec));
+        assert_ok(ta_plateau_init(&alone, &spec));
+        assert_ok(ta_plateau_init(&whole, &spec));
+        for (unsigned s = 0; s < STRETCHES; s++) {
+            double loss[LEARNERS], sum = 0, level = .5 + exp2(-(double)s / 10), push = .1 * ta_rng_normal(&rng);
+            const double share[LEARNERS] = {push, -push, .01 * ta_rng_uniform(&rng)};
+            for (unsigned i = 0; i < LEARNERS; i++) sum += loss[i] = level + share[i];
+            for (unsigned n = 0; n < STRETCH; n++) {
+                bool wanted = ta_plateau_add(&whole, sum / LEARNERS);
+                for (unsigned i = 0; i < LEARNERS; i++) {
+                    ta_plateau_others(&p[i], sum - loss[i], LEARNERS - 1);
+                    assert_int_equal(ta_plateau_add(&p[i], loss[i]), wanted);
+                }
+                converged += wanted;
+                differs += wanted != ta_plateau_add(&alone, loss[0]);
+            }
+        }
+        ta_plateau_restart(&p[0]);
+        assert_true(p[0].others == 0);
+        for (unsigned i = 0; i < LEARNERS; i++) ta_plateau_free(&p[i]);
+        ta_plateau_free(&alone);
+        ta_plateau_free(&whole);
+    }
+    assert_true(converged > 1000 && differs > 1000);
+}
+
 static void a_plateau_survives_nonsense(void **state) {
     (void)state;
     struct ta_plateau p;
@@ -239,6 +274,7 @@ static void the_other_modes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plateau_is_one),      cmocka_unit_test(a_plateau_survives_nonsense),
+        cmocka_unit_test(a_plateau_of_several),
         cmocka_unit_test(alarms_are_told_apart), cmocka_unit_test(alarms_by_definition),
         cmocka_unit_test(replicas_turn_together), cmocka_unit_test(the_other_modes),
     };
