@@ -1,5 +1,5 @@
-/* doctor_clocks: how far the clocks of the other nodes are from the first one's, by questions and answers through the store
- * (D. L. Mills' clock filter in its least form: of many samples the quickest counts). */
+/* doctor_clocks: how far the clocks of the other nodes are from the first one's, by questions and answers through the
+ * store (D. L. Mills' clock filter in its least form: of many samples the quickest counts). */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -63,7 +63,7 @@ static void say(struct ta_preflight *p, unsigned node, int64_t ahead_ns, int64_t
     ta_doctor_say(p->list, state, name, "%.3f ms %s that of %s (give or take %.3f)", (double)off_ns / 1e6,
                   ahead_ns < 0 ? "behind" : "ahead of", p->names[0], (double)sure_ns / 1e6);
     if (state != TA_FINDING_OK)
-        ta_doctor_cure(p->list, "chrony or ntpd on both nodes (chronyc tracking); until then their logs do not compare%s",
+        ta_doctor_cure(p->list, "chrony or ntpd on both (chronyc tracking); until then their logs do not compare%s",
                        state == TA_FINDING_WRONG ? ", and munge refuses what is minutes off" : "");
 }
 

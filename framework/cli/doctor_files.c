@@ -1,5 +1,5 @@
-/* doctor_files: whether the directory of a run keeps its promises between nodes: locks that others see, files that only one
- * can create, renames that show the old file or the new one, and how soon a new file is seen. */
+/* doctor_files: whether the directory of a run keeps its promises between nodes: locks that others see, files that only
+ * one can create, renames that show the old file or the new one, and how soon a new file is seen. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -53,8 +53,8 @@ static ta_status locks(struct ta_preflight *p) {
         ta_doctor_cure(p->list, "mount it with locks (Lustre: -o flock; NFS: a lock manager): a run takes one");
     } else if (stolen) {
         ta_doctor_say(p->list, TA_FINDING_WRONG, "locks", "flock gives a lock that %s holds", p->names[0]);
-        ta_doctor_cure(p->list, "mount it with locks that other nodes see (Lustre: -o flock, not localflock): two runs in one "
-                                "directory would not see each other");
+        ta_doctor_cure(p->list, "mount it with locks that other nodes see (Lustre: -o flock, not localflock): two runs "
+                                "in one directory would not see each other");
     } else {
         ta_doctor_say(p->list, TA_FINDING_OK, "locks", "flock holds between nodes");
     }
@@ -127,8 +127,8 @@ static void read_versions(struct ta_preflight *p, const char *path) {
         return;
     }
     ta_doctor_say(p->list, TA_FINDING_WRONG, "renames",
-                  "of %u reads of a file that was replaced by rename %u saw a mixture, %u an older one than before, %u none; "
-                  "the last version %s",
+                  "of %u reads of a file that was replaced by rename %u saw a mixture, %u an older one than before, "
+                  "%u none; the last version %s",
                   reads, torn, back, gone, last == VERSIONS ? "was seen" : "was not seen");
     ta_doctor_cure(p->list, "another file system for the directories of runs: checkpoints are finished by a rename");
 }
@@ -172,7 +172,8 @@ static ta_status visibility(struct ta_preflight *p) {
     else if (took_ns < at_once_ns) ta_doctor_say(p->list, state, "new files", "seen at once");
     else ta_doctor_say(p->list, state, "new files", "seen after %.1f s", (double)took_ns / 1e9);
     if (state != TA_FINDING_OK)
-        ta_doctor_cure(p->list, "NFS: mount with lookupcache=positive and a small acdirmax: replicas find each other by files");
+        ta_doctor_cure(p->list,
+                       "NFS: mount with lookupcache=positive and a small acdirmax: replicas find each other by files");
     return ta_preflight_together(p, "seen");
 }
 

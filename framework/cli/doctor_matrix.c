@@ -4,7 +4,8 @@
 #include "doctor_slurm.h"
 #include "mem.h"
 
-/* The circle method: all but the last turn around by a place a round; an odd number is filled up by one that is not there. */
+/* The circle method: all but the last turn around by a place a round; an odd number is filled up by one that is not
+ * there. */
 unsigned ta_matrix_rounds(unsigned n) { return n < 2 ? 0 : n % 2 == 0 ? n - 1 : n; }
 
 unsigned ta_matrix_partner(unsigned node, unsigned round, unsigned n) {

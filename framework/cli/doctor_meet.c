@@ -1,4 +1,5 @@
-/* doctor_meet: the tasks of a pre-flight find each other in the directory that a run would use, and wait for each other. */
+/* doctor_meet: the tasks of a pre-flight find each other in the directory that a run would use, and wait for each
+ * other. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -76,13 +77,14 @@ static ta_status find_directory(struct ta_preflight *p) {
     char here[TA_PREFLIGHT_PATH / 2] = "";
     if (asked[0] != '/' && getcwd(here, sizeof here) == NULL) return ta_fail_errno(TA_IO, "the current folder");
     if (strcmp(asked, ".") == 0) asked = "";
-    if ((size_t)snprintf(p->directory, sizeof p->directory, "%s%s%s", here, asked[0] == '/' || asked[0] == '\0' ? "" : "/",
-                         asked) >=
+    const char *between = asked[0] == '/' || asked[0] == '\0' ? "" : "/";
+    if ((size_t)snprintf(p->directory, sizeof p->directory, "%s%s%s", here, between, asked) >=
         sizeof p->directory)
         return ta_fail(TA_CONFIG, "%s: the path is too long", asked);
     while (stat(p->directory, &info) != 0 || !S_ISDIR(info.st_mode)) {
         char *slash = strrchr(p->directory, '/');
-        if (slash == NULL || slash == p->directory) return ta_fail(TA_IO, "%s: no part of the way to it is there", asked);
+        if (slash == NULL || slash == p->directory)
+            return ta_fail(TA_IO, "%s: no part of the way to it is there", asked);
         *slash = '\0';
     }
     /* A life of a job has a folder of its own: what a former one left does not mislead. */
@@ -132,7 +134,8 @@ static ta_status look(struct ta_preflight *p, const char *name, void *value, siz
         memcpy(value, got.data, bytes);
         return TA_OK;
     }
-    if (status == TA_OK) return ta_fail(TA_PEER, "'%s' has %zu bytes, not %zu: another version?", name, got.bytes, bytes);
+    if (status == TA_OK)
+        return ta_fail(TA_PEER, "'%s' has %zu bytes, not %zu: another version?", name, got.bytes, bytes);
     if (ta_store_get(p->store, "stop", &got) == TA_OK && got.bytes == sizeof(struct word)) {
         struct word word;
         memcpy(&word, got.data, sizeof word);
@@ -235,8 +238,8 @@ static ta_status find_place(struct ta_preflight *p) {
     p->rank = p->ask->nodes >= 0 ? (unsigned)p->ask->node : p->place.rank;
     p->size = p->ask->nodes >= 0 ? (unsigned)p->ask->nodes : p->place.size;
     if (p->ask->nodes < 0 && p->place.origin == TA_JOB_ALONE)
-        return ta_fail(TA_USAGE, "--slurm examines a job from a task on each of its nodes: srun --ntasks-per-node=1 tensair "
-                                 "doctor --slurm (without Slurm: --nodes M --node K)");
+        return ta_fail(TA_USAGE, "--slurm examines a job from a task on each of its nodes: srun --ntasks-per-node=1 "
+                                 "tensair doctor --slurm (without Slurm: --nodes M --node K)");
     if (p->size > TA_PREFLIGHT_MOST)
         return ta_fail(TA_CONFIG, "%u tasks, at most %d: srun --ntasks-per-node=1", p->size, TA_PREFLIGHT_MOST);
     if (p->ask->nodes >= 0) snprintf(p->name, sizeof p->name, "node%u", p->rank);
@@ -257,8 +260,8 @@ ta_status ta_preflight_meet(struct ta_preflight *p) {
     if (status == TA_OK) status = ta_store_open(&config, &p->store);
     if (status == TA_PEER && p->rank != 0)
         return ta_fail(TA_PEER,
-                       "%s: nothing of task 0 came to %s within %g s: it was not started, or this is not the directory that "
-                       "it sees under that name: give one that all nodes share (df %s, on each)",
+                       "%s: nothing of task 0 came to %s within %g s: it was not started, or this is not the directory "
+                       "that it sees under that name: give one that all nodes share (df %s, on each)",
                        p->name, p->directory, p->ask->within_s, p->directory);
     if (status == TA_OK) status = ta_store_watch(p->store, "");
     if (status == TA_OK) status = ta_preflight_put(p, p->name, sizeof p->name, "task/%u", p->rank);

@@ -1,5 +1,5 @@
-/* doctor_pairs: puts from every node to every other, by the transport that a run would take. In a round each node works with
- * one other, both ways, in a process of its own: a path that hangs costs its time and nothing else. */
+/* doctor_pairs: puts from every node to every other, by the transport that a run would take. In a round each node works
+ * with one other, both ways, in a process of its own: a path that hangs costs its time and nothing else. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -45,7 +45,8 @@ static ta_status open_side(struct pair_work *w) {
     const struct ta_transport_config config = {
         .rank = rank, .n_ranks = 2, .per_node = 1, .run_id = ta_store_run_id(w->p->store), .spec = spec};
     ta_pin_bind(&w->pin, 0);
-    *side = (struct ta_perf_side){.ops = w->ops, .peer = 1 - rank, .max_bytes = LARGE, .asks = true, .yield = true, .watch = -1};
+    *side = (struct ta_perf_side){
+        .ops = w->ops, .peer = 1 - rank, .max_bytes = LARGE, .asks = true, .yield = true, .watch = -1};
     status = w->ops->open(&config, &side->transport);
     if (status == TA_OK) status = w->ops->window_create(side->transport, ta_perf_window_bytes(LARGE), &side->window);
     return status == TA_OK ? ta_perf_prepare(side) : status;

@@ -21,7 +21,10 @@ static bool is_of_job(const struct ta_finding *f) {
 
 static ta_status examine_node(struct ta_preflight *p) {
     static const struct ta_doctor_section sections[] = {
-        {"CPU", ta_doctor_cpu, 10}, {"memory", ta_doctor_memory, 20}, {"RDMA", ta_doctor_rdma, 20}, {"GPU", ta_doctor_gpu, 10}};
+        {"CPU", ta_doctor_cpu, 10},
+        {"memory", ta_doctor_memory, 20},
+        {"RDMA", ta_doctor_rdma, 20},
+        {"GPU", ta_doctor_gpu, 10}};
     ta_status status = TA_OK;
     for (size_t i = 0; i < sizeof sections / sizeof sections[0] && status == TA_OK; i++)
         status = ta_doctor_apart(p->d, &sections[i], p->list);
@@ -104,15 +107,18 @@ static void tell(const struct ta_preflight *p, const struct report *r, struct ta
             if (strcmp(f->section, all[i].finding.section) != 0) continue;
             report->section = all[i].finding.section;
             if (names_nodes(f)) ta_doctor_say(report, f->state, f->name, "%s", f->value);
-            else if (all[j].n == p->nodes) ta_doctor_say(report, f->state, f->name, "all %u nodes: %s", p->nodes, f->value);
+            else if (all[j].n == p->nodes)
+                ta_doctor_say(report, f->state, f->name, "all %u nodes: %s", p->nodes, f->value);
             else ta_doctor_say(report, f->state, f->name, "%s: %s", all[j].nodes, f->value);
             if (f->cure[0] != '\0') ta_doctor_cure(report, "%s", f->cure);
         }
     }
 }
 
-static void say_pair(const struct ta_preflight *p, const struct ta_pair *pair, unsigned from, unsigned to, double median,
+static void say_pair(const struct ta_preflight *p, const struct ta_pair *pairs, size_t at, double median,
                      struct ta_findings *report) {
+    const struct ta_pair *pair = &pairs[at];
+    size_t from = at / p->nodes, to = at % p->nodes;
     char name[64];
     snprintf(name, sizeof name, "%.28s to %.28s", p->names[from], p->names[to]);
     if (pair->state == TA_PAIR_FAILED) {
@@ -137,11 +143,11 @@ static ta_status say_pairs(const struct ta_preflight *p, const struct ta_pair *p
         if (!odd[node]) continue;
         snprintf(title, sizeof title, "%.60s", p->names[node]);
         ta_doctor_say(report, TA_FINDING_NOTE, title, "slower than the others, to and from all of them");
-        ta_doctor_cure(report, "look at its port (ethtool, ibstat), at what else runs there; srun -x %s leaves it out", title);
+        ta_doctor_cure(report, "look at its port (ethtool, ibstat) and what else runs there; srun -x %s leaves it out",
+                       title);
     }
-    for (unsigned from = 0; from < p->nodes && status == TA_OK; from++)
-        for (unsigned to = 0; to < p->nodes; to++)
-            say_pair(p, &pairs[(size_t)from * p->nodes + to], from, to, median, report);
+    for (size_t at = 0; at < (size_t)p->nodes * p->nodes && status == TA_OK; at++)
+        say_pair(p, pairs, at, median, report);
     ta_mem_free(odd);
     return status;
 }

@@ -1,9 +1,9 @@
-/* doctor_slurm: `tensair doctor --slurm`, the pre-flight of a job: a task on every node, which all examine their node, and
- * together what lies between nodes: clocks, the directory of the run, puts. Node 0 tells.
+/* doctor_slurm: `tensair doctor --slurm`, the pre-flight of a job: a task on every node, which all examine their node,
+ * and together what lies between nodes: clocks, the directory of the run, puts. Node 0 tells.
  *
- * The tasks meet as the launchers of a run do: node 0 serves a store (store.h) in a folder of its own in that directory,
- * and the others find it there; who does not find it has another directory before him. Of several tasks on one node the
- * first works, the others leave.
+ * The tasks meet as the launchers of a run do: node 0 serves a store (store.h) in a folder of its own in that
+ * directory, and the others find it there; who does not find it has another directory before him. Of several tasks on
+ * one node the first works, the others leave.
  *
  * Threads: one; the store is served by a process of its own. No call waits for longer than its patience.
  */
@@ -46,8 +46,8 @@ struct ta_preflight {
     struct ta_findings *list; /* what this node finds */
 };
 
-/* The whole of it: prints what was found. Errors: USAGE (neither tasks nor flags), CONFIG (contradictory environment), DEVICE
- * (something is wrong), PEER (who did not come), IN_USE, IO, NO_MEMORY. */
+/* The whole of it: prints what was found. Errors: USAGE (neither tasks nor flags), CONFIG (contradictory environment),
+ * DEVICE (something is wrong), PEER (who did not come), IN_USE, IO, NO_MEMORY. */
 ta_status ta_doctor_preflight(const struct ta_doctor *d, const struct ta_preflight_ask *ask);
 
 /* --- doctor_meet.c --- */
@@ -59,7 +59,8 @@ void ta_preflight_leave(struct ta_preflight *p, ta_status status);
 
 ta_status ta_preflight_put(struct ta_preflight *p, const void *value, size_t bytes, const char *name, ...)
     __attribute__((format(printf, 4, 5)));
-/* Waits for a value of so many bytes. Errors: PEER: it did not come in time, somebody ended the whole, the store is gone. */
+/* Waits for a value of so many bytes. Errors: PEER: it did not come in time, somebody ended the whole, the store is
+ * gone. */
 ta_status ta_preflight_hear(struct ta_preflight *p, void *value, size_t bytes, const char *name, ...)
     __attribute__((format(printf, 4, 5)));
 /* Returns when all nodes have come to the same place. */
@@ -89,11 +90,12 @@ struct ta_pair {
 /* Node 0: pairs[from * nodes + to] of all; others: NULL. */
 ta_status ta_preflight_pairs(struct ta_preflight *p, struct ta_pair *pairs);
 
-/* Whom `node` of n meets in `round`, from 0 to ta_matrix_rounds(n) - 1, in which each pair meets once; itself: it rests. */
+/* Whom `node` of n meets in `round`, from 0 to ta_matrix_rounds(n) - 1, in which each pair meets once; itself: it
+ * rests. */
 unsigned ta_matrix_partner(unsigned node, unsigned round, unsigned n);
 unsigned ta_matrix_rounds(unsigned n);
-/* The median of all that were measured; 0: none. A pair is odd when it has less than half of it; a node, when the median of
- * all from and to it has less than 0.7 of it. `odd`: [n]. Errors: NO_MEMORY. */
+/* The median of all that were measured; 0: none. A pair is odd when it has less than half of it; a node, when the
+ * median of all from and to it has less than 0.7 of it. `odd`: [n]. Errors: NO_MEMORY. */
 ta_status ta_matrix_judge(const struct ta_pair *pairs, unsigned n, double *median, bool *odd);
 bool ta_matrix_pair_is_odd(const struct ta_pair *pair, double median);
 

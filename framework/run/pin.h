@@ -1,9 +1,9 @@
 /* pin: which cores each replica of this launcher gets, and which NUMA node's memory, by hwloc.
  *
  * What is ours is what this process may run on: taskset, cgroups and batch systems say so. Under a batch system several
- * launchers may share a machine, and it may have given each cores of its own, or all of them the same ones. Both come to
- * the same here: launcher `local_rank` leaves as much to each launcher before it as it takes itself, and where that is
- * more than there is, it begins anew.
+ * launchers may share a machine, and it may have given each cores of its own, or all of them the same ones. Both come
+ * to the same here: launcher `local_rank` leaves as much to each launcher before it as it takes itself, and where that
+ * is more than there is, it begins anew.
  *
  * An RDMA device near these cores is found by whoever opens one (rdma/verbs/nearness.h): bind before.
  */
@@ -30,14 +30,14 @@ struct ta_pin {
                         TA_PIN_ANY_NODE: there is but one, or several are */
 };
 
-/* Deals neighbouring cores to replicas, a core's hyper-threads together; those of one replica within one NUMA node where
- * all find room so; round robin when there are too few. Errors: NO_MEMORY, FAILED (no topology). */
+/* Deals neighbouring cores to replicas, a core's hyper-threads together; those of one replica within one NUMA node
+ * where all find room so; round robin when there are too few. Errors: NO_MEMORY, FAILED (no topology). */
 ta_status ta_pin_plan(const struct ta_pin_ask *ask, struct ta_pin *out);
 void ta_pin_free(struct ta_pin *pin);
 
-/* Binds the calling thread, and what it starts or becomes: runs on set i, takes memory from its node while that has any,
- * from others then. What is not allowed is left as it was. Makes two system calls and nothing else: may stand between
- * fork and exec. */
+/* Binds the calling thread, and what it starts or becomes: runs on set i, takes memory from its node while that has
+ * any, from others then. What is not allowed is left as it was. Makes two system calls and nothing else: may stand
+ * between fork and exec. */
 void ta_pin_bind(const struct ta_pin *pin, unsigned i);
 
 #endif

@@ -1,4 +1,4 @@
-"""The pre-flight of a job, its tasks started side by side here: what they find together, and who is missing or misled."""
+"""The pre-flight of a job, its tasks side by side here: what they find together, and who is missing or misled."""
 import json
 import os
 import signal
@@ -59,7 +59,8 @@ def text():
     contains(out, "job\n", "directory\n", "all 2 nodes", " ok, ", " 0 wrong")
     out = tasks(2, place.at("not", "there", "yet"), quick=False)[0][0]
     contains(out, place.path + ": ", "puts of 1 MiB, GB/s", "node0", "node1")
-    out = tasks(2, None, place.write("other.yaml", CONFIG.replace("seed: 7", f"seed: 7, run_dir: {place.path}")))[0][0]
+    other = place.write("other.yaml", CONFIG.replace("seed: 7", f"seed: 7, run_dir: {place.path}"))
+    out = tasks(2, None, other)[0][0]
     contains(out, place.path + ": ")
     check(sorted(os.listdir(place.path)) == ["other.yaml", "run.yaml"], f"left behind: {os.listdir(place.path)}")
 
@@ -111,8 +112,8 @@ def usage():
         (("--run-dir", "x"), ["--slurm"]),
     ]
     for arguments, parts in wrong:
-        done = subprocess.run([TENSAIR, "doctor", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              env=environment(), timeout=60)
+        done = subprocess.run([TENSAIR, "doctor", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, env=environment(), timeout=60)
         check(done.returncode == 2 and done.stdout == "", f"{arguments}: {done}")
         contains(done.stderr, *parts)
 

@@ -121,7 +121,8 @@ static void within_a_node(void **state) {
     assert_int_equal(pin.nodes[1], TA_PIN_ANY_NODE);
     ta_pin_free(&pin);
     /* Slurm gave the second package alone. */
-    ask = (struct ta_pin_ask){.replicas = 1, .threads = 4, .synthetic = "pack:2 [numa] core:12 pu:1", .allowed = "12-15"};
+    ask = (struct ta_pin_ask){
+        .replicas = 1, .threads = 4, .synthetic = "pack:2 [numa] core:12 pu:1", .allowed = "12-15"};
     assert_ok(ta_pin_plan(&ask, &pin));
     assert_int_equal(pin.nodes[0], 1);
     assert_int_equal(CPU_COUNT(&pin.sets[0]), 4);
@@ -149,7 +150,8 @@ static void here(void **state) {
         assert_int_equal(ta_pin_plan(&ask, &pin), TA_NO_MEMORY);
         ta_mem_fail_nth(0);
     }
-    assert_fails(TA_FAILED, "nonsense", ta_pin_plan(&(struct ta_pin_ask){.replicas = 1, .synthetic = "nonsense"}, &pin));
+    const struct ta_pin_ask nonsense = {.replicas = 1, .synthetic = "nonsense"};
+    assert_fails(TA_FAILED, "nonsense", ta_pin_plan(&nonsense, &pin));
 }
 
 /* In a process of its own, as it is for good. */
