@@ -215,9 +215,9 @@ static ta_status estimate(struct sustain_bench *b, struct sustain_cell *c, doubl
     double each_s = (budget_s - out.seconds) / probes - c->overhead_s;
     c->probe_s = fmin(each_s, longest_probe_s);
     if (status == TA_OK && each_s < least_probe_s)
-        status = ta_fail(TA_USAGE, "%u combinations in %g s leave %.2f s for each of %u probes, besides %.2f s to start "
-                                   "and end it; %g s are needed: --within %.0f, or fewer combinations or --seeds",
-                         b->n_cells, b->o.within_s, fmax(each_s, 0), probes, c->overhead_s, least_probe_s,
+        status = ta_fail(TA_USAGE, "%g s leave %.2f s for each of %u x %u probes, besides %.2f s to start and end it, and "
+                                   "%g s are needed: --within %.0f, or fewer combinations or --seeds",
+                         b->o.within_s, fmax(each_s, 0), b->n_cells, probes, c->overhead_s, least_probe_s,
                          ceil(b->n_cells * 1.2 * (probes * (least_probe_s + c->overhead_s) + out.seconds)));
     if (status == TA_OK)
         fprintf(stderr, "%u replica%s, batch %u: about %.4g %s/s unpaced; up to %u probes of %.1f s, %.0f s at most\n",

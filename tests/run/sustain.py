@@ -1,10 +1,10 @@
 """tensair bench sustain as a person runs it: a bottleneck that is known is found; what cannot be measured is told.
 
-The bottleneck (slow_batches.c, preloaded) lets 250 batches through a second: 4,000 records a second in batches of 16, 8,000
-with two replicas.
+The bottleneck (slow_batches.c, preloaded) lets 250 batches a second through each replica: of 16 records, 4,000 a second.
 """
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,25 +18,33 @@ CONFIG = CONFIG.replace("max_records: 4000", "replicas: 1")
 
 
 def sustain(place, *arguments, expect=0, env=None, config="run.yaml"):
-    """(stdout, stderr); nothing temporary may stay behind."""
+    """(stdout, stderr), with the exit status before them when none is expected; nothing temporary may stay behind."""
     with tempfile.TemporaryDirectory() as tmp:
         command = [TENSAIR, "bench", "sustain", place.at(config), "--set", "exchange.dead_after=30"]
         done = subprocess.run(command + [str(a) for a in arguments], cwd=place.path, env=dict(env or os.environ, TMPDIR=tmp),
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
         check(os.listdir(tmp) == [], f"left behind: {os.listdir(tmp)}")
+    if expect is None:
+        return done.returncode, done.stdout, done.stderr
     check(done.returncode == expect, f"{arguments}: exit status {done.returncode}, not {expect}\n{done.stdout}\n{done.stderr}")
     return done.stdout, done.stderr
 
 
 def finds_the_bottleneck():
     place = Place(CONFIG)
-    out, err = sustain(place, "-n", "1,2", "--within", 16, "--seeds", 1, "--precision", 0.04, "--tolerance", 0.02, "--json",
-                       place.at("o.json"), "--plot", place.at("o.png"), env=BOTTLENECK)
+    within = 10
+    search = ["-n", 2, "--seeds", 1, "--precision", 0.04, "--tolerance", 0.02, "--json", place.at("o.json"), "--plot",
+              place.at("o.png")]
+    for _ in range(3):  # a busy machine needs longer to start a run, and says how long
+        code, out, err = sustain(place, *search, "--within", within, expect=None, env=BOTTLENECK)
+        if code == 0:
+            break
+        within = int(re.search(r"are needed: --within (\d+)", err).group(1)) + 5
     contains(out, "records/s", "predicted", "visible", "p99.9 ms", "constant pacing")
-    contains(err, "2 combinations, 16 s at most", "probes of")
+    contains(err, f"1 combination, {within} s at most", "probes of")
     with open(place.at("o.json")) as file:
         found = json.load(file)
-    check(found["unit"] == "records" and len(found["combinations"]) == 2, f"{found}")
+    check(found["unit"] == "records" and len(found["combinations"]) == 1, f"{found}")
     for c in found["combinations"]:
         served = 4000 * c["replicas"]
         # A busy machine may take some of it away, never add to it.
@@ -45,7 +53,7 @@ def finds_the_bottleneck():
               f"served are {served}/s, found {c['rate']} .. {c['not_kept']}\n{err}")
         for p in c["probes"]:
             check(not (p["rate"] > 1.2 * served and p["kept"]), f"{p} cannot have been kept")
-            if p["rate"] > 1.2 * served and c["replicas"] == 1:
+            if p["rate"] > 1.2 * served:
                 unserved = 1 - served / p["rate"]
                 check(abs(p["slope"] - unserved) < .15, f"{unserved} of {p['rate']} was not served, the lag grew by {p['slope']}")
         latency = c["latency"]
@@ -53,7 +61,7 @@ def finds_the_bottleneck():
         check(latency["predicted"]["count"] >= latency["visible"]["count"] > 100, f"{latency}")
     with open(place.at("o.png"), "rb") as file:
         check(file.read(8) == b"\x89PNG\r\n\x1a\n", "a picture")
-    check(found["seconds"] < 16 + 3, f"{found['seconds']} s, 16 were promised")
+    check(found["seconds"] < within + 3, f"{found['seconds']} s, {within} were promised")
 
 
 def tells_what_is_wrong():
@@ -75,8 +83,8 @@ def tells_what_is_wrong():
         ([place.at("run.yaml")], "give one configuration"),
         (["--set", "stream.records=0", "--set", "stream.generator=nothing"], "nothing"),
         (["--within", "1"], "are needed: --within"),
-        (["--within", "8", "--seeds", "1", "--once", "--set", "stream.records=500"], "the stream holds 500 records"),
-        (["--within", "8", "--set", "model.layers[1].units=3"], "gives 3 numbers"),
+        (["--within", "80", "--seeds", "1", "--once", "--set", "stream.records=500"], "the stream holds 500 records"),
+        (["--within", "80", "--set", "model.layers[1].units=3"], "gives 3 numbers"),
     ]
     for arguments, part in wrong:
         _, err = sustain(place, *arguments, expect=2)
