@@ -34,7 +34,7 @@ void ta_news_close(struct ta_news *n) {
 
 static bool is_metrics(const char *name) {
     size_t length = strlen(name);
-    return strncmp(name, "metrics", 7) == 0 && length > 13 && strcmp(name + length - 6, ".jsonl") == 0 &&
+    return strncmp(name, "metrics", 7) == 0 && length >= 13 && strcmp(name + length - 6, ".jsonl") == 0 &&
            length < sizeof((struct ta_news_file *)0)->name;
 }
 
