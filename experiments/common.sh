@@ -107,7 +107,7 @@ ta_stream_mnist() {
 }
 
 ta_stream_glyphs() {
-    ta_once experiments/data/glyphs.h5 "$tensair" data make glyphs --records 60000 --seed 1 --drift abrupt@30000:2
+    ta_once experiments/data/glyphs.h5 "$tensair" data make glyphs --records 60000 --seed 1
 }
 
 # All 60,000 pictures as JPEG when they are there (lossy: fit for speed and curves, not the original data set), else the
@@ -131,11 +131,11 @@ ta_stream_cifar10() {
     fi
 }
 
-# The first records of the original, told ten times over: 40,000 records for a stream that drifts.
+# The first 1,000 pictures of the original, told eighty times over: a stream that is long enough to drift.
 ta_stream_cifar10_again() {
     local folder list=()
-    folder=$(ta_fetch_local cifar10-head "the first records of CIFAR-10, data_batch_head_N.bin.gz") || return 1
-    for _ in 1 2 3 4 5 6 7 8 9 10; do list+=("$folder"/data_batch_head_*.bin.gz); done
+    folder=$(ta_fetch_local cifar10-head "the first records of CIFAR-10, data_batch_head_0.bin.gz") || return 1
+    for _ in $(seq 80); do list+=("$folder/data_batch_head_0.bin.gz"); done
     ta_once experiments/data/cifar10-again.h5 "$tensair" data import cifar10 "${list[@]}"
 }
 

@@ -80,8 +80,9 @@ void ta_plot_marks_write(const struct ta_plot_marks *m, FILE *file) {
                 "'#b8c4d8' fc rgb '" SHADE "'\n",
                 m->mode[i].record, end);
     }
-    for (unsigned i = 0; i < made_in_sight(m); i++) line_at(file, m->made[i].record, MADE);
+    /* What was found at once lies under what was made: dashes let it through. */
     for (unsigned i = 0; i < m->n_found; i++) line_at(file, m->found[i].record, FOUND);
+    for (unsigned i = 0; i < made_in_sight(m); i++) line_at(file, m->made[i].record, MADE);
 }
 
 void ta_plot_marks_key(const struct ta_plot_marks *m, FILE *file) {

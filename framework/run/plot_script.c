@@ -38,7 +38,7 @@ static void look_write(FILE *file) {
     static const char *const colours[MOST_NAMED] = {"#0072b2", "#d55e00", "#cc79a7", "#e69f00",
                                                     "#56b4e9", "#009e73", "#8c6d31", "#666666"};
     fputs("reset\nset border 3 lc rgb '#888888'\nset tics nomirror tc rgb '#444444'\nset grid lc rgb '#e4e4e4' lw 1\n", file);
-    fputs("set key above horizontal width 1 samplen 2 tc rgb '#333333'\nset format x '%.0f'\n", file);
+    fputs("set key above horizontal width 1 samplen 2 tc rgb '#333333'\n", file);
     for (unsigned i = 0; i < MOST_NAMED; i++) fprintf(file, "set linetype %u lc rgb '%s'\n", i + 1, colours[i]);
     fprintf(file, "set linetype cycle %u\n", MOST_NAMED);
 }
@@ -49,7 +49,10 @@ static void panel_write(FILE *file, const struct panel *p, const unsigned *ranks
     look_write(file);
     fprintf(file, "%sset title '%s' font ',13'\nset xlabel '%s'\nset ylabel '%s'\n", p->extra, p->title,
             p->x_label != NULL ? p->x_label : records, p->y_label);
-    if (p->x_label == NULL) ta_plot_marks_write(facts->marks, file);
+    if (p->x_label == NULL) {
+        fputs("set format x '%.0f'\n", file);
+        ta_plot_marks_write(facts->marks, file);
+    }
     fputs("plot ", file);
     for (unsigned i = 0; i < count; i++) {
         for (unsigned k = 0; k < 2 && p->curve[k] != NULL; k++) {
