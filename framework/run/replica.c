@@ -25,6 +25,8 @@ ta_status ta_replica_open(const struct ta_replica_config *config, struct ta_repl
     if (config->rank >= config->n_ranks || config->board->n_rows != config->n_ranks)
         return ta_fail(TA_CONFIG, "rank %u of %u replicas with a board of %u", config->rank, config->n_ranks,
                        config->board->n_rows);
+    if (config->spares >= config->n_ranks)
+        return ta_fail(TA_CONFIG, "%u spares of %u ranks leave nobody to start with", config->spares, config->n_ranks);
     if (config->run_dir == NULL && config->n_ranks > 1)
         return ta_fail(TA_CONFIG, "%u replicas need a run directory to meet in", config->n_ranks);
     struct ta_replica *r;
@@ -56,6 +58,7 @@ void ta_replica_close(struct ta_replica *r) {
     if (r == NULL) return;
     ta_replayer_close(r->replayer); /* first: its thread uses the stream and the share */
     ta_share_free(&r->share);
+    ta_share_free(&r->walk);
     ta_stream_close(r->stream);
     (void)ta_checkpoint_close(r->writer); /* a failure of the last one was told by SAVING */
     ta_snapshot_free(&r->snapshot);

@@ -4,7 +4,8 @@
  * It is driven by `tick(now)`, which makes at most one step and never waits; a driver (worker.h, or a test with a simulated
  * fabric) calls it until it says END. It holds no global state: several may live in one process.
  *
- *     JOINING     publishes its window keys, looks for its peers'; all met: the clock of the stream starts
+ *     JOINING     publishes its window keys, looks for its peers'; all met: the clock of the stream starts. A spare: is let
+ *                 in, with what is left of the share of a lost replica
  *     TRAINING    poll the exchange; next batch; predict, score, train; hand the step to the exchange
  *     SETTLING    a round was asked for (checkpoint or stop): all replicas come to rest
  *     SNAPSHOT    at rest: checksum, host copies, handed to the background writer; then all resume
@@ -39,7 +40,8 @@ const char *ta_replica_state_name(enum ta_replica_state state); /* "training" */
 
 struct ta_replica_config {
     const struct ta_run_config *run; /* checked; outlives the replica */
-    unsigned rank, n_ranks;
+    unsigned rank, n_ranks;          /* n_ranks: with the spares, */
+    unsigned spares;                 /* the last so many, that may join later (exchange.h: enter) */
     unsigned per_node;               /* rank r belongs to the launcher r / per_node; 0: all to one */
     unsigned per_host;               /* rank r runs on machine r / per_host; 0: all on this one */
     bool fenced;                     /* a checkpoint is completed only by who the run directory belongs to (incarnation.h) */

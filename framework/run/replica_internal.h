@@ -79,7 +79,8 @@ struct ta_replica {
 
     struct ta_stream *stream;
     struct ta_stream_info info;
-    struct ta_share share;
+    struct ta_share share; /* of a spare: that of the lost rank whose heir it is, once it is in */
+    struct ta_share walk;  /* our position in it: x->position */
     struct ta_replayer *replayer;
 
     struct ta_model model;
@@ -109,6 +110,7 @@ struct ta_replica {
     unsigned char *met; /* [n_ranks] enum ta_meeting */
     unsigned char *life; /* [n_ranks] enum ta_peer_life as last seen */
     int64_t join_until_ns;
+    int64_t complete_ns; /* of a spare: since when only a share has been missing; 0: more than that */
 
     struct ta_checkpoint_writer *writer;
     struct ta_snapshot snapshot; /* taken, not yet handed over */
@@ -161,7 +163,16 @@ ta_status ta_replica_publish(struct ta_replica *r);
 ta_status ta_replica_path_make(struct ta_replica *r, unsigned peer, int64_t now_ns);
 void ta_replica_look_at_paths(struct ta_replica *r, int64_t now_ns);
 void ta_replica_poll_store(struct ta_replica *r);
+static inline unsigned ta_replica_founders(const struct ta_replica *r) { return r->config.n_ranks - r->config.spares; }
+static inline bool ta_replica_is_spare(const struct ta_replica *r) { return r->config.rank >= ta_replica_founders(r); }
+/* replica_snapshot.c: we have made a step, or will be waited for as if. */
+bool ta_replica_has_steps(const struct ta_replica *r);
+
+/* replica_open.c: the reader begins on our share. */
+ta_status ta_replica_open_stream(struct ta_replica *r);
 /* replica_join.c */
+/* A spare that was not met before offers its key: its path is to be made. */
+bool ta_replica_spare_came(struct ta_replica *r, unsigned peer);
 ta_status ta_replica_join(struct ta_replica *r, int64_t now_ns);
 /* replica_train.c: one batch */
 ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns);

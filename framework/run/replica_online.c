@@ -164,6 +164,7 @@ static bool all_converged(struct ta_replica *r) {
     for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
         uint64_t note = peer == r->config.rank ? 0 : r->exchange_ops->peer_note(r->x, peer);
         if (peer == r->config.rank || r->life[peer] == TA_PEER_DEAD || r->life[peer] == TA_PEER_LEFT) continue;
+        if (r->life[peer] == TA_PEER_ABSENT) continue;
         if (note != r->online.cycle.number * 2 + 1) return false;
     }
     return r->online.cycle.converged;

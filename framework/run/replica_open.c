@@ -113,6 +113,7 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
         .transport = r->transport,
         .rank = r->config.rank,
         .n_ranks = n,
+        .spares = r->config.spares,
         .epoch = restart->epoch,
         .log = r->config.log,
     };
@@ -120,17 +121,18 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
         .w0 = restart->w0,
         .seed = restart->table_seed,
         .deltas = (const float *const *)restart->deltas,
-        .steps = restart->exact ? restart->own.steps : 0,
-        .records = restart->exact ? restart->own.records : 0,
+        .steps = restart->exact && !ta_replica_is_spare(r) ? restart->own.steps : 0,
+        .records = restart->exact && !ta_replica_is_spare(r) ? restart->own.records : 0,
         .peer_steps = restart->peer_steps,
     };
     status = r->exchange_ops->open(&config, &start, &r->x);
     if (status == TA_OK) status = TA_NEW(&r->met, n, "the list of peers");
     if (status == TA_OK) status = TA_NEW(&r->life, n, "the list of peers");
+    for (unsigned rank = ta_replica_founders(r); status == TA_OK && rank < n; rank++) r->life[rank] = TA_PEER_ABSENT;
     return status;
 }
 
-static ta_status open_stream(struct ta_replica *r) {
+ta_status ta_replica_open_stream(struct ta_replica *r) {
     const struct ta_run_config *c = r->run;
     struct ta_replayer_config config = {
         .stream = r->stream,
@@ -178,7 +180,8 @@ ta_status ta_replica_build(struct ta_replica *r) {
     if (status == TA_OK) status = open_exchange(r, &restart);
     if (status == TA_OK) status = ta_restart_apply(r, &restart);
     if (status == TA_OK) status = ta_replica_online_open(r);
-    if (status == TA_OK) status = open_stream(r);
+    if (status == TA_OK) status = ta_share_init(&r->walk, r->share.rank, r->share.n_ranks, &r->share.start);
+    if (status == TA_OK && !ta_replica_is_spare(r)) status = ta_replica_open_stream(r);
     if (status == TA_OK) status = ta_replica_latency_open(r);
     if (status == TA_OK) status = open_files(r);
     if (status == TA_OK) status = ta_replica_publish(r);

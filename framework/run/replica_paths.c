@@ -56,7 +56,8 @@ ta_status ta_replica_publish(struct ta_replica *r) {
     for (unsigned peer = 0; status == TA_OK && peer < r->config.n_ranks; peer++) {
         if (peer == r->config.rank) continue;
         r->path[peer].generation = 1;
-        status = offer(r, peer);
+        /* A spare gets one when it comes; it offers all of them one. */
+        if (peer < ta_replica_founders(r) || ta_replica_is_spare(r)) status = offer(r, peer);
     }
     return status;
 }
@@ -139,7 +140,8 @@ void ta_replica_look_at_paths(struct ta_replica *r, int64_t now_ns) {
     int64_t next_ns = LOOK_EVERY;
     for (unsigned i = 0; i < n; i++) {
         unsigned peer = (r->paths_from + i) % n;
-        if (peer == r->config.rank || r->met[peer] != TA_MEETING_DONE || r->life[peer] == TA_PEER_LEFT) continue;
+        if (peer == r->config.rank || r->life[peer] == TA_PEER_LEFT) continue;
+        if (r->met[peer] != TA_MEETING_DONE && !ta_replica_spare_came(r, peer)) continue;
         bool gone = atomic_load_explicit(&r->config.board->rows[peer].ended, memory_order_acquire) == TA_ENDED_KNOWN;
         bool whole = r->path[peer].stands && r->transport_ops->peer_state(r->transport, peer) != TA_PEER_BROKEN;
         if (gone || (whole && looks >= LOOKS_AT_ONCE)) continue;

@@ -11,7 +11,7 @@
 
 enum { FEW_CLASSES = 20 }; /* told class by class */
 
-static const char *const life_names[] = {"joining", "live", "left", "dead"};
+static const char *const life_names[] = {"joining", "live", "left", "dead", "absent"};
 static const char *const phase_names[] = {"stream_s", "predict_s", "compute_s", "apply_s", "put_s", "rest_s", "idle_s"};
 
 void ta_replica_event(struct ta_replica *r, int64_t now_ns, const char *event, const char *format, ...) {
@@ -52,10 +52,12 @@ void ta_replica_look_at_peers(struct ta_replica *r, int64_t now_ns) {
         bool known = atomic_load_explicit(&row->ended, memory_order_acquire) == TA_ENDED_KNOWN;
         bool gone = known && ta_board_get(row->finished) == 0;
         r->exchange_ops->peer_stats(r->x, peer, &r->peer);
-        if (gone && (r->peer.life == TA_PEER_LIVE || r->peer.life == TA_PEER_JOINING)) {
+        if (gone && r->peer.life != TA_PEER_LEFT && r->peer.life != TA_PEER_DEAD) {
             r->exchange_ops->peer_lost(r->x, peer, now_ns);
             r->exchange_ops->peer_stats(r->x, peer, &r->peer);
         }
+        if (r->life[peer] == TA_PEER_ABSENT && r->peer.life == TA_PEER_LIVE)
+            ta_replica_event(r, now_ns, "peer_joined", "spare %u has joined", peer);
         r->life[peer] = (unsigned char)r->peer.life;
         if (r->peer.life != TA_PEER_DEAD) continue;
         struct ta_board_row *own = ta_replica_row(r);
@@ -109,6 +111,7 @@ static json_t *list_peers(struct ta_replica *r, struct totals *t) {
         if (peer == r->config.rank) continue;
         struct ta_peer_stats *s = &r->peer;
         r->exchange_ops->peer_stats(r->x, peer, s);
+        if (s->life == TA_PEER_ABSENT) continue;
         t->puts += s->puts;
         t->bytes += s->bytes;
         t->rows += s->rows;
@@ -119,7 +122,7 @@ static json_t *list_peers(struct ta_replica *r, struct totals *t) {
         if (s->staleness.max > t->stale_max) t->stale_max = s->staleness.max;
         json_array_append_new(
             list, json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "rank", (int)peer, "life",
-                            life_names[s->life & 3], "puts", (json_int_t)s->puts, "bytes", (json_int_t)s->bytes, "rows", (json_int_t)s->rows, "busy",
+                            life_names[s->life], "puts", (json_int_t)s->puts, "bytes", (json_int_t)s->bytes, "rows", (json_int_t)s->rows, "busy",
                             (json_int_t)s->busy, "applied", (json_int_t)s->steps_applied, "acked",
                             (json_int_t)s->steps_acked, "s_avg", ta_hist_mean(&s->staleness), "s_p50",
                             (json_int_t)ta_hist_percentile(&s->staleness, 50), "s_p99",
@@ -256,8 +259,8 @@ void ta_replica_report(struct ta_replica *r, int64_t now_ns) {
 }
 
 void ta_replica_print(struct ta_replica *r, int64_t now_ns) {
-    struct ta_replayer_stats stream;
-    ta_replayer_stats(r->replayer, &stream);
+    struct ta_replayer_stats stream = {0};
+    if (r->replayer != NULL) ta_replayer_stats(r->replayer, &stream); /* a spare outside has none yet */
     ta_log_warn(r->config.log, "state %s, %" PRIu64 " records scored, %" PRIu64 " steps, %" PRIu64 " dropped steps, lag %.3f s, "
                 "round %" PRIu32 ", %.1f s of training", ta_replica_state_name(r->state), r->score.records, r->x->steps,
                 r->optimizer.skipped, (double)stream.lag_ns / TA_NS_PER_S, r->round,
@@ -266,7 +269,7 @@ void ta_replica_print(struct ta_replica *r, int64_t now_ns) {
         if (peer == r->config.rank) continue;
         r->exchange_ops->peer_stats(r->x, peer, &r->peer);
         ta_log_warn(r->config.log, "peer %u: %s, %" PRIu64 " of its steps applied here, %" PRIu64 " of ours applied there, "
-                    "%" PRIu64 " puts, staleness %.2f", peer, life_names[r->peer.life & 3], r->peer.steps_applied,
+                    "%" PRIu64 " puts, staleness %.2f", peer, life_names[r->peer.life], r->peer.steps_applied,
                     r->peer.steps_acked, r->peer.puts, ta_hist_mean(&r->peer.staleness));
     }
 }

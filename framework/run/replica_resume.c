@@ -30,15 +30,15 @@ static ta_status check_fits(const struct ta_replica *r, const struct ta_checkpoi
 
 /* As many replicas as before, all there: every register as it was. */
 static ta_status load_exact(struct ta_replica *r, const struct ta_checkpoint_info *info, struct ta_restart *out) {
-    unsigned n = r->config.n_ranks;
+    unsigned n = r->config.n_ranks, founders = ta_replica_founders(r);
     out->exact = true;
     out->base_steps = info->total_steps;
     out->base_records = info->total_records;
     ta_status status = TA_NEW(&out->deltas, n, "the registers");
     if (status == TA_OK) status = TA_NEW(&out->peer_steps, n, "the peers' steps");
-    for (unsigned rank = 0; status == TA_OK && rank < n; rank++) {
+    for (unsigned rank = 0; status == TA_OK && rank < founders; rank++) {
         struct ta_snapshot s = {0};
-        bool own = rank == r->config.rank;
+        bool own = rank == (ta_replica_is_spare(r) ? 0 : r->config.rank); /* a spare needs the weights all began with */
         status = ta_checkpoint_load(info, &r->model, rank, own, &s);
         if (status == TA_OK) status = check_fits(r, info, &s);
         if (status == TA_OK) status = ta_frontier_merge(&out->done, &s.done);
@@ -80,7 +80,7 @@ static ta_status load_dealt_anew(struct ta_replica *r, const struct ta_checkpoin
         status = ta_checkpoint_load(info, &r->model, info->writers[i], ours, &s);
         if (status == TA_OK) status = check_fits(r, info, &s);
         if (status == TA_OK) status = ta_frontier_merge(&out->done, &s.done);
-        if (status == TA_OK && i % r->config.n_ranks == r->config.rank) {
+        if (status == TA_OK && i % ta_replica_founders(r) == r->config.rank) {
             records += s.score_records;
             hits += s.score_hits;
             loss_sum += s.score_loss_sum;
@@ -125,7 +125,9 @@ ta_status ta_restart_prepare(struct ta_replica *r, struct ta_restart *out) {
     if (status == TA_OK) {
         out->resumed = true;
         if (r->config.life == 0) out->epoch = info->epoch + 1;
-        bool same = info->n_ranks == r->config.n_ranks && info->n_writers == info->n_ranks;
+        unsigned founders = ta_replica_founders(r);
+        bool same = info->n_ranks == r->config.n_ranks && info->n_writers == founders &&
+                    info->writers[founders - 1] == founders - 1; /* nobody was lost, nobody has joined */
         status = same ? load_exact(r, info, out) : load_dealt_anew(r, info, out);
     }
     if (status == TA_OK)
@@ -155,8 +157,9 @@ ta_status ta_restart_apply(struct ta_replica *r, struct ta_restart *restart) {
     r->base_steps = restart->base_steps;
     r->base_records = restart->base_records;
     r->start_records = r->x->records;
-    ta_status status = ta_share_init(&r->share, r->config.rank, r->config.n_ranks, restart->resumed ? &restart->done : NULL);
-    if (status != TA_OK || !restart->resumed) return status;
+    unsigned founders = ta_replica_founders(r);
+    ta_status status = ta_share_init(&r->share, r->config.rank % founders, founders, restart->resumed ? &restart->done : NULL);
+    if (status != TA_OK || !restart->resumed || ta_replica_is_spare(r)) return status;
     const struct ta_snapshot *s = &restart->own;
     r->base_dropped = s->dropped_records;
     r->stream_ns = s->stream_ns;

@@ -158,9 +158,12 @@ static ta_status wait_for_writer(struct ta_replica *r, int64_t now_ns) {
     return TA_OK;
 }
 
+/* A spare that has made no step yet has nothing to save, unless nobody else is left. */
+static bool saves(struct ta_replica *r) { return ta_replica_has_steps(r) || ta_replica_lowest_live(r) == r->config.rank; }
+
 ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns) {
     ta_status status = TA_OK;
-    if (r->snapshot_waits) status = save_snapshot(r, now_ns);
+    if (r->snapshot_waits && saves(r)) status = save_snapshot(r, now_ns);
     if (status == TA_OK) status = wait_for_writer(r, now_ns);
     if (status == TA_OK && overtaken(r)) {
         r->state = TA_REPLICA_SETTLING;

@@ -4,14 +4,17 @@
 #include "mem.h"
 #include "replica_internal.h"
 
-static enum ta_peer_life life_of(struct ta_replica *r, unsigned peer) {
+/* And has something to save: all agree at rest on whether a spare has made a step yet. */
+static bool is_live(struct ta_replica *r, unsigned peer) {
     r->exchange_ops->peer_stats(r->x, peer, &r->peer);
-    return r->peer.life;
+    return r->peer.life == TA_PEER_LIVE && (peer < ta_replica_founders(r) || r->peer.steps_applied > 0);
 }
+
+bool ta_replica_has_steps(const struct ta_replica *r) { return !ta_replica_is_spare(r) || r->x->steps > 0; }
 
 unsigned ta_replica_lowest_live(struct ta_replica *r) {
     for (unsigned peer = 0; peer < r->config.rank; peer++)
-        if (life_of(r, peer) == TA_PEER_LIVE) return peer;
+        if (is_live(r, peer)) return peer;
     return r->config.rank;
 }
 
@@ -35,7 +38,8 @@ uint64_t ta_replica_total_records(const struct ta_replica *r) {
 static void list_writers(struct ta_replica *r, unsigned *writers, unsigned *n_writers) {
     *n_writers = 0;
     for (unsigned rank = 0; rank < r->config.n_ranks; rank++)
-        if (rank == r->config.rank || life_of(r, rank) == TA_PEER_LIVE) writers[(*n_writers)++] = rank;
+        if (rank == r->config.rank ? ta_replica_has_steps(r) : is_live(r, rank)) writers[(*n_writers)++] = rank;
+    if (*n_writers == 0) writers[(*n_writers)++] = r->config.rank; /* a spare that was left alone */
 }
 
 static ta_status copy_array(struct ta_replica *r, const float *from, const char *what, float **out) {

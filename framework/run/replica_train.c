@@ -134,6 +134,14 @@ static void show(struct ta_replica *r) {
     ta_board_set(row->window_loss, ta_score_window_loss(&r->score));
 }
 
+/* With this batch, and what was dropped before it: it goes out with the step that it makes. */
+static void move_on(struct ta_replica *r, uint64_t number) {
+    for (uint64_t batch = 0; batch < number || r->x->position == 0;) {
+        if (!ta_share_next(&r->walk, number + 1, &batch)) return;
+        r->x->position++;
+    }
+}
+
 ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     double limit_s = r->run->run.max_seconds;
     const struct ta_batch *batch = NULL;
@@ -153,6 +161,7 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     if (status != TA_OK) return status;
     uint64_t steps = r->x->steps;
     ta_replica_latency_handed(r, batch, now_ns);
+    move_on(r, batch->number);
     status = ta_replica_of_words(r) ? use_words(r, batch, now_ns) : ta_replica_online_batch(r, batch, now_ns);
     ta_replica_latency_used(r, batch, steps);
     uint64_t number = batch->number;

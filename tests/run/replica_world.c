@@ -27,29 +27,43 @@ void world_load(struct world *w, const char *const *overrides, size_t n_override
     if (status != TA_OK) fail_msg("%s", ta_why());
 }
 
+void world_join(struct world *w, unsigned rank) {
+    struct ta_replica_config config = {.run = w->config,
+                                       .rank = rank,
+                                       .n_ranks = w->n,
+                                       .spares = w->spares,
+                                       .run_id = 99,
+                                       .run_dir = w->folder,
+                                       .fabric = w->fabric,
+                                       .board = &w->board};
+    w->result[rank] = TA_AGAIN;
+    if (ta_replica_open(&config, &w->replica[rank]) != TA_OK) fail_msg("%s", ta_why());
+}
+
 void world_begin(struct world *w, unsigned n, const struct ta_sim_config *sim, const char *override) {
-    *w = (struct world){.n = n, .now_ns = 1000, .seed = sim->seed};
+    world_begin_with_spares(w, n, 0, sim, override);
+}
+
+void world_begin_with_spares(struct world *w, unsigned founders, unsigned spares, const struct ta_sim_config *sim,
+                             const char *override) {
+    unsigned n = founders + spares;
+    *w = (struct world){.n = n, .spares = spares, .now_ns = 1000, .seed = sim->seed};
     snprintf(w->folder, sizeof w->folder, "/tmp/tensair-replica-XXXXXX");
     assert_non_null(mkdtemp(w->folder));
     char replicas[32];
-    snprintf(replicas, sizeof replicas, "run.replicas=%u", n);
-    const char *overrides[] = {replicas, override};
-    world_load(w, overrides, override != NULL ? 2 : 1);
+    snprintf(replicas, sizeof replicas, "run.replicas=%u", founders);
+    char kept[32];
+    snprintf(kept, sizeof kept, "run.spares=%u", spares);
+    /* Slow enough for somebody to come in; a checkpoint under way would wait for the file of who was lost. */
+    const char *overrides[] = {replicas, override != NULL ? override : replicas, kept,
+                               "pace.type=constant", "pace.rate=1600", "checkpoint.every_records=0"};
+    world_load(w, overrides, spares > 0 ? 6 : 2);
     assert_int_equal(ta_board_create(&w->board, n, 0), TA_OK);
     struct ta_sim_config fabric = *sim;
     fabric.n_ranks = n;
     assert_int_equal(ta_sim_create(&fabric, &w->fabric), TA_OK);
-    for (unsigned i = 0; i < n; i++) {
-        struct ta_replica_config config = {.run = w->config,
-                                           .rank = i,
-                                           .n_ranks = n,
-                                           .run_id = 99,
-                                           .run_dir = w->folder,
-                                           .fabric = w->fabric,
-                                           .board = &w->board};
-        w->result[i] = TA_AGAIN;
-        if (ta_replica_open(&config, &w->replica[i]) != TA_OK) fail_msg("%s", ta_why());
-    }
+    for (unsigned i = 0; i < n; i++) w->result[i] = TA_END; /* a spare: until it joins */
+    for (unsigned i = 0; i < founders; i++) world_join(w, i);
 }
 
 bool world_turn(struct world *w) {
@@ -72,7 +86,7 @@ void world_run(struct world *w) {
     for (long turns = 0; world_turn(w); turns++) {
         if (turns < MOST_TURNS) continue;
         for (unsigned i = 0; i < w->n; i++)
-            print_message("replica %u: %s, killed %u, %s\n", i, ta_replica_state_name(ta_replica_state(w->replica[i])),
+            if (w->replica[i] != NULL) print_message("replica %u: %s, killed %u, %s\n", i, ta_replica_state_name(ta_replica_state(w->replica[i])),
                           w->killed >> i & 1, ta_status_name(w->result[i]));
         fail_msg("no end after %ld turns (seed %llu)", turns, (unsigned long long)w->seed);
     }
@@ -91,7 +105,7 @@ void world_end(struct world *w) {
 void world_agree(struct world *w, ta_status expected) {
     uint64_t first = 0;
     for (unsigned i = 0, seen = 0; i < w->n; i++) {
-        if (w->killed >> i & 1) continue;
+        if ((w->killed >> i & 1) || w->replica[i] == NULL) continue;
         if (w->result[i] != expected) fail_msg("replica %u: %s: %s", i, ta_status_name(w->result[i]), ta_why());
         uint64_t sum = atomic_load(&w->board.rows[i].checksum);
         if (seen++ == 0) first = sum;

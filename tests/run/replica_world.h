@@ -10,7 +10,7 @@
 #include "replica.h"
 #include "sim.h"
 
-enum { MOST = 4, STEP_NS = 100 * 1000 };
+enum { MOST = 5, STEP_NS = 100 * 1000 };
 
 /* A run of n replicas in this thread. */
 struct world {
@@ -21,6 +21,7 @@ struct world {
     struct ta_replica *replica[MOST];
     ta_status result[MOST]; /* AGAIN: still running */
     unsigned n, killed;     /* killed: bit mask */
+    unsigned spares;        /* the last of n: not there until they join */
     int64_t now_ns;
     uint64_t seed;
     unsigned idle; /* turns in which nobody had anything to do */
@@ -30,6 +31,10 @@ struct world {
 void world_load(struct world *w, const char *const *overrides, size_t n_overrides);
 /* `override`: one more, or NULL. */
 void world_begin(struct world *w, unsigned n, const struct ta_sim_config *sim, const char *override);
+/* The same, with ranks above them that may join: world_join. */
+void world_begin_with_spares(struct world *w, unsigned founders, unsigned spares, const struct ta_sim_config *sim,
+                             const char *override);
+void world_join(struct world *w, unsigned rank);
 bool world_turn(struct world *w); /* every replica once; false: all have ended */
 void world_run(struct world *w);  /* to the end */
 void world_end(struct world *w);
