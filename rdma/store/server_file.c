@@ -54,7 +54,7 @@ ta_status ta_store_server_file_write(const char *directory, const struct ta_stor
     if (close(fd) != 0 && status == TA_OK) status = ta_fail_errno(TA_IO, "closing %s", fresh);
     if (status == TA_OK && rename(fresh, path) != 0) status = ta_fail_errno(TA_IO, "cannot put %s in place", path);
     if (status == TA_OK)
-        *id = (struct ta_store_file_id){made.st_dev, made.st_ino};
+        *id = (struct ta_store_file_id){made.st_dev, made.st_ino, made.st_mtim};
     else
         unlink(fresh);
     return status;
@@ -114,5 +114,7 @@ void ta_store_server_file_remove(const char *directory, const struct ta_store_fi
     char path[PATH_BYTES];
     struct stat file;
     snprintf(path, sizeof path, "%s/server", directory);
-    if (lstat(path, &file) == 0 && file.st_dev == id->device && file.st_ino == id->inode) unlink(path);
+    if (lstat(path, &file) == 0 && file.st_dev == id->device && file.st_ino == id->inode &&
+        file.st_mtim.tv_sec == id->written.tv_sec && file.st_mtim.tv_nsec == id->written.tv_nsec)
+        unlink(path);
 }

@@ -15,6 +15,7 @@
 #define TA_STORE_SERVER_FILE_H
 
 #include <sys/types.h>
+#include <time.h>
 
 #include "session.h"
 
@@ -29,10 +30,11 @@ struct ta_store_server_file {
     char address[TA_STORE_ADDRESSES][TA_STORE_ADDRESS_BYTES];
 };
 
-/* Which file it is, to remove no other one later. */
+/* Which file it is, to remove no other one later. Its number alone would not do: one that was removed passes it on. */
 struct ta_store_file_id {
     dev_t device;
     ino_t inode;
+    struct timespec written;
 };
 
 /* Errors: FORMAT, with the line. `name` is for the message. */
