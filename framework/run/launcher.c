@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "children.h"
 #include "clock.h"
@@ -210,7 +211,8 @@ static void conclude(struct ta_job *j, ta_status status) {
 }
 
 static ta_status job_run(struct ta_job *j) {
-    bool quiet = j->launch->quiet;
+    /* What all launchers would say alike, one says, where they share a log. */
+    bool quiet = j->launch->quiet || (j->node != 0 && isatty(STDERR_FILENO) == 0);
     if (!quiet && j->nodes > 1)
         fprintf(stderr, "node %u of %u, waiting for the others in %s\n", j->node, j->nodes, j->dir.path);
     ta_status status = j->nodes > 1 ? ta_job_meet(j) : TA_OK;

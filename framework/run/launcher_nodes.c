@@ -126,10 +126,15 @@ static ta_status take_resume(struct ta_job *j, const char *said) {
 }
 
 /* Nodes of one machine share memory where they are dealt to machines in equal blocks; else the replicas of each. */
-static ta_status choose(void *context, unsigned per_host, char transport[32]) {
+static ta_status choose(void *context, const struct ta_nodes_hosts *hosts, char transport[32]) {
     struct ta_job *j = context;
-    j->per_host = per_host * ta_job_per_node(j);
+    j->per_host = hosts->per_host * ta_job_per_node(j);
     ta_status status = ta_job_choose_transport(j);
+    size_t length = strlen(j->why);
+    if (status == TA_OK && hosts->per_host == 1 && hosts->local_size > 1)
+        snprintf(j->why + length, sizeof j->why - length, "; nor shm between the %u launchers of this machine, as they are "
+                 "not dealt to machines in equal blocks (srun --ntasks-per-node=%u --distribution=block deals so)",
+                 hosts->local_size, hosts->local_size);
     if (status == TA_OK) snprintf(transport, 32, "%s", j->transport);
     return status;
 }

@@ -18,6 +18,7 @@ ta_status ta_job_choose_resume(struct ta_job *j) {
     if (status != TA_OK) return status;
     status = access(folder, F_OK) == 0 ? ta_checkpoint_latest(folder, &j->log, newest) : TA_AGAIN;
     j->life = status == TA_OK ? newest->epoch + 1 : 1;
+    if (j->life <= j->place.restart) j->life = j->place.restart + 1; /* a former one may not have come to a checkpoint */
     if (status == TA_OK && never)
         status =
             ta_fail(TA_CONFIG, "%s holds a run with checkpoints: go on with --resume auto, or give another --run-dir",

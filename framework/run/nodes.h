@@ -49,6 +49,13 @@ struct ta_nodes_job {
     char resume[TA_RUN_DIR_BYTES]; /* "": start anew; a path, relative to the run directory where it lies there */
 };
 
+/* Where the nodes are. */
+struct ta_nodes_hosts {
+    unsigned per_host;               /* nodes a machine: node K on machine K / per_host; 1: not dealt evenly, so that
+                                        a node's own replicas are all that are near */
+    unsigned local_rank, local_size; /* of this node among those on its machine */
+};
+
 struct ta_nodes_config {
     unsigned node, nodes, n_ranks; /* n_ranks: a multiple of nodes; node K has ranks K * n_ranks / nodes and on */
     struct ta_run_dir *dir;        /* node 0: locked. Borrowed */
@@ -57,18 +64,11 @@ struct ta_nodes_config {
     const char *text;              /* the configuration that all must share: printed */
     double join_within_s, dead_after_s;
     const struct ta_job_place *place; /* PMI, the batch job; NULL: neither */
-    /* When all are here: which transport, where `per_host` nodes share each machine (1: not dealt evenly, so that a node's
-     * own replicas are all that are near). NULL: as the job says. */
-    ta_status (*choose)(void *context, unsigned per_host, char transport[32]);
+    /* When all are here: which transport. NULL: as the job says. */
+    ta_status (*choose)(void *context, const struct ta_nodes_hosts *hosts, char transport[32]);
     void *context;
     int64_t clock_off_ns; /* for tests: added to this node's time of day */
     struct ta_log *log;
-};
-
-/* Where the nodes are. */
-struct ta_nodes_hosts {
-    unsigned per_host;               /* nodes a machine: node K on machine K / per_host; 1: not dealt evenly */
-    unsigned local_rank, local_size; /* of this node among those on its machine */
 };
 
 struct ta_nodes;

@@ -48,11 +48,11 @@ static void look(struct ta_nodes *n, int64_t now_ns) {
         h->still_ns = now_ns;
     }
     struct ta_incarnation it;
-    bool known = ta_incarnation_read(n->config.dir->path, &it) == TA_OK;
-    if (known && it.run_id == n->run_id && it.node != 0 && it.node != n->config.node) h->settled = true;
-    h->cut_off = known && it.run_id == n->run_id && h->beats >= BEATS_OF_LIFE && is_without(n, it.node);
-    h->settled |= h->cut_off || now_ns - h->deaf_ns > give_up_ns;
-    if (pulse == 0 || now_ns - h->still_ns > lease_ns) take_over(n);
+    /* Of another life, it is not ours to take: the launcher ends for that. */
+    bool ours = ta_incarnation_read(n->config.dir->path, &it) == TA_OK && it.run_id == n->run_id;
+    h->cut_off = ours && h->beats >= BEATS_OF_LIFE && is_without(n, it.node);
+    h->settled = h->cut_off || now_ns - h->deaf_ns > give_up_ns || (ours && it.node != 0 && it.node != n->config.node);
+    if (ours && (pulse == 0 || now_ns - h->still_ns > lease_ns)) take_over(n);
 }
 
 void ta_nodes_hold(struct ta_nodes *n, int64_t now_ns) {

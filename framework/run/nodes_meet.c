@@ -126,8 +126,6 @@ static ta_status check_job(const struct ta_nodes *n, const struct ta_store_value
                        "node 0 runs version %s of this program, node %u version %s: install one version on all "
                        "nodes",
                        said->program, node, TA_PROGRAM_VERSION);
-    ta_status status = check_life(job, mine);
-    if (status != TA_OK) return status;
     if (job->nodes != mine->nodes)
         return ta_fail(TA_CONFIG, "node 0 was started with --nodes %u, node %u with --nodes %u: give all the same",
                        job->nodes, node, mine->nodes);
@@ -192,6 +190,10 @@ static ta_status look_for_job(struct ta_nodes *n, struct ta_nodes_job *job) {
     struct ta_store_value value;
     struct job_said said;
     status = ta_store_get(n->store, "job", &value);
+    if (status == TA_OK && value.bytes == sizeof said) { /* whose run it is comes first: it is not ours to refuse */
+        memcpy(&said, value.data, sizeof said);
+        status = check_life(&said.job, job);
+    }
     if (status == TA_OK) status = check_number(n);
     if (status == TA_OK) status = check_job(n, &value, job, &said);
     if (status != TA_OK) return status;
@@ -271,7 +273,7 @@ static ta_status agree_on_transport(struct ta_nodes *n, struct ta_nodes_job *job
     struct ta_node_said *self = &ta_nodes_self(n)->said;
     ta_status status = ta_nodes_learn_hosts(n);
     if (status == TA_OK && n->config.choose != NULL)
-        status = n->config.choose(n->config.context, n->hosts.per_host, job->transport);
+        status = n->config.choose(n->config.context, &n->hosts, job->transport);
     if (status != TA_OK) return refuse(n, status);
     if (n->config.node != 0) status = wait_for(n, TA_NODE_HERE, 1, until_ns);
     if (status != TA_OK) return status;
@@ -297,11 +299,14 @@ static const char *host_of_first(const struct ta_nodes *n) {
 
 /* A file system of the network may take seconds to show what another machine has written. */
 static ta_status check_shared(struct ta_nodes *n, uint64_t run_id) {
-    int64_t until_ns = ta_clock_now_ns() + (int64_t)SHARED_WITHIN_S * TA_NS_PER_S;
+    double within_s = n->config.join_within_s / 2; /* so that node 0 still listens */
+    if (within_s > SHARED_WITHIN_S) within_s = SHARED_WITHIN_S;
+    int64_t until_ns = ta_clock_now_ns() + (int64_t)(within_s * TA_NS_PER_S);
     for (;;) {
         struct ta_incarnation it = {0};
         ta_status status = ta_incarnation_read(n->config.dir->path, &it);
         if (status == TA_OK && it.run_id == run_id) return TA_OK;
+        ta_nodes_listen(n, ta_clock_now_ns());
         if (ta_clock_now_ns() > until_ns) {
             (void)ta_fail(TA_CONFIG,
                           "node %u on %s has met node 0 on %s, but does not see in %s what that has written there: the run "
