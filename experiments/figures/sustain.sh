@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # FIGURES: sustain_seconds sustain_repeats latency_cost
 #
-# `tensair bench sustain` as it is called without options, on a network of CIFAR-10's shape with two replicas: seconds it takes
-# and, of two calls one after the other, by how many percent the rates found differ. What measuring latencies costs: a record
-# in the three histograms, in percent of a step of that network.
+# `tensair bench sustain` as it is called without options, on a network of CIFAR-10's shape with two replicas: seconds
+# it takes and, of two calls one after the other, by how many percent the rates found differ. What measuring latencies
+# costs: a record in the three histograms, in percent of a step of that network.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . experiments/figures/run_common.sh

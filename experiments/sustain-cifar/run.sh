@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How many pictures a second can the CIFAR-10 CNN of the TensAIR paper learn from for ever, by replicas and batch size, and how
-# soon does each show in all replicas?
+# How many pictures a second can the CIFAR-10 CNN of the TensAIR paper learn from for ever, by replicas and batch size,
+# and how soon does each show in all replicas?
 #   experiments/sustain-cifar/run.sh [options of tensair bench sustain]
 # Ends within five minutes; sustain-cifar.json and sustain-cifar.png are left in runs/.
 set -euo pipefail

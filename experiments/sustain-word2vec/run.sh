@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How many words a second can skip-gram learn from for ever, by replicas and batch size, and how soon does each sentence show in
-# all replicas?
+# How many words a second can skip-gram learn from for ever, by replicas and batch size, and how soon does each sentence
+# show in all replicas?
 #   experiments/sustain-word2vec/run.sh [options of tensair bench sustain]
 # Ends within five minutes; sustain-word2vec.json and sustain-word2vec.png are left in runs/.
 set -euo pipefail

@@ -66,8 +66,8 @@ static ta_status list(const char *option, const char *text, unsigned most, struc
         char *end;
         unsigned long value = strtoul(text, &end, 10);
         if (end == text || *text < '0' || *text > '9' || value < 1 || value > most || (*end != ',' && *end != '\0'))
-            return ta_fail(TA_USAGE, "%s: '%s' must begin with a number from 1 to %u: give them like 1,2,4", option, text,
-                           most);
+            return ta_fail(TA_USAGE, "%s: '%s' must begin with a number from 1 to %u: give them like 1,2,4", option,
+                           text, most);
         if (out->n == TA_SUSTAIN_LIST) return ta_fail(TA_USAGE, "%s: more than %d numbers", option, TA_SUSTAIN_LIST);
         out->value[out->n++] = (unsigned)value;
         if (*end == '\0') return TA_OK;
@@ -215,8 +215,8 @@ static ta_status estimate(struct sustain_bench *b, struct sustain_cell *c, doubl
     double each_s = (budget_s - out.seconds) / probes - c->overhead_s;
     c->probe_s = fmin(each_s, longest_probe_s);
     if (status == TA_OK && each_s < least_probe_s)
-        status = ta_fail(TA_USAGE, "%g s leave %.2f s for each of %u x %u probes, besides %.2f s to start and end it, and "
-                                   "%g s are needed: --within %.0f, or fewer combinations or --seeds",
+        status = ta_fail(TA_USAGE, "%g s leave %.2f s for each of %u x %u probes, besides %.2f s to start and end it, "
+                                   "and %g s are needed: --within %.0f, or fewer combinations or --seeds",
                          b->o.within_s, fmax(each_s, 0), b->n_cells, probes, c->overhead_s, least_probe_s,
                          ceil(b->n_cells * 1.2 * (probes * (least_probe_s + c->overhead_s) + out.seconds)));
     if (status == TA_OK)
@@ -228,8 +228,8 @@ static ta_status estimate(struct sustain_bench *b, struct sustain_cell *c, doubl
 static ta_status enough_records(const struct sustain_bench *b, const struct sustain_cell *c, double rate) {
     double needed = ceil(rate * c->probe_s);
     if (!b->o.once || b->stream.records == UINT64_MAX || needed <= (double)b->stream.records) return TA_OK;
-    return ta_fail(TA_CONFIG, "the stream holds %llu records, and a probe of %.1f s at %.4g records/s needs %.0f: leave "
-                              "--once out so that they are read again, or take a longer stream or a smaller --within",
+    return ta_fail(TA_CONFIG, "the stream holds %llu records, and a probe of %.1f s at %.4g records/s needs %.0f: "
+                              "leave --once out, so that they are read again, take a longer stream or less --within",
                    (unsigned long long)b->stream.records, c->probe_s, rate, needed);
 }
 
@@ -249,8 +249,8 @@ static ta_status judge(struct sustain_bench *b, const struct sustain_cell *c, co
                                     .dropped = p->dropped};
     ta_status status = ta_sustain_judge(&spec, t_s, lag_s, n, &p->verdict);
     if (status != TA_AGAIN) return status;
-    return ta_fail(TA_CONFIG, "a probe of %.1f s at %.4g records/s in batches of %u is too short to see a trend: a longer "
-                              "--within, or a smaller --batch", c->probe_s, p->rate, c->batch);
+    return ta_fail(TA_CONFIG, "a probe of %.1f s at %.4g records/s in batches of %u is too short to see a trend: a "
+                              "longer --within, or a smaller --batch", c->probe_s, p->rate, c->batch);
 }
 
 static ta_status probe(struct sustain_bench *b, struct sustain_cell *c, const struct ta_sustain_probe *asked,
@@ -301,8 +301,8 @@ static ta_status search(struct sustain_bench *b, struct sustain_cell *c, struct 
     }
     if (status == TA_END) status = TA_OK;
     if (status == TA_OK && c->search.low == 0)
-        status = ta_fail(TA_FAILED, "%u replicas, batch %u: no rate was sustained in %.0f s, down to %.4g %s/s: a longer "
-                                    "--within", c->replicas, c->batch, budget_s, c->search.high, b->unit);
+        status = ta_fail(TA_FAILED, "%u replicas, batch %u: no rate was sustained in %.0f s, down to %.4g %s/s: a "
+                                    "longer --within", c->replicas, c->batch, budget_s, c->search.high, b->unit);
     return status;
 }
 
@@ -320,7 +320,8 @@ static ta_status measure(struct sustain_bench *b) {
     ta_status status = TA_NEW(&scratch, 1, "latencies");
     if (status != TA_OK) return status;
     warn_of_others();
-    fprintf(stderr, "bench sustain: %u combination%s, %g s at most\n", b->n_cells, b->n_cells == 1 ? "" : "s", b->o.within_s);
+    fprintf(stderr, "bench sustain: %u combination%s, %g s at most\n", b->n_cells, b->n_cells == 1 ? "" : "s",
+            b->o.within_s);
     for (unsigned i = 0; i < b->n_cells && status == TA_OK; i++) status = search(b, &b->cell[i], scratch);
     ta_mem_free(scratch);
     if (status != TA_OK) return status;

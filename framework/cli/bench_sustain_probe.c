@@ -85,7 +85,8 @@ static void say(struct arguments *a, const char *setting) {
 static void set_length(struct sustain_bench *b, const struct sustain_offer *offer, struct arguments *a) {
     bool words = b->config->model.type != TA_MODEL_LAYERS;
     if (!b->o.once) set(a, "run.epochs", words && offer->rate == 0 ? 1e6 : -1);
-    set(a, "run.max_records", offer->rate > 0 && !b->o.once ? (double)(uint64_t)(2 * offer->rate * offer->seconds + 1e4) : 0);
+    bool bounded = offer->rate > 0 && !b->o.once;
+    set(a, "run.max_records", bounded ? (double)(uint64_t)(2 * offer->rate * offer->seconds + 1e4) : 0);
     set(a, "run.max_seconds", offer->seconds);
 }
 
@@ -96,8 +97,8 @@ static ta_status make_arguments(struct sustain_bench *b, const struct sustain_of
     ssize_t length = readlink("/proc/self/exe", a->program, sizeof a->program - 1);
     if (length <= 0) return ta_fail_errno(TA_FAILED, "cannot find this program");
     snprintf(a->replicas, sizeof a->replicas, "%u", offer->replicas);
-    const char *fixed[] = {a->program, "train", b->o.config_path, "--quiet", "--resume", "never", "--run-dir", run_dir, "-n",
-                           a->replicas};
+    const char *fixed[] = {a->program, "train", b->o.config_path, "--quiet", "--resume",
+                           "never",    "--run-dir", run_dir, "-n", a->replicas};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) a->argv[a->n++] = (char *)fixed[i];
     for (size_t i = 0; i < b->o.n_overrides; i++) say(a, b->o.overrides[i]);
     say(a, "checkpoint.off=true");

@@ -47,38 +47,43 @@ static void print_cell(const struct sustain_cell *c) {
 void sustain_print(const struct sustain_bench *b) {
     unsigned probes = 0;
     bool cut_short = false;
-    printf("\n%8s %7s %13s  %-25s %-9s %9s %9s %9s %9s\n", "replicas", "batch", b->unit[0] == 's' ? "sentences/s" : "records/s",
+    const char *unit = b->unit[0] == 's' ? "sentences/s" : "records/s";
+    printf("\n%8s %7s %13s  %-25s %-9s %9s %9s %9s %9s\n", "replicas", "batch", unit,
            "kept .. not kept", "latency", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms");
     for (unsigned i = 0; i < b->n_cells; i++) {
         print_cell(&b->cell[i]);
         probes += b->cell[i].n_probes;
         cut_short |= b->cell[i].cut_short;
     }
-    printf("\n%s pacing; %u probes in %.0f s; a rate is kept when the %g %% interval of the lag's slope reaches down to %g\n"
-           "and nothing was dropped; seeds that vote: %u. Latencies are from due times, at the rate found.\n",
+    printf("\n%s pacing; %u probes in %.0f s; a rate is kept when the %g %% interval of the lag's slope reaches down "
+           "to %g\nand nothing was dropped; seeds that vote: %u. Latencies are from due times, at the rate found.\n",
            b->pace + strlen("pace.type="), probes, (double)(ta_clock_now_ns() - b->start_ns) / TA_NS_PER_S,
            100 * b->o.confidence, b->o.tolerance, b->o.seeds);
-    if (cut_short) printf("* the time was over before the bracket was as narrow as %g %%: --within\n", 100 * b->o.precision);
+    if (cut_short)
+        printf("* the time was over before the bracket was as narrow as %g %%: --within\n", 100 * b->o.precision);
 }
 
 /* --- JSON --- */
 
 static json_t *probe_json(const struct sustain_probe *p) {
     json_t *o = json_pack("{s:f, s:i, s:b, s:f, s:f, s:f, s:f, s:I}", "rate", p->rate, "seed", (int)p->seed, "kept",
-                          p->verdict.kept, "slope", p->verdict.trend.slope, "slope_low", p->verdict.trend.low, "slope_high",
-                          p->verdict.trend.high, "lag_s", p->verdict.trend.mean, "dropped", (json_int_t)p->dropped);
+                          p->verdict.kept, "slope", p->verdict.trend.slope, "slope_low", p->verdict.trend.low,
+                          "slope_high", p->verdict.trend.high, "lag_s", p->verdict.trend.mean, "dropped",
+                          (json_int_t)p->dropped);
     for (unsigned m = 0; m < TA_MOMENTS && o != NULL; m++)
         json_object_set_new(o, ta_moment_names[m],
-                            json_pack("{s:f, s:f, s:f, s:f}", "p50_s", p->percentile_s[m][0], "p90_s", p->percentile_s[m][1],
-                                      "p99_s", p->percentile_s[m][2], "p99.9_s", p->percentile_s[m][3]));
+                            json_pack("{s:f, s:f, s:f, s:f}", "p50_s", p->percentile_s[m][0], "p90_s",
+                                      p->percentile_s[m][1], "p99_s", p->percentile_s[m][2], "p99.9_s",
+                                      p->percentile_s[m][3]));
     return o;
 }
 
 static json_t *cell_json(const struct sustain_cell *c) {
     json_t *probes = json_array();
     for (unsigned i = 0; i < c->n_probes; i++) json_array_append_new(probes, probe_json(&c->probe[i]));
-    json_t *o = json_pack("{s:i, s:i, s:f, s:f, s:b, s:f, s:f}", "replicas", (int)c->replicas, "batch", (int)c->batch, "rate",
-                          c->search.low, "unpaced", c->capacity, "cut_short", c->cut_short, "probe_s", c->probe_s,
+    json_t *o = json_pack("{s:i, s:i, s:f, s:f, s:b, s:f, s:f}", "replicas", (int)c->replicas, "batch", (int)c->batch,
+                          "rate", c->search.low, "unpaced", c->capacity, "cut_short", c->cut_short, "probe_s",
+                          c->probe_s,
                           "words_per_record", c->words_per_record);
     if (o == NULL) return NULL;
     json_object_set_new(o, "not_kept", ta_json_real(c->search.high > 0 ? c->search.high : NAN));
@@ -90,9 +95,9 @@ static json_t *cell_json(const struct sustain_cell *c) {
 ta_status sustain_write_json(const struct sustain_bench *b) {
     json_t *cells = json_array();
     for (unsigned i = 0; i < b->n_cells; i++) json_array_append_new(cells, cell_json(&b->cell[i]));
-    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:f, s:f, s:f, s:i, s:f}", "schema", 1, "config", b->o.config_path, "unit", b->unit,
-                          "pace", b->pace + strlen("pace.type="), "confidence", b->o.confidence, "tolerance", b->o.tolerance,
-                          "precision", b->o.precision, "seeds", (int)b->o.seeds, "seconds",
+    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:f, s:f, s:f, s:i, s:f}", "schema", 1, "config", b->o.config_path,
+                          "unit", b->unit, "pace", b->pace + strlen("pace.type="), "confidence", b->o.confidence,
+                          "tolerance", b->o.tolerance, "precision", b->o.precision, "seeds", (int)b->o.seeds, "seconds",
                           (double)(ta_clock_now_ns() - b->start_ns) / TA_NS_PER_S);
     if (o == NULL || json_object_set_new(o, "combinations", cells) != 0) {
         json_decref(o);
@@ -133,9 +138,10 @@ static void draw_latencies(const struct sustain_bench *b, unsigned i, FILE *file
     for (unsigned k = 0; k < 4; k++) {
         char title[96] = "notitle";
         if (k % 2 == 0)
-            snprintf(title, sizeof title, "title '%u x %u %s'", c->replicas, c->batch, k == 0 ? "predicted" : "visible");
-        fprintf(file, "%s$probes%u using 1:%u smooth unique with linespoints lw %u dt %u lc %u %s", i + k > 0 ? ", \\\n     " : "",
-                i, k + 2, k / 2 + 1, k % 2 + 1, 2 * i + k / 2 + 1, title);
+            snprintf(title, sizeof title, "title '%u x %u %s'", c->replicas, c->batch,
+                     k == 0 ? "predicted" : "visible");
+        fprintf(file, "%s$probes%u using 1:%u smooth unique with linespoints lw %u dt %u lc %u %s",
+                i + k > 0 ? ", \\\n     " : "", i, k + 2, k / 2 + 1, k % 2 + 1, 2 * i + k / 2 + 1, title);
     }
 }
 
@@ -146,11 +152,11 @@ static void write_script(const struct sustain_bench *b, FILE *file) {
     fprintf(file, "set title 'Sustainable rate and the lowest that was not'\nset xlabel 'replicas'\nset ylabel '%s/s'\n"
                   "set yrange [0:*]\nset offsets 0.5, 0.5, 0, 0\nset xtics 1\nset key bottom right\nplot ", b->unit);
     for (unsigned k = 0; k < b->o.batch.n; k++)
-        fprintf(file, "%s$batch%u using 1:2:3:4 with yerrorlines lw 2 lc %u title 'batch %u'", k > 0 ? ", \\\n     " : "", k, k + 1,
-                b->o.batch.value[k]);
-    fprintf(file, "\nset title 'Latency from due times: median, and 99 %% dashed'\nset xlabel 'offered, %s/s'\nset ylabel 'ms'\n"
-                  "set logscale y\nset yrange [*:*]\nset offsets 0, 0, 0, 0\nset xtics auto\nset key top left\n%splot ", b->unit,
-            b->n_cells > 4 ? "set key off\n" : "");
+        fprintf(file, "%s$batch%u using 1:2:3:4 with yerrorlines lw 2 lc %u title 'batch %u'",
+                k > 0 ? ", \\\n     " : "", k, k + 1, b->o.batch.value[k]);
+    fprintf(file, "\nset title 'Latency from due times: median, and 99 %% dashed'\nset xlabel 'offered, %s/s'\n"
+                  "set ylabel 'ms'\nset logscale y\nset yrange [*:*]\nset offsets 0, 0, 0, 0\nset xtics auto\n"
+                  "set key top left\n%splot ", b->unit, b->n_cells > 4 ? "set key off\n" : "");
     for (unsigned i = 0; i < b->n_cells; i++) draw_latencies(b, i, file);
     fprintf(file, "\nunset multiplot\n");
 }

@@ -30,7 +30,7 @@ static const double first_rate = .95, first_step = .05, farthest = 1000;
 ta_status ta_sustain_begin(struct ta_sustain *s, const struct ta_sustain_spec *spec) {
     bool good = spec->estimate > 0 && isfinite(spec->estimate) && spec->precision > 0 && spec->precision < 1;
     if (!good || spec->seeds == 0)
-        return ta_fail(TA_INVALID, "sustain: estimate %g (above 0), precision %g (between 0 and 1), %u seeds (at least 1)",
+        return ta_fail(TA_INVALID, "sustain: estimate %g (above 0), precision %g (from 0 to 1), %u seeds (1 or more)",
                        spec->estimate, spec->precision, spec->seeds);
     *s = (struct ta_sustain){.spec = *spec, .rate = spec->estimate * first_rate, .step = first_step};
     return TA_OK;
@@ -39,12 +39,12 @@ ta_status ta_sustain_begin(struct ta_sustain *s, const struct ta_sustain_spec *s
 ta_status ta_sustain_next(const struct ta_sustain *s, struct ta_sustain_probe *out) {
     if (s->low > 0 && s->high > 0 && s->high <= s->low * (1 + s->spec.precision)) return TA_END;
     if (s->low == 0 && s->rate < s->spec.estimate / farthest)
-        return ta_fail(TA_FAILED, "no rate was sustained, not even %.3g records/s, where unpaced it were %.4g: the machine is "
-                                  "busy with something else, or stream.on_overload drops what max_lag should let wait",
+        return ta_fail(TA_FAILED, "no rate was sustained, not even %.3g records/s, where unpaced it were %.4g: the "
+                                  "machine is busy, or stream.on_overload drops what max_lag should let wait",
                        s->high, s->spec.estimate);
     if (s->high == 0 && s->rate > s->spec.estimate * farthest)
-        return ta_fail(TA_FAILED, "all rates were sustained, even %.4g records/s, where unpaced it were %.4g: measure longer",
-                       s->low, s->spec.estimate);
+        return ta_fail(TA_FAILED, "all rates were sustained, even %.4g records/s, where unpaced it were %.4g: measure "
+                                  "longer", s->low, s->spec.estimate);
     *out = (struct ta_sustain_probe){.rate = s->rate, .seed = s->kept + s->lost};
     return TA_OK;
 }
@@ -70,6 +70,7 @@ void ta_sustain_tell(struct ta_sustain *s, bool kept) {
 }
 
 unsigned ta_sustain_most_probes(const struct ta_sustain_spec *spec) {
-    double halvings = ceil(log2(log1p(2 * first_step) / log1p(spec->precision))); /* kept, kept, not kept: the second step */
+    /* Kept, kept, not kept: the bracket is the second step. */
+    double halvings = ceil(log2(log1p(2 * first_step) / log1p(spec->precision)));
     return (3 + (unsigned)fmax(halvings, 0)) * spec->seeds;
 }

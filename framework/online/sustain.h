@@ -1,9 +1,9 @@
 /* sustain: the highest rate at which a system keeps up, found by offering it rates.
  *
- * After Karimov et al., "Benchmarking Distributed Stream Processing Systems" (ICDE 2018): a rate is sustainable when the
- * delay of what is offered, open loop, does not grow. Offered more than it can serve, c of l records a second, a queue
- * falls behind by 1 - c / l seconds each second: so the slope of the lag is the share of the offered rate that is not
- * served, without a unit, and the tolerance for it is directly an error of the rate.
+ * After Karimov et al., "Benchmarking Distributed Stream Processing Systems" (ICDE 2018): a rate is sustainable when
+ * the delay of what is offered, open loop, does not grow. Offered more than it can serve, c of l records a second, a
+ * queue falls behind by 1 - c / l seconds each second: so the slope of the lag is the share of the offered rate that is
+ * not served, without a unit, and the tolerance for it is directly an error of the rate.
  *
  * Three pure pieces, used one after another; whoever runs the system is between them (a test: a simulated queue):
  *
@@ -15,9 +15,9 @@
  *     }
  *     search.low is the answer, search.high the lowest rate that was not kept
  *
- * The search: rates from just below the estimate, up or down by steps that double, until one is kept and one is not; then
- * bisection (the geometric mean) until they are within `precision` of each other. At each rate seeds vote; what the majority
- * says holds, and is not asked for further once it stands.
+ * The search: rates from just below the estimate, up or down by steps that double, until one is kept and one is not;
+ * then bisection (the geometric mean) until they are within `precision` of each other. At each rate seeds vote; what
+ * the majority says holds, and is not asked for further once it stands.
  *
  * One thread. No memory.
  */
@@ -49,8 +49,8 @@ struct ta_sustain_verdict {
 
 enum { TA_SUSTAIN_BLOCKS = 20 };
 
-/* n samples (t_s rising from the start, lag_s). Errors: AGAIN (fewer than three stretches have a sample: measure longer),
- * INVALID (tolerance, confidence). */
+/* n samples (t_s rising from the start, lag_s). Errors: AGAIN (fewer than three stretches have a sample: measure
+ * longer), INVALID (tolerance, confidence). */
 ta_status ta_sustain_judge(const struct ta_sustain_judge *judge, const double *t_s, const double *lag_s, size_t n,
                            struct ta_sustain_verdict *out);
 
@@ -77,8 +77,8 @@ struct ta_sustain_probe {
 
 /* Errors: INVALID (which value). */
 ta_status ta_sustain_begin(struct ta_sustain *s, const struct ta_sustain_spec *spec);
-/* OK; END: low and high are within the precision. FAILED: nothing down to a thousandth of the estimate was kept, or all up to
- * a thousand times of it was. */
+/* OK; END: low and high are within the precision. FAILED: nothing down to a thousandth of the estimate was kept, or all
+ * up to a thousand times of it was. */
 ta_status ta_sustain_next(const struct ta_sustain *s, struct ta_sustain_probe *out);
 void ta_sustain_tell(struct ta_sustain *s, bool kept);
 /* Probes that a search takes when the estimate is good and seeds do not agree at once: for planning. */

@@ -86,7 +86,10 @@ json_t *ta_latencies_json(const struct ta_latencies *l) {
 ta_status ta_latency_open(struct ta_latency *l, uint32_t batch, double warm_up_s, bool alone) {
     uint64_t room = (uint64_t)batch * BATCHES_OF_ROOM;
     *l = (struct ta_latency){
-        .room = room > LEAST_ROOM ? room : LEAST_ROOM, .warm_up_ns = (int64_t)(warm_up_s * TA_NS_PER_S), .alone = alone};
+        .room = room > LEAST_ROOM ? room : LEAST_ROOM,
+        .warm_up_ns = (int64_t)(warm_up_s * TA_NS_PER_S),
+        .alone = alone,
+    };
     ta_status status = TA_NEW(&l->all, 1, "histograms of latency");
     if (status == TA_OK && !alone) status = TA_NEW(&l->due, l->room, "due times of steps on their way");
     if (status == TA_OK && !alone) status = TA_NEW(&l->step, l->room, "steps on their way");

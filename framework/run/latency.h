@@ -4,16 +4,17 @@
  *     predicted   the answer is there
  *     trained     the step is in this replica's own weights
  *     visible     the step is in the weights of every live replica, and we know it: the acknowledgement has come back.
- *                 A table's row that is held back (exchange.rows_after) counts when it has been put. Without peers: trained
+ *                 A table's row that is held back (exchange.rows_after) counts when it has been put. Without peers:
+ *                 trained
  *
- * Always from the due time, never from when we came round to the record (Tene's "coordinated omission"), in nanoseconds.
+ * Always from the due time, never from when we came round to the record (Tene: "coordinated omission"), in ns.
  * Records that became due within the first `warm_up` seconds are left out. A record whose label comes late is predicted
  * only: when it is trained on says more about the label than about us. What is still due when the run ends is nowhere.
  *
- * Due times of what waits to become visible are held in a ring of at least 65,536 records; when a peer hears nothing for so
- * long, the oldest are given up and counted (`unseen`).
+ * Due times of what waits to become visible are held in a ring of at least 65,536 records; when a peer hears nothing
+ * for so long, the oldest are given up and counted (`unseen`).
  *
- * Lag is sampled whenever a batch is handed out (now less its due time), and kept as means over equal stretches of time:
+ * Lag is sampled whenever a batch is handed out (now less its due time), and kept as means over stretches of time:
  * 10 ms at first, twice as long whenever the TA_LAG_STRETCHES are used up, so that any run fits.
  *
  * Histograms are those of hist.h and merge exactly. A file holds them bucket by bucket:

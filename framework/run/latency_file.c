@@ -64,8 +64,8 @@ static ta_status read_hist(struct ta_h5 *file, const char *path, const char *nam
     uint64_t counted = 0;
     for (unsigned i = 0; i < TA_HIST_BUCKETS; i++) counted += out->bucket[i];
     if (counted == out->count) return TA_OK;
-    return ta_fail(TA_FORMAT, "%s: /%s holds %" PRIu64 " records in its buckets, but says %" PRIu64, path, name, counted,
-                   out->count);
+    return ta_fail(TA_FORMAT, "%s: /%s holds %" PRIu64 " records in its buckets, but says %" PRIu64, path, name,
+                   counted, out->count);
 }
 
 static ta_status read_lag(struct ta_h5 *file, const char *path, struct ta_latencies *out) {

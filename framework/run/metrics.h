@@ -16,8 +16,8 @@
  *                        plateau is judged (cycle.h)
  *     loss_all, accuracy_all     over everything scored
  *     lag_s              behind the due time, at the last batch; null with pace max, which knows no due times
- *     latency            of this life, with due times: {predicted, trained, visible: {count, mean_s, p50_s, p90_s, p99_s, p99.9_s,
- *                        max_s}} (latency.h)
+ *     latency            of this life, with due times: {predicted, trained, visible: {count, mean_s, p50_s, p90_s, p99_s,
+ *                        p99.9_s, max_s}} (latency.h)
  *     dropped            records dropped (on_overload: drop); starved: times the reader was late
  *     unlabelled         records without a label: predicted, not trained on
  *     steps, skipped_steps       local steps made; dropped because the gradient was not finite

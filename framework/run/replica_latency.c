@@ -33,7 +33,8 @@ void ta_replica_latency_used(struct ta_replica *r, const struct ta_batch *batch,
 }
 
 void ta_replica_latency_seen(struct ta_replica *r) {
-    if (ta_latency_waits(&r->latency)) ta_latency_visible(&r->latency, r->exchange_ops->steps_visible(r->x), r->mark_ns);
+    if (ta_latency_waits(&r->latency))
+        ta_latency_visible(&r->latency, r->exchange_ops->steps_visible(r->x), r->mark_ns);
 }
 
 void ta_replica_latency_end(struct ta_replica *r) {
@@ -41,8 +42,8 @@ void ta_replica_latency_end(struct ta_replica *r) {
     ta_replica_latency_seen(r);
     char path[4096];
     snprintf(path, sizeof path, "%s/latency", r->config.run_dir);
-    ta_status status = mkdir(path, 0777) != 0 && errno != EEXIST ? ta_fail_errno(TA_IO, "%s: cannot make this folder", path)
-                                                                 : TA_OK;
+    bool there = mkdir(path, 0777) == 0 || errno == EEXIST;
+    ta_status status = there ? TA_OK : ta_fail_errno(TA_IO, "%s: cannot make this folder", path);
     ta_latencies_path(path, sizeof path, r->config.run_dir, r->epoch, r->config.rank);
     if (status == TA_OK) status = ta_latencies_write(r->latency.all, path);
     if (status != TA_OK) ta_log_warn(r->config.log, "latencies are not kept: %s", ta_why());

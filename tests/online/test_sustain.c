@@ -1,5 +1,5 @@
-/* The search for the highest rate kept, on queues whose capacity is known: a verdict is right on either side of it, and the
- * bracket holds it whatever the estimate, the noise and the batches are. */
+/* The search for the highest rate kept, on queues whose capacity is known: a verdict is right on either side of it, and
+ * the bracket holds it whatever the estimate, the noise and the batches are. */
 #include <math.h>
 
 #include "expect.h"
@@ -55,7 +55,8 @@ static void verdicts_on_either_side(void **state) {
     (void)state;
     struct ta_rng rng = ta_rng_make(3, 0);
     for (int i = 0; i < 100; i++) {
-        struct queue q = {.capacity = exp(log(100) + ta_rng_uniform(&rng) * log(1e4)), .batch = 32, .noise = .3, .random = i % 2};
+        struct queue q = {
+            .capacity = exp(log(100) + ta_rng_uniform(&rng) * log(1e4)), .batch = 32, .noise = .3, .random = i % 2};
         q.batch = ceil(q.capacity / 300);
         assert_true(is_kept(&q, q.capacity * .9, 6, &rng));
         assert_false(is_kept(&q, q.capacity * 1.1, 6, &rng));
@@ -105,8 +106,9 @@ static void finds_the_capacity(void **state) {
                           .random = i % 2};
         q.batch = ceil(q.capacity / 400);
         double served = q.capacity / (1 + q.stall_s * q.stalls_per_s);
-        struct ta_sustain_spec spec = {
-            .estimate = q.capacity * (.8 + ta_rng_uniform(&rng) * .4), .precision = .02, .seeds = 1 + 2 * (unsigned)(i % 2)};
+        struct ta_sustain_spec spec = {.estimate = q.capacity * (.8 + ta_rng_uniform(&rng) * .4),
+                                       .precision = .02,
+                                       .seeds = 1 + 2 * (unsigned)(i % 2)};
         struct ta_sustain s;
         search(&q, &spec, 8, &rng, &s);
         assert_true(s.low < s.high && s.high <= s.low * 1.02 + 1e-9);

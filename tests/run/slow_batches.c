@@ -1,6 +1,6 @@
 /* A bottleneck that is known: preloaded into a replica, it lets SLOW_BATCHES_PER_S batches through a second. A replica
- * gives every batch back by one sem_post (replayer.h); here that takes its time, measured against a schedule, so that what
- * the machine takes away for a moment is made up for. */
+ * gives every batch back by one sem_post (replayer.h); here that takes its time, measured against a schedule, so that
+ * what the machine takes away for a moment is made up for. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <semaphore.h>

@@ -1,6 +1,6 @@
 """tensair bench sustain as a person runs it: a bottleneck that is known is found; what cannot be measured is told.
 
-The bottleneck (slow_batches.c, preloaded) lets 250 batches a second through each replica: of 16 records, 4,000 a second.
+The bottleneck (slow_batches.c, preloaded) lets 250 batches a second through each replica: 4,000 records.
 """
 import json
 import os
@@ -21,12 +21,14 @@ def sustain(place, *arguments, expect=0, env=None, config="run.yaml"):
     """(stdout, stderr), with the exit status before them when none is expected; nothing temporary may stay behind."""
     with tempfile.TemporaryDirectory() as tmp:
         command = [TENSAIR, "bench", "sustain", place.at(config), "--set", "exchange.dead_after=30"]
-        done = subprocess.run(command + [str(a) for a in arguments], cwd=place.path, env=dict(env or os.environ, TMPDIR=tmp),
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        done = subprocess.run(command + [str(a) for a in arguments], cwd=place.path,
+                              env=dict(env or os.environ, TMPDIR=tmp), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=120)
         check(os.listdir(tmp) == [], f"left behind: {os.listdir(tmp)}")
     if expect is None:
         return done.returncode, done.stdout, done.stderr
-    check(done.returncode == expect, f"{arguments}: exit status {done.returncode}, not {expect}\n{done.stdout}\n{done.stderr}")
+    check(done.returncode == expect,
+          f"{arguments}: exit status {done.returncode}, not {expect}\n{done.stdout}\n{done.stderr}")
     return done.stdout, done.stderr
 
 
@@ -55,7 +57,8 @@ def finds_the_bottleneck():
             check(not (p["rate"] > 1.2 * served and p["kept"]), f"{p} cannot have been kept")
             if p["rate"] > 1.2 * served:
                 unserved = 1 - served / p["rate"]
-                check(abs(p["slope"] - unserved) < .15, f"{unserved} of {p['rate']} was not served, the lag grew by {p['slope']}")
+                check(abs(p["slope"] - unserved) < .15,
+                      f"{unserved} of {p['rate']} was not served, the lag grew by {p['slope']}")
         latency = c["latency"]
         check(latency["predicted"]["p50_s"] <= latency["visible"]["p50_s"], "predicted before visible")
         check(latency["predicted"]["count"] >= latency["visible"]["count"] > 100, f"{latency}")
@@ -99,8 +102,9 @@ def leaves_when_told():
     place = Place(CONFIG)
     for number in (signal.SIGINT, signal.SIGTERM):
         with tempfile.TemporaryDirectory() as tmp:
-            process = subprocess.Popen([TENSAIR, "bench", "sustain", place.at("run.yaml")], env=dict(os.environ, TMPDIR=tmp),
-                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            process = subprocess.Popen([TENSAIR, "bench", "sustain", place.at("run.yaml")],
+                                       env=dict(os.environ, TMPDIR=tmp), stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
             place.wait_for(lambda: any("metrics.jsonl" in files for _, _, files in os.walk(tmp)), process)
             process.send_signal(number)
             start = time.monotonic()
