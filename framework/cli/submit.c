@@ -217,7 +217,7 @@ static void tell(const struct ta_submitted *job, const char *run_dir, bool array
     printf("run          %s%s\n", run_dir, array ? "/task-NUMBER" : "");
     printf("script       %s/train.sbatch\n", run_dir);
     printf("follow       tensair watch %s%s\n", run_dir, array ? "/task-NUMBER" : "");
-    printf("stop         scancel --signal=TERM --full %s   (after a checkpoint, and not queued again)\n", job->id);
+    printf("stop         scancel --batch --signal=TERM %s   (after a checkpoint, and not queued again)\n", job->id);
 }
 
 static ta_status send(struct arguments *a) {
