@@ -18,16 +18,17 @@ enum { MESSAGE_BYTES = 512 };
 
 /* libhdf5 of Debian has process-wide state and no lock of its own, so this one must be process-wide too. */
 static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
-static bool silenced; /* under the lock */
+static bool prepared; /* under the lock */
+static _Thread_local bool silenced; /* where the library was built with threads, each has its own error stack */
 
 void ta_h5_lock(void) {
     pthread_mutex_lock(&lock);
     if (silenced) return;
     /* A file whose last flush failed stays half open inside the library; its exit handler would try again, and loop. */
-    H5dont_atexit();
+    if (!prepared) H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    H5PLset_loading_state(0); /* a file from outside must not make us load code */
-    silenced = true;
+    if (!prepared) H5PLset_loading_state(0); /* a file from outside must not make us load code */
+    silenced = prepared = true;
 }
 
 void ta_h5_unlock(void) { pthread_mutex_unlock(&lock); }

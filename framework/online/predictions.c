@@ -14,7 +14,7 @@
 #include "mem.h"
 #include "predictions_columns.h"
 
-enum { CHUNK_ROWS = 4096, NAP_NS = 20000000, COLUMNS = TA_PREDICTIONS_FIELDS };
+enum { CHUNK_ROWS = 16384, NAP_NS = 20000000, COLUMNS = TA_PREDICTIONS_FIELDS };
 
 #define FLUSH_NS TA_NS_PER_S
 
@@ -22,6 +22,7 @@ enum { CHUNK_ROWS = 4096, NAP_NS = 20000000, COLUMNS = TA_PREDICTIONS_FIELDS };
 struct column {
     struct ta_predictions_column is;
     unsigned char *ring; /* [TA_PREDICTIONS_ROOM][width] */
+    size_t row_bytes;
     struct ta_h5_set *set;
 };
 
@@ -39,15 +40,13 @@ struct ta_predictions {
 
 /* --- the writer --- */
 
-static size_t row_bytes(const struct column *c) { return c->is.width * ta_h5_type_bytes(c->is.type); }
-
 /* Rows [first, first + n), which do not wrap. */
 static ta_status write_rows(struct ta_predictions *p, uint64_t first, uint64_t n) {
     ta_status status = TA_OK;
     for (unsigned i = 0; i < COLUMNS && status == TA_OK; i++) {
         struct column *c = &p->column[i];
         if (c->is.width == 0) continue;
-        const unsigned char *from = c->ring + first % TA_PREDICTIONS_ROOM * row_bytes(c);
+        const unsigned char *from = c->ring + first % TA_PREDICTIONS_ROOM * c->row_bytes;
         status = ta_h5_set_write(c->set, c->is.type, first, n, from);
     }
     return status;
@@ -101,7 +100,8 @@ static void *thread_main(void *argument) {
 /* --- opening --- */
 
 static ta_status make_column(struct ta_predictions *p, struct column *c) {
-    ta_status status = ta_mem_alloc(TA_PREDICTIONS_ROOM, row_bytes(c), "the log of predictions", (void **)&c->ring);
+    c->row_bytes = c->is.width * ta_h5_type_bytes(c->is.type);
+    ta_status status = ta_mem_alloc(TA_PREDICTIONS_ROOM, c->row_bytes, "the log of predictions", (void **)&c->ring);
     struct ta_h5_create how = {.shape = {.type = c->is.type, .rank = c->is.width > 1 ? 2 : 1, .dims = {0, c->is.width}},
                                .chunk_rows = CHUNK_ROWS};
     if (status == TA_OK) status = ta_h5_set_create(p->file, c->is.name, &how, &c->set);
@@ -172,25 +172,41 @@ uint32_t ta_predictions_room(const struct ta_predictions *p) {
 
 uint64_t ta_predictions_written(const struct ta_predictions *p) { return atomic_load(&p->seen); }
 
-static void *cell(struct ta_predictions *p, unsigned column, uint64_t at) {
-    struct column *c = &p->column[column];
-    return c->ring + at % TA_PREDICTIONS_ROOM * row_bytes(c);
+/* Column by column: a loop a column is a run of stores to one place. */
+#define FILL(field, type, value)                                                       \
+    do {                                                                               \
+        type *ring_ = (type *)(void *)p->column[TA_PREDICTIONS_##field].ring;          \
+        for (uint32_t i = 0; i < n; i++) ring_[(at + i) % TA_PREDICTIONS_ROOM] = (value); \
+    } while (0)
+
+static float confidence_of(const float *prediction, uint32_t outputs, int32_t class) {
+    if (class < 0) return NAN;
+    return outputs > 1 ? prediction[class] : class == 1 ? prediction[0] : 1 - prediction[0];
 }
 
-static void add_class(struct ta_predictions *p, uint64_t at, const float *prediction, int32_t label) {
+static void fill_classes(struct ta_predictions *p, uint64_t at, uint32_t n, const struct ta_predictions_rows *rows) {
     uint32_t outputs = p->config.kind.outputs;
-    int32_t class = ta_agreement_class_of(prediction, outputs);
-    float confidence = NAN;
-    if (class >= 0) confidence = outputs > 1 ? prediction[class] : class == 1 ? prediction[0] : 1 - prediction[0];
-    *(int32_t *)cell(p, TA_PREDICTIONS_PREDICTION, at) = class;
-    *(float *)cell(p, TA_PREDICTIONS_CONFIDENCE, at) = confidence;
-    *(int32_t *)cell(p, TA_PREDICTIONS_LABEL, at) = label;
+    int32_t *class = (int32_t *)(void *)p->column[TA_PREDICTIONS_PREDICTION].ring;
+    float *confidence = (float *)(void *)p->column[TA_PREDICTIONS_CONFIDENCE].ring;
+    for (uint32_t i = 0; i < n; i++) {
+        const float *prediction = rows->predictions + (size_t)i * outputs;
+        uint64_t to = (at + i) % TA_PREDICTIONS_ROOM;
+        class[to] = ta_agreement_class_of(prediction, outputs);
+        confidence[to] = confidence_of(prediction, outputs, class[to]);
+    }
+    FILL(LABEL, int32_t, rows->classes != NULL ? rows->classes[i] : -1);
 }
 
-static void add_value(struct ta_predictions *p, uint64_t at, const float *prediction, const float *label) {
-    float *to = cell(p, TA_PREDICTIONS_LABEL, at);
-    memcpy(cell(p, TA_PREDICTIONS_PREDICTION, at), prediction, p->config.kind.outputs * sizeof(float));
-    for (uint32_t i = 0; i < p->column[TA_PREDICTIONS_LABEL].is.width; i++) to[i] = label != NULL ? label[i] : NAN;
+static void fill_values(struct ta_predictions *p, uint64_t at, uint32_t n, const struct ta_predictions_rows *rows) {
+    uint32_t outputs = p->config.kind.outputs, targets = p->column[TA_PREDICTIONS_LABEL].is.width;
+    float *values = (float *)(void *)p->column[TA_PREDICTIONS_PREDICTION].ring;
+    float *labels = (float *)(void *)p->column[TA_PREDICTIONS_LABEL].ring;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t to = (at + i) % TA_PREDICTIONS_ROOM;
+        memcpy(values + to * outputs, rows->predictions + (size_t)i * outputs, outputs * sizeof *values);
+        for (uint32_t k = 0; k < targets; k++)
+            labels[to * targets + k] = rows->targets != NULL ? rows->targets[(size_t)i * targets + k] : NAN;
+    }
 }
 
 ta_status ta_predictions_add(struct ta_predictions *p, uint32_t n, const struct ta_predictions_rows *rows) {
@@ -198,16 +214,12 @@ ta_status ta_predictions_add(struct ta_predictions *p, uint32_t n, const struct 
     if (failed != TA_OK) return ta_fail(failed, "%s", p->why);
     if (n > ta_predictions_room(p)) return TA_BUSY;
     uint64_t at = atomic_load_explicit(&p->added, memory_order_relaxed);
-    uint32_t targets = p->column[TA_PREDICTIONS_LABEL].is.width;
-    for (uint32_t i = 0; i < n; i++, at++) {
-        const float *prediction = rows->predictions + (size_t)i * p->config.kind.outputs;
-        *(uint64_t *)cell(p, TA_PREDICTIONS_RECORD, at) = rows->first_record + i;
-        *(int64_t *)cell(p, TA_PREDICTIONS_DUE, at) = rows->due_ns[i];
-        *(int64_t *)cell(p, TA_PREDICTIONS_ANSWERED, at) = rows->answered_ns;
-        *(uint64_t *)cell(p, TA_PREDICTIONS_VERSION, at) = rows->version;
-        if (p->config.kind.classes) add_class(p, at, prediction, rows->classes != NULL ? rows->classes[i] : -1);
-        else add_value(p, at, prediction, rows->targets != NULL ? rows->targets + (size_t)i * targets : NULL);
-    }
-    atomic_store_explicit(&p->added, at, memory_order_release);
+    FILL(RECORD, uint64_t, rows->first_record + i);
+    FILL(DUE, int64_t, rows->due_ns[i]);
+    FILL(ANSWERED, int64_t, rows->answered_ns);
+    FILL(VERSION, uint64_t, rows->version);
+    if (p->config.kind.classes) fill_classes(p, at, n, rows);
+    else fill_values(p, at, n, rows);
+    atomic_store_explicit(&p->added, at + n, memory_order_release);
     return TA_OK;
 }

@@ -1,5 +1,6 @@
 """A log of predictions, followed by h5py while it grows, and opened as any file afterwards; a writer that is killed."""
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -72,4 +73,13 @@ with tempfile.TemporaryDirectory() as folder:
     full = subprocess.run([DRIVER, "/dev/full/x.h5", "10", "1", "class"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                           stderr=subprocess.PIPE, text=True)
     assert full.returncode == 1 and "/dev/full/x.h5" in full.stderr, full.stderr
+
+    def no_room():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200000, 200000))
+
+    path = os.path.join(folder, "large.h5")
+    large = subprocess.run([DRIVER, path, str(ROWS), str(BATCH), "class"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.PIPE, text=True, preexec_fn=no_room, timeout=60)
+    assert large.returncode == 1 and "large.h5" in large.stderr and len(large.stderr.splitlines()) == 1, large.stderr
 print("followed while it grew:", seen[:3], "...", seen[-1])
