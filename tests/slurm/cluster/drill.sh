@@ -28,27 +28,27 @@ QUICK=(--set exchange.dead_after=2.5)
 # Whatever became of it: what was said stands in the log.
 tell_all() {
     local file status=$?
-    [ "$status" = 0 ] || for file in "$WORK"/*.out "$WORK"/*/log/*; do
+    case $status in 0 | 77) return ;; esac
+    for file in "$WORK"/*.out "$WORK"/*/log/*; do
         [ ! -f "$file" ] || { echo "--- ${file#"$WORK/"}" && tail -n 40 "$file"; }
     done
-    [ "$status" = 0 ] || timeout 5 squeue -l || true
+    timeout 5 squeue -l || true
 }
 trap tell_all EXIT
 
-# batch NAME [TRAIN OPTIONS]: a batch script that trains in $WORK/NAME, on four nodes and a replica a task if sbatch is not
-# told otherwise. It passes USR1 on to its step, and is requeued when that has left a checkpoint.
+# batch NAME [TRAIN OPTIONS]: a batch script that trains in $WORK/NAME, on four nodes and a replica a task if sbatch is
+# not told otherwise. It passes USR1 on to its step, and is requeued when that has left a checkpoint.
 batch() {
     local name=$1
     shift
     cat >"$name.sbatch" <<SCRIPT
 #!/usr/bin/env bash
-#SBATCH --job-name=$name --output=$WORK/$name.out --open-mode=append --no-kill --requeue
+#SBATCH --job-name=$name --output=$WORK/$name.out --open-mode=append --requeue ${KILL:---no-kill}
 #SBATCH --nodes=4 --ntasks-per-node=1
 trap 'scancel --signal=USR1 "\$SLURM_JOB_ID.0"' USR1
-srun --kill-on-bad-exit=0 --no-kill --wait=0 --nodes="\$SLURM_JOB_NUM_NODES" --ntasks-per-node="\$SLURM_NTASKS_PER_NODE" \\
-    --ntasks=\$((SLURM_JOB_NUM_NODES * SLURM_NTASKS_PER_NODE)) \\
-    bash -c 'exec $TENSAIR train run.yaml --quiet --run-dir $WORK/$name $* \\
-    -n \$SLURM_STEP_NUM_TASKS --nodes \$SLURM_STEP_NUM_TASKS --node \$SLURM_PROCID' &
+srun --kill-on-bad-exit=0 --no-kill --wait=0 --nodes="\$SLURM_JOB_NUM_NODES" \\
+    --ntasks-per-node="\$SLURM_NTASKS_PER_NODE" --ntasks=\$((SLURM_JOB_NUM_NODES * SLURM_NTASKS_PER_NODE)) \\
+    $TENSAIR train run.yaml --quiet --run-dir $WORK/$name $* &
 while kill -0 \$! 2>/dev/null; do wait \$!; done # a trapped signal ends a wait early
 wait \$!
 status=\$?
@@ -80,6 +80,7 @@ ends() {
     is_field "$1" JobState "$2" && is_field "$1" ExitCode "${3:-0}:.*"
 }
 
+no_tasks() { [ -z "$(node "$1" tasks)" ]; }
 clock() { date +%s.%N; }
 # Nobody of the run is left, and nothing of its rendezvous.
 cleared() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The cable of a node is cut: both sides name each other within three seconds. When it is back, nobody takes up again with
-# whom it has given up, and the majority's run ends as one.
+# The cable of a node is cut: both sides name each other within three seconds. When it is back, nobody takes up again
+# with whom it has given up, and the majority's run ends as one.
 . "$CLUSTER_TESTS/drill.sh"
 [ "$CLUSTER_MODE" = namespaces ] || { echo "SKIPPED: plain nodes have no cable to cut" && exit 77; }
 job=$(sbatch --parsable "$(batch cut "${FOREVER[@]}" "${QUICK[@]}")")
