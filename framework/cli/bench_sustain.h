@@ -23,7 +23,7 @@ struct sustain_list {
 
 struct sustain_options {
     const char *config_path;
-    const char **overrides; /* room for argc */
+    const char **overrides; /* room for argc + 1 */
     size_t n_overrides;
     struct sustain_list replicas, batch; /* empty: the configuration's */
     unsigned seeds;

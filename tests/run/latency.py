@@ -5,6 +5,7 @@ import h5py
 import numpy as np
 
 from harness import Place, check, contains
+from words_common import CONFIG as WORDS, place_with_text
 
 MOMENTS = ("predicted", "trained", "visible")
 PACED = ("--set", "pace.type=poisson", "--set", "pace.rate=4000", "--set", "run.max_records=6000",
@@ -81,9 +82,20 @@ def predicting_only():
     check(said["predicted"]["count"] == 6000 and "trained" not in said and "visible" not in said, f"{said}")
 
 
+def words():
+    """Rows that are held back become visible later than the step was made, by up to rows_within; none is forgotten."""
+    place = place_with_text(WORDS, lines=2000)
+    place.train("-n", 2, "--set", "pace.type=constant", "--set", "pace.rate=2000", "--set", "checkpoint.off=yes",
+                "--set", "exchange.rows_after=200", "--set", "exchange.rows_within=0.2")
+    said = place.metrics(kind="summary")[0]["latency"]
+    check(said["visible"]["count"] == said["trained"]["count"] == said["predicted"]["count"] == 2000, f"{said}")
+    check(said["visible"]["p90_s"] > said["trained"]["p50_s"] + 0.05, f"rows were held back, and seen at once: {said}")
+
+
 if __name__ == "__main__":
     merged()
     warm_up_and_alone()
     without_due_times()
     predicting_only()
+    words()
     print("ok")

@@ -12,6 +12,7 @@ import tempfile
 import time
 
 from harness import CONFIG, TENSAIR, Place, check, contains
+from words_common import CONFIG as WORDS, place_with_text
 
 BOTTLENECK = dict(os.environ, LD_PRELOAD=sys.argv[1], SLOW_BATCHES_PER_S="250")
 CONFIG = CONFIG.replace("max_records: 4000", "replicas: 1")
@@ -32,6 +33,13 @@ def sustain(place, *arguments, expect=0, env=None, config="run.yaml"):
     return done.stdout, done.stderr
 
 
+def longer(err):
+    """The time a busy machine asks for."""
+    asked = re.search(r"are needed: --within (\d+)", err)
+    check(asked is not None, err)
+    return int(asked.group(1)) + 5
+
+
 def finds_the_bottleneck():
     place = Place(CONFIG)
     within = 10
@@ -41,7 +49,7 @@ def finds_the_bottleneck():
         code, out, err = sustain(place, *search, "--within", within, expect=None, env=BOTTLENECK)
         if code == 0:
             break
-        within = int(re.search(r"are needed: --within (\d+)", err).group(1)) + 5
+        within = longer(err)
     contains(out, "records/s", "predicted", "visible", "p99.9 ms", "constant pacing")
     contains(err, f"1 combination, {within} s at most", "probes of")
     with open(place.at("o.json")) as file:
@@ -114,8 +122,21 @@ def leaves_when_told():
             check(os.listdir(tmp) == [], f"left behind: {os.listdir(tmp)}")
 
 
+def counts_words():
+    place = place_with_text(WORDS, lines=2000)
+    within = 8
+    for _ in range(3):
+        code, out, err = sustain(place, "--within", within, "--seeds", 1, "--precision", 0.1, "--set", "pace.type=poisson",
+                                 expect=None, env=BOTTLENECK)
+        if code == 0:
+            break
+        within = longer(err)
+    contains(out, "sentences/s", "words/s", "poisson pacing")
+
+
 if __name__ == "__main__":
     tells_what_is_wrong()
     leaves_when_told()
     finds_the_bottleneck()
+    counts_words()
     print("ok")
