@@ -31,6 +31,8 @@ static const char help[] =
     "                       when the world has changed (online.mode)\n"
     "  --nodes M --node K   the run spans M machines, and this is number K of them, from 0 (TENSAIR_NODES, TENSAIR_NODE):\n"
     "                       start the same command on each, with one run directory that all of them see\n"
+    "  --join K             start spare K (from 0) of the run that is under way in --run-dir, begun with run.spares above K:\n"
+    "                       it goes on where a replica that was lost has stopped\n"
     "  --log-level LEVEL    least level shown on stderr: debug, info, warn (the default), error (run.log_level)\n"
     "  --quiet              no progress\n"
     "  --print-config       print the effective configuration and exit\n"
@@ -39,7 +41,7 @@ static const char help[] =
     "Exit status: 0 finished and saved; 1 failed; 2 usage or configuration; 69 a replica was lost; 74 input or output;\n"
     "75 checkpointed, please run again.\n";
 
-enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_FROM, OPTION_LOG_LEVEL, OPTION_MODE, OPTION_NODES, OPTION_NODE, OPTION_PRINT, OPTION_HELP };
+enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_FROM, OPTION_LOG_LEVEL, OPTION_MODE, OPTION_NODES, OPTION_NODE, OPTION_JOIN, OPTION_PRINT, OPTION_HELP };
 
 static const struct option options[] = {
     {"replicas", required_argument, NULL, 'n'},
@@ -53,6 +55,7 @@ static const struct option options[] = {
     {"mode", required_argument, NULL, OPTION_MODE},
     {"nodes", required_argument, NULL, OPTION_NODES},
     {"node", required_argument, NULL, OPTION_NODE},
+    {"join", required_argument, NULL, OPTION_JOIN},
     {"quiet", no_argument, NULL, 'q'},
     {"print-config", no_argument, NULL, OPTION_PRINT},
     {"print_config", no_argument, NULL, OPTION_PRINT},
@@ -116,6 +119,7 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
                 break;
             case OPTION_NODES: status = parse_node("--nodes", optarg, 1, &a->launch.nodes); break;
             case OPTION_NODE: status = parse_node("--node", optarg, 0, &a->launch.node); break;
+            case OPTION_JOIN: status = parse_node("--join", optarg, 0, &a->launch.join); break;
             case OPTION_PRINT: a->print = true; break;
             case 'h':
             case OPTION_HELP: a->help = true; break;
@@ -154,7 +158,7 @@ void ta_cli_interrupted(const char *verb) {
 }
 
 static ta_status train(int argc, char **argv) {
-    struct arguments a = {.launch = {.argc = argc, .argv = argv, .nodes = -1, .node = -1}};
+    struct arguments a = {.launch = {.argc = argc, .argv = argv, .nodes = -1, .node = -1, .join = -1}};
     ta_status status = TA_NEW(&a.overrides, (size_t)argc + 4, "the command line");
     if (status != TA_OK) return status;
     a.launch.overrides = a.overrides;
@@ -163,6 +167,7 @@ static ta_status train(int argc, char **argv) {
     if (status == TA_OK && a.help) fputs(help, stdout);
     else if (status == TA_OK && a.print) status = print_config(&a.launch);
     else if (status == TA_OK && ta_launch_is_replica()) status = ta_launch_replica(&a.launch, &interrupted);
+    else if (status == TA_OK && a.launch.join >= 0) status = ta_launch_join(&a.launch, &interrupted);
     else if (status == TA_OK) status = ta_launch(&a.launch, &interrupted);
     ta_mem_free(a.overrides);
     if (interrupted) ta_cli_interrupted("train");

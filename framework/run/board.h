@@ -22,6 +22,7 @@ enum ta_ended { TA_ENDED_NO, TA_ENDED_KNOWN, TA_ENDED_PRESUMED };
 struct ta_board_row {
     _Atomic uint64_t state;           /* enum ta_replica_state */
     _Atomic uint64_t ended;           /* launcher: enum ta_ended */
+    _Atomic uint64_t launcher;        /* of a spare: process that has started it; 0: it is free */
     _Atomic uint64_t finished;        /* the replica came to an orderly end of its own */
     _Atomic uint64_t records;         /* scored, former lives included */
     _Atomic uint64_t hits;

@@ -137,10 +137,12 @@ static ta_status start_one(struct ta_children *c, struct start *s, unsigned i) {
 ta_status ta_children_start(struct ta_children *c, const struct ta_children_config *config) {
     unsigned nodes = config->nodes > 0 ? config->nodes : 1, count = config->replicas / nodes;
     *c = (struct ta_children){
-        .first = config->node * count, .count = count, .board = config->board, .log = config->log};
+        .first = config->spare > 0 ? config->spare : config->node * count,
+        .count = config->spare > 0 ? 1 : count,
+        .board = config->board, .log = config->log};
     struct start s = {.config = config};
     ta_status status = TA_NEW(&c->child, c->count, "the list of replicas");
-    const struct ta_pin_ask ask = {.replicas = count,
+    const struct ta_pin_ask ask = {.replicas = c->count,
                                    .threads = config->threads,
                                    .local_rank = config->local_rank,
                                    .local_size = config->local_size};

@@ -36,6 +36,7 @@ struct ta_children_config {
     unsigned nodes, node;       /* 0 or 1 nodes: all are here */
     unsigned per_host;          /* ranks a machine; 0: all are on this one */
     unsigned local_rank, local_size; /* among the launchers of this machine (pin.h) */
+    unsigned spare;             /* not 0: just this rank, above all others, is to be started */
     const char *resume;         /* NULL: start anew */
 };
 

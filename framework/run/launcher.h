@@ -34,10 +34,14 @@ struct ta_launch {
     bool quiet;                  /* no progress */
     long nodes, node;            /* how many, and which one this is; -1: TENSAIR_NODES, TENSAIR_NODE, else what a
                                     launcher of tasks says (job.h), else one */
+    long join;                   /* this spare is to join the run in run_dir; -1: a run of its own */
 };
 
 /* The whole job. *interrupted: a second SIGINT ended it (all replicas are gone): the program should end by SIGINT. */
 ta_status ta_launch(const struct ta_launch *launch, bool *interrupted);
+
+/* One replica that joins a run (launcher_join.h): until it has ended. */
+ta_status ta_launch_join(const struct ta_launch *launch, bool *interrupted);
 
 /* True in a process that a launcher started: then ta_launch_replica runs this one replica of its job. */
 bool ta_launch_is_replica(void);

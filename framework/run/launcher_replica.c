@@ -24,18 +24,19 @@ static ta_status number_from(const char *name, uint64_t most, uint64_t *out) {
 }
 
 static ta_status run_replica(const struct ta_launch *l, struct ta_job *j, unsigned rank, int fd) {
-    unsigned replicas = j->config->run.replicas;
+    unsigned spares = j->config->run.spares, replicas = j->config->run.replicas + spares;
     char path[TA_RUN_DIR_BYTES + 32], server[TA_RUN_DIR_BYTES + 16];
     ta_status status = ta_board_attach(&j->board, replicas, fd);
     if (status != TA_OK) return status;
     snprintf(path, sizeof path, "%.2000s/log/rank-%05u.log", l->run_dir, rank);
-    status = ta_log_open(&j->log, ta_job_log_level(j->config), (int)rank, rank % ta_job_per_node(j) == 0, path);
+    status = ta_log_open(&j->log, ta_job_log_level(j->config), (int)rank, rank % ta_job_per_node(j) == 0 || rank >= replicas - spares, path);
     if (status != TA_OK) return status;
     snprintf(server, sizeof server, "%.2000s/rendezvous", l->run_dir);
     struct ta_worker worker = {
         .replica = {.run = j->config,
                     .rank = rank,
                     .n_ranks = replicas,
+                    .spares = spares,
                     .per_node = j->nodes > 1 ? ta_job_per_node(j) : 0,
                     .per_host = j->per_host,
                     .fenced = true,
@@ -73,7 +74,7 @@ ta_status ta_launch_replica(const struct ta_launch *launch, bool *interrupted) {
         status = ta_fail(TA_USAGE, "TENSAIR_BOARD is set: only a launcher does that; unset it");
     if (status == TA_OK)
         status = ta_run_config_load(launch->config_path, launch->overrides, launch->n_overrides, &j.config);
-    if (status == TA_OK && (j.config->run.replicas != size || rank >= size))
+    if (status == TA_OK && (j.config->run.replicas != size || rank >= size + j.config->run.spares))
         status = ta_fail(TA_CONFIG, "rank %" PRIu64 " of %" PRIu64 " replicas, but run.replicas is %u", rank, size,
                          j.config->run.replicas);
     if (status == TA_OK) status = run_replica(launch, &j, (unsigned)rank, (int)fd);

@@ -4,6 +4,7 @@
 #include "children.h"
 #include "clock.h"
 #include "launcher_internal.h"
+#include "launcher_join.h"
 
 static const char *code_meaning(int code) {
     static const ta_status all[] = {TA_FAILED, TA_CONFIG, TA_PEER, TA_IO, TA_REQUEUE};
@@ -76,9 +77,10 @@ ta_status ta_job_run_children(struct ta_job *j) {
         .local_size = j->local_size,
         .resume = j->resumed != NULL ? j->resumed->path : NULL,
     };
-    ta_status status = ta_children_start(&children, &config);
+    ta_status status = ta_job_invite(j);
+    if (status == TA_OK) status = ta_children_start(&children, &config);
     if (status != TA_OK) return status;
-    while (children.alive > 0 && turn(j, &children)) continue;
+    while ((children.alive > 0 || ta_job_has_spares_at_work(j)) && turn(j, &children)) continue;
     int code = ta_children_exit_code(&children, &j->lost);
     if (j->others != NULL && !j->interrupted && j->fenced == TA_OK) code = wait_for_others(j, &children, code);
     ta_progress_clear(&j->progress);
