@@ -37,6 +37,7 @@ struct ta_board_row {
     _Atomic uint64_t lost;            /* set by a peer that has dropped this replica */
     _Atomic uint64_t held_bytes, derived_bytes; /* exchange + optimizer + net + ring: held, and what the design allows */
     _Atomic int64_t lag_ns;               /* behind the due time, at the last batch; -1: pace max knows none */
+    _Atomic int64_t save_ns;              /* the last checkpoint it took part in lasted so long; 0: none yet */
     _Atomic int64_t started_ns, ended_ns; /* monotonic: training began, ended; 0: not yet */
     _Atomic double loss_sum, window_accuracy, window_loss;
 };

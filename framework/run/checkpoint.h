@@ -25,6 +25,7 @@
 #ifndef TA_CHECKPOINT_H
 #define TA_CHECKPOINT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -92,6 +93,7 @@ struct ta_checkpoint_config {
     const struct ta_model *model; /* outlives the writer */
     unsigned keep;                /* complete checkpoints to keep; 0: 2 */
     double patience_s;            /* how long the lowest rank waits for the others' files; 0: 30 */
+    _Atomic int64_t *took_ns;     /* set after each to how long it took; NULL: nobody asks */
     const struct ta_fence *fence; /* what completing one must pass (incarnation.h); outlives the writer; NULL: nothing */
     struct ta_log *log;
     /* For tests: called by the writer's thread before each change on disk (`what`: its name); NULL: nothing. */

@@ -188,7 +188,8 @@ static void conclude(struct ta_job *j, ta_status status) {
     ta_summary_find_checkpoint(&summary);
     ta_summary_find_latency(&summary, j->life);
     bool whole = !j->stopped && status != TA_REQUEUE && j->config->run.max_seconds == 0;
-    if (j->lost > 0 && whole && j->goal_records > sum.life_records)
+    /* Each that has joined has taken over what one lost replica left. */
+    if (j->lost > ta_summary_joined(&summary) && whole && j->goal_records > sum.life_records)
         summary.untrained = j->goal_records - sum.life_records;
     uint64_t before = j->resumed != NULL ? j->resumed->total_records : 0;
     if (ta_drift_report_make(&j->dir, j->config, j->stream.records, before + sum.life_records, &summary.drift) != TA_OK)
@@ -221,6 +222,8 @@ static ta_status job_run(struct ta_job *j) {
     j->goal_records = ta_job_goal(j);
     if (!quiet && j->config->run.replicas > 1) fprintf(stderr, "%s\n", j->why);
     ta_progress_open(&j->progress, quiet ? NULL : stderr, j->dir.path, j->goal_records);
+    if (j->node == 0) status = ta_deadline_open(&j->place, &j->board, &j->log, &j->deadline);
+    if (status != TA_OK) return status;
     return j->config->run.replicas == 1 ? run_here(j) : ta_job_run_children(j);
 }
 
@@ -235,6 +238,7 @@ ta_status ta_launch(const struct ta_launch *launch, bool *interrupted) {
     status = job_open(j);
     if (status == TA_OK) {
         status = job_run(j);
+        ta_deadline_close(j->deadline);
         char why[1024];
         snprintf(why, sizeof why, "%s", ta_why());
         ta_status may = ta_job_may_conclude(j);

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "checkpoint.h"
+#include "deadline.h"
 #include "job.h"
 #include "incarnation.h"
 #include "launcher.h"
@@ -51,6 +52,7 @@ struct ta_job {
     unsigned local_rank, local_size; /* of this launcher among those on this machine */
     unsigned writing_node;   /* node 0: whose replicas write, as it has told */
     int64_t fence_ns;        /* the next look at the incarnation */
+    struct ta_deadline *deadline; /* node 0 in a Slurm job; else NULL */
     ta_status fenced;        /* not OK: the run directory is another's, or another side's: nothing is written any more */
     char fenced_why[512];
     const char *transport;   /* its name, */

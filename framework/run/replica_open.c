@@ -165,6 +165,7 @@ static ta_status open_files(struct ta_replica *r) {
     struct ta_checkpoint_config config = {
         .directory = path,
         .fence = &r->fence,
+        .took_ns = &ta_replica_row(r)->save_ns,
         .model = &r->model,
         .keep = r->run->checkpoint.keep,
         .patience_s = 10 + r->run->exchange.spec.dead_after_s,

@@ -242,7 +242,29 @@ def replaced():
     check(not alone.checkpoints(), "it has written all the same")
 
 
-for test in (meet, pmi, not_shared, two_jobs, former_life, signalled, secret, replaced):
+def deadline():
+    """Slurm is asked how long the job may run: with as much left as a checkpoint may take, the run checkpoints and stops."""
+    for size, left in ((2, "0:12"), (1, "0:12")):
+        place = Tasks()
+        os.mkdir(place.at("bin"))
+        squeue = place.write("bin/squeue", f"#!/bin/sh\necho '77 {left}'\n")
+        os.chmod(squeue, 0o755)
+        path = {"PATH": place.at("bin") + ":" + os.environ["PATH"]}
+        began = time.monotonic()
+        processes = begin(place, size, variables=path)
+        place.write("bin/squeue", "#!/bin/sh\necho '77 0:03'\n")  # time went by
+        outs = [finish(p, 75) for p in processes]
+        contains(outs[0][0], "stopped")
+        contains(outs[0][1], "the job ends in 3 s", "checkpointing and stopping")
+        check(time.monotonic() - began < 60 and len(place.checkpoints()) == 1, f"checkpoints: {place.checkpoints()}")
+    place = Tasks()  # a Slurm that does not say is no reason to stop
+    os.mkdir(place.at("bin"))
+    os.chmod(place.write("bin/squeue", "#!/bin/sh\necho 'no such job' >&2; exit 1\n"), 0o755)
+    path = {"PATH": place.at("bin") + ":" + os.environ["PATH"]}
+    contains(finish(place.task(0, 1, variables=path), 0)[0], "records      4,000")
+
+
+for test in (meet, pmi, not_shared, two_jobs, former_life, signalled, secret, replaced, deadline):
     began = time.monotonic()
     test()
     print(f"passed: {test.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
