@@ -8,8 +8,9 @@
 #   TENSAIR_BUILD=DIR                build whose program runs (default build/release)
 #   CLUSTER_MODE=namespaces|plain    how nodes are told apart (default: namespaces where they are allowed)
 #   DRILLS_AT_ONCE=3                 they wait more than they work
+#   TENSAIR_LOGS=DIR                 where logs go (default build/test-logs/slurm)
 #
-# Exit status 0: all passed, 1: not so, 77: SKIPPED, with the reason. Logs lie in build/test-logs/slurm/.
+# Exit status 0: all passed, 1: not so, 77: SKIPPED, with the reason.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 
@@ -19,7 +20,7 @@ while [ $# -gt 0 ]; do
     --only) only=${2:?--only needs a regular expression} && shift ;;
     --all) all=yes ;;
     --list) list=yes ;;
-    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0" && exit 0 ;;
     *) echo "tests/slurm/run.sh: unknown option '$1' (see --help)" >&2 && exit 2 ;;
     esac
     shift

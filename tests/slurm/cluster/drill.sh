@@ -59,6 +59,15 @@ SCRIPT
     echo "$name.sbatch"
 }
 
+# queue NAME [SBATCH OPTIONS] -- [TRAIN OPTIONS]: the ready-made script, as a person would queue it; prints the job.
+queue() {
+    local name=$1 options=()
+    shift
+    while [ "${1:---}" != -- ]; do options+=("$1") && shift; done
+    TENSAIR_RUN_DIR=$WORK/$name TENSAIR_MEMLOCK=off sbatch --parsable --job-name="$name" --output="$WORK/$name.out" \
+        "${options[@]}" "$SOURCE/slurm/train.sbatch" run.yaml --quiet "${@:2}"
+}
+
 # field JOB NAME: as `scontrol show job` says it.
 field() { timeout 10 scontrol -o show job "$1" | tr ' ' '\n' | sed -n "s/^$2=//p" | head -n 1; }
 

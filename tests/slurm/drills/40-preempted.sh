@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A job of a better partition takes the nodes: the run leaves a checkpoint, waits in the queue, and goes on from there.
 . "$CLUSTER_TESTS/drill.sh"
-job=$(sbatch --parsable "$(batch low)")
+job=$(queue low --nodes=4)
 look low training 4
 urgent=$(sbatch --parsable -p urgent -N 4 -n 4 --exclusive --output=urgent.out --wrap 'sleep 1')
 ends "$urgent" COMPLETED
