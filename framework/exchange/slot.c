@@ -6,7 +6,7 @@
 #include "rowlog.h"
 #include "window.h"
 
-#define MAGIC UINT64_C(0x54410002) /* "TA", format 2 */
+#define MAGIC UINT64_C(0x54410003) /* "TA", format 3 */
 
 enum { LINE = 64 };
 

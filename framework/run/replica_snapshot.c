@@ -86,6 +86,23 @@ static ta_status copy_progress(struct ta_replica *r, struct ta_snapshot *s) {
     return status;
 }
 
+/* What the dead have trained, and told: agreed on at rest, in the weights, and in nobody else's file. */
+static ta_status add_lost(struct ta_replica *r, struct ta_frontier *done) {
+    ta_status status = TA_OK;
+    for (unsigned rank = 0; rank < r->config.n_ranks && status == TA_OK; rank++) {
+        struct ta_share walk;
+        uint64_t batch;
+        if (rank == r->config.rank) continue;
+        r->exchange_ops->peer_stats(r->x, rank, &r->peer);
+        if (r->peer.life != TA_PEER_DEAD || !r->peer.has_share || r->peer.position == 0) continue;
+        status = ta_share_init(&walk, r->peer.share, r->share.n_ranks, &r->share.start);
+        for (uint64_t i = 0; i < r->peer.position && status == TA_OK && ta_share_next(&walk, UINT64_MAX, &batch); i++)
+            status = ta_frontier_add(done, batch);
+        ta_share_free(&walk);
+    }
+    return status;
+}
+
 ta_status ta_replica_copy_state(struct ta_replica *r, struct ta_snapshot *out, unsigned *writers, unsigned *n_writers) {
     struct ta_replayer_stats stream;
     ta_replayer_stats(r->replayer, &stream);
@@ -121,6 +138,7 @@ ta_status ta_replica_copy_state(struct ta_replica *r, struct ta_snapshot *out, u
     bool with_model = writers[0] == r->config.rank;
     ta_status status = ta_replica_of_words(r) ? lend_tables(r, with_model, out) : copy_arrays(r, with_model, out);
     if (status == TA_OK) status = copy_progress(r, out);
+    if (status == TA_OK && with_model) status = add_lost(r, &out->done);
     if (status == TA_OK && !ta_replica_of_words(r)) status = ta_replica_waiting_copy(r, &out->waiting);
     if (status != TA_OK) ta_snapshot_free(out);
     return status;

@@ -50,6 +50,37 @@ static struct figures figure(const struct ta_summary *s) {
     return f;
 }
 
+/* Of ranks from..to - 1 those that are lost, or, of spares, those that have joined. */
+static bool is_listed(const struct ta_board_row *row, bool joined) {
+    if (joined) return ta_board_get(row->started_ns) != 0;
+    return ta_board_get(row->finished) == 0 && (ta_board_get(row->ended) != TA_ENDED_NO || ta_board_get(row->lost) != 0);
+}
+
+static json_t *list_ranks(const struct ta_summary *s, bool joined) {
+    json_t *list = json_array();
+    unsigned from = joined ? s->replicas : 0, to = joined ? s->board->n_rows : s->replicas;
+    for (unsigned r = from; r < to; r++)
+        if (is_listed(&s->board->rows[r], joined)) json_array_append_new(list, json_integer(r));
+    return list;
+}
+
+/* " (ranks 2 3)"; nothing for none. */
+static void print_ranks(const struct ta_summary *s, bool joined, FILE *out) {
+    json_t *list = list_ranks(s, joined), *rank;
+    size_t i, n = json_array_size(list);
+    if (n > 0) fprintf(out, n == 1 ? " (rank" : " (ranks");
+    json_array_foreach(list, i, rank) fprintf(out, " %d", (int)json_integer_value(rank));
+    fprintf(out, n > 0 ? ")\n" : "\n");
+    json_decref(list);
+}
+
+unsigned ta_summary_joined(const struct ta_summary *s) {
+    json_t *list = list_ranks(s, true);
+    unsigned n = (unsigned)json_array_size(list);
+    json_decref(list);
+    return n;
+}
+
 static void print_oddities(const struct ta_summary *s, const struct figures *f, FILE *out) {
     char text[27], all[27];
     if (f->sum.dropped > 0) fprintf(out, "dropped      %s records came too late\n", ta_progress_group(f->sum.dropped, text));
@@ -57,8 +88,14 @@ static void print_oddities(const struct ta_summary *s, const struct figures *f, 
         fprintf(out, "unlabelled   %s records were predicted only\n", ta_progress_group(f->sum.unlabelled, text));
     if (f->sum.skipped_steps > 0)
         fprintf(out, "skipped      %s steps: the gradient was not finite\n", ta_progress_group(f->sum.skipped_steps, text));
-    if (s->lost > 0)
-        fprintf(out, "lost         %u of %u replicas\n", s->lost, s->replicas);
+    if (s->lost > 0) {
+        fprintf(out, "lost         %u of %u replicas", s->lost, s->replicas);
+        print_ranks(s, false, out);
+    }
+    if (ta_summary_joined(s) > 0) {
+        fprintf(out, "joined       %u", ta_summary_joined(s));
+        print_ranks(s, true, out);
+    }
     if (f->sum.trained < f->sum.life_records)
         fprintf(out, "trained on   %s of %s records\n", ta_progress_group(f->sum.trained, text),
                 ta_progress_group(f->sum.life_records, all));
@@ -122,6 +159,8 @@ json_t *ta_summary_json(const struct ta_summary *s) {
     json_object_set_new(o, "trained", json_integer((json_int_t)f.sum.trained));
     if (s->latency != NULL) json_object_set(o, "latency", s->latency);
     json_object_set_new(o, "untrained", json_integer((json_int_t)s->untrained));
+    json_object_set_new(o, "lost_ranks", list_ranks(s, false));
+    json_object_set_new(o, "joined_ranks", list_ranks(s, true));
     json_object_set_new(o, "s_avg", ta_json_real(f.s_avg));
     json_object_set_new(o, "checkpoint", s->checkpoint[0] != '\0' ? json_string(s->checkpoint) : json_null());
     return o;

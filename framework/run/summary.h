@@ -24,6 +24,8 @@ struct ta_summary {
     struct ta_drift_report drift; /* made to order; made 0: none was */
 };
 
+/* Spares that have joined the run. */
+unsigned ta_summary_joined(const struct ta_summary *s);
 /* Fills in `latency` from the files that the replicas of this life have left (latency.h). */
 void ta_summary_find_latency(struct ta_summary *s, uint32_t life);
 /* Fills in `checkpoint`. */

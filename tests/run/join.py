@@ -23,7 +23,7 @@ def lost_and_joined():
     finish(spare, 0)
     out, err = finish(process, 69)
     contains(err, f"replica 1 (process {victim}) was killed by signal 9")
-    contains(out, "lost         1 of 3")
+    contains(out, "lost         1 of 3 replicas (rank 1)", "joined       1 (rank 4)")
     check("untrained" not in out, f"all was trained:\n{out}")
     rests = [e for e in place.events("rest") if e["round"] == 2**32 - 1]
     check(sorted(e["rank"] for e in rests) == [0, 2, 4], f"who came to the last rest: {rests}")
