@@ -181,6 +181,8 @@ static ta_status check_config(struct arguments *a) {
         snprintf(a->replicas_text, sizeof a->replicas_text, "run.replicas=%u", a->replicas);
         a->overrides[a->n_overrides++] = a->replicas_text;
     }
+    if (s->array != NULL && (s->array[0] < '0' || s->array[0] > '9'))
+        return ta_fail(TA_USAGE, "--array '%.40s' does not begin with a number: give a list as 1-10 or 0,3,5-9%%4", s->array);
     ta_status status = TA_OK;
     for (size_t i = 0; s->array != NULL && status == TA_OK && i < a->n_overrides; i++)
         status = with_number(a, a->overrides[i], &a->overrides[i]);

@@ -25,7 +25,7 @@ static const char help[] =
     "\n"
     "  --requeued         when the run stops after a checkpoint (75), wait for its next life\n"
     "  --give-up SECONDS  end with 69 when nothing was heard for that long\n"
-    "  --lost             print the number of each rank that is lost from now on, and nothing else: for batch scripts\n";
+    "  --lost             print a line `watching`, then the number of each rank that is lost from then on: for batch scripts\n";
 
 struct watch {
     const char *run_dir;
@@ -140,8 +140,9 @@ static ta_status turn(struct watch *w, bool *over) {
     unsigned found;
     bool ended;
     ta_status status = ta_news_read(&w->news, take, w, &found);
-    w->first = false;
     if (status != TA_OK) return status;
+    if (w->lost && w->first) printf("watching\n");
+    w->first = false;
     unsigned expected = look_at_manifest(w, &ended);
     int64_t now_ns = ta_clock_now_ns();
     if (w->lost) print_lost(w);
