@@ -30,6 +30,8 @@ static void begin(struct ta_cycle *c, uint64_t number) {
     c->converged = false;
     c->warned = false;
     c->deaf = c->spec.cool_down;
+    c->sum = 0;
+    c->summed = 0;
     ta_plateau_restart(&c->plateau);
     uint64_t updates = c->detector.updates, ignored = c->detector.ignored;
     ta_detector_reset(&c->detector);
@@ -42,7 +44,11 @@ static enum ta_cycle_news watch(struct ta_cycle *c, double loss, bool hit) {
         c->deaf--;
         return TA_CYCLE_NOTHING;
     }
-    enum ta_detector_verdict verdict = ta_detector_update(&c->detector, c->spec.watch_errors ? !hit : loss);
+    c->sum += c->spec.watch_errors ? !hit : loss;
+    if (++c->summed < c->spec.average) return TA_CYCLE_NOTHING;
+    enum ta_detector_verdict verdict = ta_detector_update(&c->detector, c->sum / c->summed);
+    c->sum = 0;
+    c->summed = 0;
     if (verdict == TA_DETECTOR_DRIFT) {
         c->alarms++;
         begin(c, predicts_only(c) ? c->number + 1 : c->number + 2);

@@ -38,6 +38,8 @@ struct ta_cycle_spec {
     bool watch_errors;                /* the detector gets 1 for a wrong class and 0 for a right one; else the loss */
     struct ta_plateau_spec plateau;
     uint64_t cool_down; /* labelled records of this replica */
+    uint32_t average;   /* records whose mean is one number to the detector; 0: 1. A mean of many is nearer to normal, which
+                         * OPTWIN takes its numbers to be, than an error or a loss is */
 };
 
 enum ta_cycle_news { TA_CYCLE_NOTHING, TA_CYCLE_WARNING, TA_CYCLE_DRIFT, TA_CYCLE_CONVERGED };
@@ -49,6 +51,8 @@ struct ta_cycle {
     uint64_t number;         /* of changes */
     bool converged;          /* at this number */
     uint64_t deaf;           /* records left of the cool-down */
+    double sum;              /* of `summed` records on their way into a mean */
+    uint32_t summed;
     uint64_t alarms, warnings; /* of our own detector */
     bool warned;             /* since the last OK */
 };

@@ -1,4 +1,4 @@
-/* drift_report_read: `drift` and `stretch` lines of the metrics.
+/* drift_report_read: `drift` and `stretch` lines of the metrics. A life begins where a rank starts that had started before.
  *
  * A life that began at a checkpoint sees records again that the one before had seen behind it: what was scored there is
  * forgotten, as the weights are; so are alarms raised there.
@@ -15,9 +15,12 @@
 #include "drift_report_internal.h"
 #include "mem.h"
 #include "metrics.h"
+#include "run_config.h"
 
 struct reader {
     struct ta_drift_lines *out;
+    json_int_t now;   /* life */
+    bool started[TA_MAX_REPLICAS];
     json_int_t *life; /* [room] of each stretch; owned */
     size_t room;
     struct {
@@ -31,13 +34,24 @@ static uint64_t whole(const json_t *line, const char *key) {
     return value > 0 ? (uint64_t)value : 0;
 }
 
-static void take_alarm(struct reader *r, json_int_t life, uint64_t change, uint64_t record) {
+static void take_start(struct reader *r, const json_t *line) {
+    const char *event = json_string_value(json_object_get(line, "event"));
+    uint64_t rank = whole(line, "rank");
+    if (event == NULL || strcmp(event, "start") != 0 || rank >= TA_MAX_REPLICAS) return;
+    if (r->started[rank]) {
+        r->now++;
+        memset(r->started, 0, sizeof r->started);
+    }
+    r->started[rank] = true;
+}
+
+static void take_alarm(struct reader *r, uint64_t change, uint64_t record) {
     struct ta_drift_lines *out = r->out;
     size_t i = 0;
-    while (i < out->alarms && (r->of[i].change != change || r->of[i].life != life)) i++;
+    while (i < out->alarms && (r->of[i].change != change || r->of[i].life != r->now)) i++;
     if (i == TA_DRIFT_MOST) return;
     if (i == out->alarms) {
-        r->of[i].life = life;
+        r->of[i].life = r->now;
         r->of[i].change = change;
         out->alarm[out->alarms++] = record;
     }
@@ -54,7 +68,7 @@ static ta_status take_stretch(struct reader *r, const json_t *line) {
         r->room = room;
     }
     const json_t *due = json_object_get(line, "due_s");
-    r->life[out->n_stretches] = json_integer_value(json_object_get(line, "epoch"));
+    r->life[out->n_stretches] = r->now;
     out->stretches[out->n_stretches++] = (struct ta_stretch){.first = whole(line, "first"),
                                                              .last = whole(line, "record"),
                                                              .records = (uint32_t)whole(line, "records"),
@@ -67,7 +81,8 @@ static ta_status take_stretch(struct reader *r, const json_t *line) {
 static ta_status take(struct reader *r, const json_t *line) {
     const char *kind = json_string_value(json_object_get(line, "kind"));
     if (kind != NULL && strcmp(kind, "drift") == 0)
-        take_alarm(r, json_integer_value(json_object_get(line, "epoch")), whole(line, "change"), whole(line, "record"));
+        take_alarm(r, whole(line, "change"), whole(line, "record"));
+    if (kind != NULL && strcmp(kind, "event") == 0) take_start(r, line);
     if (kind != NULL && strcmp(kind, "stretch") == 0) return take_stretch(r, line);
     return TA_OK;
 }
@@ -79,7 +94,8 @@ static ta_status read_file(struct reader *r, const char *path) {
     size_t room = 0;
     ta_status status = TA_OK;
     while (status == TA_OK && getline(&line, &room, file) >= 0) {
-        bool ours = strstr(line, "\"drift\"") != NULL || strstr(line, "\"stretch\"") != NULL;
+        bool ours = strstr(line, "\"drift\"") != NULL || strstr(line, "\"stretch\"") != NULL ||
+                    strstr(line, "\"start\"") != NULL;
         json_t *object = ours ? json_loads(line, 0, NULL) : NULL;
         if (object != NULL) status = take(r, object);
         json_decref(object);
@@ -136,6 +152,8 @@ ta_status ta_drift_lines_read(const struct ta_run_dir *dir, struct ta_drift_line
         char path[TA_RUN_DIR_BYTES + 64];
         ta_metrics_path(path, sizeof path, dir->path, node);
         if (node > 0 && access(path, F_OK) != 0) break;
+        memset(r->started, 0, sizeof r->started);
+        r->now = 0;
         status = read_file(r, path);
     }
     forget(r);

@@ -109,6 +109,7 @@ const cyaml_schema_field_t ta_online_schema[] = {
     CYAML_FIELD_MAPPING_PTR("detector", CYAML_FLAG_POINTER | OPTIONAL, struct ta_online_section, detector, detector_fields),
     CYAML_FIELD_MAPPING("plateau", OPTIONAL, struct ta_online_section, plateau, plateau_fields),
     COUNT("cool_down", struct ta_online_section, cool_down),
+    COUNT("average", struct ta_online_section, average),
     CYAML_FIELD_SEQUENCE("answers", CYAML_FLAG_POINTER | OPTIONAL, struct ta_online_section, answers, &answer_value, 0,
                          TA_MAX_ANSWERS),
     CYAML_FIELD_END,
@@ -135,6 +136,12 @@ ta_status ta_online_check(struct ta_online_section *o) {
                                   "give one (type: optwin), or type: never to train once");
     if (o->answers_count > 0 && blind)
         return ta_fail(TA_CONFIG, "online.answers: nobody looks for drift; give online.detector");
+    bool of_errors = !blind && (o->detector->type == TA_DETECTOR_DDM || o->detector->type == TA_DETECTOR_EDDM ||
+                                o->detector->type == TA_DETECTOR_ECDD || o->detector->type == TA_DETECTOR_STEPD ||
+                                o->detector->type == TA_DETECTOR_HDDM_A);
+    if (o->average > 1 && of_errors)
+        return ta_fail(TA_CONFIG, "online.average: %s was made for single errors; leave it at 1",
+                       ta_detector_name(o->detector->type));
     struct ta_cycle trial; /* the detector's and the plateau's own checks */
     struct ta_cycle_spec spec = {.mode = o->mode, .watch_errors = o->watch != 0, .plateau = o->plateau};
     spec.detector.type = TA_DETECTOR_NEVER;

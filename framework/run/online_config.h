@@ -6,6 +6,7 @@
  *       waiting: 65536            # records of a replica that wait for their labels at most
  *       predictions: no | yes     # a log of every prediction: RUN_DIR/predictions/ (predictions.h)
  *       watch: loss | error       # what the detector sees of a labelled record
+ *       average: 1                # records whose mean the detector sees as one number; not for detectors of errors
  *       detector: {type: optwin, optwin: {rho: 0.5}}        # detector.h; absent: nobody looks for drift
  *       plateau: {stretch: 1000, patience: 10, factor: 1.02, floor: 1e-4}
  *       cool_down: 0              # labelled records of a replica after a change during which it does not look
@@ -49,6 +50,7 @@ struct ta_online_section {
     struct ta_detector_spec *detector; /* NULL: none */
     struct ta_plateau_spec plateau;
     uint64_t cool_down;
+    uint32_t average;               /* 0: 1 */
     struct ta_answer *answers;
     unsigned answers_count;
 };

@@ -87,7 +87,7 @@ static ta_status open_dense(struct ta_replica *r) {
 ta_status ta_replica_online_open(struct ta_replica *r) {
     const struct ta_online_section *o = &r->run->online;
     struct ta_cycle_spec spec = {
-        .mode = o->mode, .watch_errors = o->watch != 0, .plateau = o->plateau, .cool_down = o->cool_down};
+        .mode = o->mode, .watch_errors = o->watch != 0, .plateau = o->plateau, .cool_down = o->cool_down, .average = o->average};
     spec.detector.type = TA_DETECTOR_NEVER;
     if (o->detector != NULL) spec.detector = *o->detector;
     r->online.watches = o->mode == TA_MODE_AUTO || spec.detector.type != TA_DETECTOR_NEVER;

@@ -271,12 +271,35 @@ static void the_other_modes(void **state) {
     ta_cycle_free(&c);
 }
 
+/* The detector sees one number for so many records; what was begun is forgotten with each change and in the cool-down. */
+static void means_of_several(void **state) {
+    (void)state;
+    struct ta_cycle_spec spec = {
+        .mode = TA_MODE_TRAIN, .cool_down = 5, .average = 8, .detector = {.type = TA_DETECTOR_ALWAYS}};
+    struct ta_cycle c;
+    assert_ok(ta_cycle_init(&c, &spec));
+    for (unsigned n = 1; n <= 8 + 4 * 13; n++) {
+        bool due = n >= 8 && (n - 8) % 13 == 0;
+        assert_int_equal(ta_cycle_add(&c, n == 3 ? NAN : 1, true), due && n > 8 ? TA_CYCLE_DRIFT : TA_CYCLE_NOTHING);
+        if (n == 8) { /* the mean of NaN was no number; the next one is whole */
+            assert_int_equal(c.detector.ignored, 1);
+            ta_cycle_free(&c);
+            assert_ok(ta_cycle_init(&c, &spec));
+            for (unsigned k = 1; k <= 8; k++)
+                assert_int_equal(ta_cycle_add(&c, 1, true), k == 8 ? TA_CYCLE_DRIFT : TA_CYCLE_NOTHING);
+        }
+    }
+    assert_int_equal(c.alarms, 5);
+    ta_cycle_free(&c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plateau_is_one),      cmocka_unit_test(a_plateau_survives_nonsense),
         cmocka_unit_test(a_plateau_of_several),
         cmocka_unit_test(alarms_are_told_apart), cmocka_unit_test(alarms_by_definition),
         cmocka_unit_test(replicas_turn_together), cmocka_unit_test(the_other_modes),
+        cmocka_unit_test(means_of_several),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
