@@ -2,6 +2,7 @@
 #include "score.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "mem.h"
 
@@ -40,26 +41,36 @@ void ta_score_add(struct ta_score *score, const float *prediction, uint32_t outp
     ta_score_count(score, is_hit(prediction, outputs, label), loss);
 }
 
+static void forget(struct ta_score *score, uint32_t at) {
+    score->window_hits -= score->ring_hit[at];
+    if (isnan(score->ring_loss[at])) score->window_lossless--;
+    else score->window_loss -= (double)score->ring_loss[at];
+}
+
+/* Once a turn the sum is made anew, so that rounding does not pile up. */
+static void add_up(struct ta_score *score) {
+    score->window_loss = 0;
+    for (uint32_t i = 0; i < score->window; i++)
+        if (!isnan(score->ring_loss[i])) score->window_loss += (double)score->ring_loss[i];
+}
+
 void ta_score_count(struct ta_score *score, int hit, float loss) {
     uint32_t at = (uint32_t)(score->records % score->window);
-    if (score->records >= score->window) {
-        score->window_hits -= score->ring_hit[at];
-        score->window_loss -= (double)score->ring_loss[at];
-    }
+    bool finite = isfinite(loss);
+    if (score->records >= score->window) forget(score, at);
     score->ring_hit[at] = (uint8_t)hit;
-    score->ring_loss[at] = loss;
+    score->ring_loss[at] = finite ? loss : NAN;
     score->records++;
     score->hits += (uint64_t)hit;
-    score->loss_sum += (double)loss;
     score->window_hits += (uint64_t)hit;
-    score->window_loss += (double)loss;
-    if (at + 1 == score->window) {
-        /* Once a turn the sum is made anew: rounding does not pile up, and a NaN leaves with its record. */
-        score->window_loss = 0;
-        for (uint32_t i = 0; i < score->window; i++) score->window_loss += (double)score->ring_loss[i];
-    }
+    score->lossless += !finite;
+    score->window_lossless += !finite;
+    score->loss_sum += finite ? (double)loss : 0;
+    score->window_loss += finite ? (double)loss : 0;
+    if (at + 1 == score->window) add_up(score);
+    double faded = score->fade_weight > 0 ? score->fade_loss / score->fade_weight : 0;
     score->fade_hits = hit + score->fade_alpha * score->fade_hits;
-    score->fade_loss = (double)loss + score->fade_alpha * score->fade_loss;
+    score->fade_loss = (finite ? (double)loss : faded) + score->fade_alpha * score->fade_loss;
     score->fade_weight = 1 + score->fade_alpha * score->fade_weight;
 }
 
@@ -73,6 +84,6 @@ double ta_score_window_accuracy(const struct ta_score *score) {
 
 double ta_score_fading_accuracy(const struct ta_score *score) { return ratio(score->fade_hits, score->fade_weight); }
 
-double ta_score_loss(const struct ta_score *score) { return ratio(score->loss_sum, (double)score->records); }
+double ta_score_loss(const struct ta_score *score) { return ratio(score->loss_sum, (double)(score->records - score->lossless)); }
 
-double ta_score_window_loss(const struct ta_score *score) { return ratio(score->window_loss, filled(score)); }
+double ta_score_window_loss(const struct ta_score *score) { return ratio(score->window_loss, filled(score) - score->window_lossless); }

@@ -3,7 +3,8 @@
  * Gama, Sebastiao, Rodrigues, "On evaluating stream learning algorithms", Machine Learning 90:317 (2013). Three views:
  * over everything, over a sliding window of the last `window` records, and fading: S = loss + alpha * S,
  * B = 1 + alpha * B, S / B. For classes a hit is arg max (first of equals) == label, with a single output
- * (p > 0.5) == label; a NaN never hits. For values only the loss counts and the accuracies are 0.
+ * (p > 0.5) == label; a NaN never hits. A loss that is not finite says nothing: its record counts for the accuracies and
+ * is left out of the mean losses, which are those of the others. For values only the loss counts and the accuracies are 0.
  * A plain value, no allocation after init; one thread.
  */
 #ifndef TA_SCORE_H
@@ -15,12 +16,14 @@
 
 struct ta_score {
     uint64_t records, hits;
-    double loss_sum;
+    uint64_t lossless;    /* records whose loss was not finite */
+    double loss_sum;      /* of the others */
     double fade_alpha, fade_hits, fade_loss, fade_weight;
     uint32_t window;      /* capacity */
     uint64_t window_hits; /* in the window */
+    uint32_t window_lossless;
     double window_loss;
-    float *ring_loss;     /* owned */
+    float *ring_loss;     /* NaN: not finite; owned */
     uint8_t *ring_hit;
 };
 

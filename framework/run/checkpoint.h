@@ -81,7 +81,7 @@ struct ta_snapshot {
     uint32_t batch; /* records a batch: the unit of the frontier */
     uint64_t seed;
     int64_t stream_ns; /* clock of the stream: due time reached */
-    uint64_t score_records, score_hits;
+    uint64_t score_records, score_hits, score_lossless;
     double score_loss_sum, score_fade_hits, score_fade_loss, score_fade_weight;
     float input_scale, input_offset; /* for model.h5's note */
 };

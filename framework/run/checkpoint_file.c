@@ -42,6 +42,7 @@ static const struct attribute {
     {"records_seen_ns", I64, offsetof(struct ta_snapshot, stream_ns)},
     {"score_records", U64, offsetof(struct ta_snapshot, score_records)},
     {"score_hits", U64, offsetof(struct ta_snapshot, score_hits)},
+    {"score_lossless", U64, offsetof(struct ta_snapshot, score_lossless)},
     {"score_loss_sum", F64, offsetof(struct ta_snapshot, score_loss_sum)},
     {"score_fade_hits", F64, offsetof(struct ta_snapshot, score_fade_hits)},
     {"score_fade_loss", F64, offsetof(struct ta_snapshot, score_fade_loss)},

@@ -70,7 +70,7 @@ static ta_status load_exact(struct ta_replica *r, const struct ta_checkpoint_inf
 static ta_status load_dealt_anew(struct ta_replica *r, const struct ta_checkpoint_info *info, struct ta_restart *out) {
     out->base_steps = info->total_steps;
     out->base_records = info->total_records;
-    uint64_t records = 0, hits = 0, dropped = 0, waiting_dropped = 0;
+    uint64_t records = 0, hits = 0, lossless = 0, dropped = 0, waiting_dropped = 0;
     struct ta_snapshot_waiting waiting = {0};
     double loss_sum = 0;
     ta_status status = TA_OK;
@@ -83,6 +83,7 @@ static ta_status load_dealt_anew(struct ta_replica *r, const struct ta_checkpoin
         if (status == TA_OK && i % ta_replica_founders(r) == r->config.rank) {
             records += s.score_records;
             hits += s.score_hits;
+            lossless += s.score_lossless;
             loss_sum += s.score_loss_sum;
             dropped += s.dropped_records;
             waiting_dropped += s.waiting_dropped;
@@ -102,6 +103,7 @@ static ta_status load_dealt_anew(struct ta_replica *r, const struct ta_checkpoin
     ta_replica_words_restore(r, &out->own.names, out->w0);
     out->own.score_records = records;
     out->own.score_hits = hits;
+    out->own.score_lossless = lossless;
     out->own.score_loss_sum = loss_sum;
     out->own.dropped_records = dropped;
     out->own.waiting_dropped = waiting_dropped;
@@ -166,6 +168,7 @@ ta_status ta_restart_apply(struct ta_replica *r, struct ta_restart *restart) {
     r->cycle = s->cycle;
     r->score.records = s->score_records;
     r->score.hits = s->score_hits;
+    r->score.lossless = s->score_lossless;
     r->score.loss_sum = s->score_loss_sum;
     r->score.fade_hits = s->score_fade_hits;
     r->score.fade_loss = s->score_fade_loss;

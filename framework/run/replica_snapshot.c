@@ -128,6 +128,7 @@ ta_status ta_replica_copy_state(struct ta_replica *r, struct ta_snapshot *out, u
         .stream_ns = r->stream_ns,
         .score_records = r->score.records,
         .score_hits = r->score.hits,
+        .score_lossless = r->score.lossless,
         .score_loss_sum = r->score.loss_sum,
         .score_fade_hits = r->score.fade_hits,
         .score_fade_loss = r->score.fade_loss,

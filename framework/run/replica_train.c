@@ -123,7 +123,9 @@ static void show(struct ta_replica *r) {
     struct ta_board_row *row = ta_replica_row(r);
     ta_board_set(row->records, r->score.records);
     ta_board_set(row->hits, r->score.hits);
-    ta_board_set(row->loss_sum, r->score.loss_sum);
+    /* What adds up over replicas to a mean over all records: of one without a finite loss the mean of the others stands in. */
+    double loss = r->score.records > r->score.lossless ? ta_score_loss(&r->score) : 0;
+    ta_board_set(row->loss_sum, loss * (double)r->score.records);
     ta_board_set(row->trained, r->x->records - r->start_records - r->rehearsed);
     ta_board_set(row->life_records, r->life_records);
     ta_board_set(row->unlabelled, r->unlabelled);

@@ -123,6 +123,7 @@ void made_up(const struct ta_model *model, unsigned rank, unsigned n_ranks, uint
         .stream_ns = 123456789012345 + rank,
         .score_records = 4000 + rank,
         .score_hits = 3000 + rank,
+        .score_lossless = 5 + rank,
         .score_loss_sum = 12.125 + rank,
         .score_fade_hits = .1 + rank,
         .score_fade_loss = 1e-300,
@@ -166,6 +167,7 @@ void assert_made_up(const struct ta_model *model, unsigned rank, unsigned n_rank
     else assert_int_equal(s->names.count, 0);
     assert_memory_equal(s->peer_steps, x.peer_steps, n_ranks * sizeof *x.peer_steps);
     assert_waiting(&s->waiting, &x.waiting);
+    assert_true(s->score_lossless == x.score_lossless);
     assert_true(s->raised_left == x.raised_left && s->raised == x.raised && s->waiting_dropped == x.waiting_dropped);
     assert_true(s->done.base == x.done.base && s->done.words == x.done.words);
     assert_memory_equal(s->done.bits, x.done.bits, x.done.words * sizeof *x.done.bits);

@@ -188,8 +188,12 @@ def goes_on():
     check(after and after[0]["change"] >= before > 0, f"change {before}, then {after[0]['change']}")
 
 
+def whole(place, run_dir):
+    return [name for name in place.checkpoints(run_dir) if name.isdigit()]  # not one that is about to get its name
+
+
 def newest(place, run_dir):
-    return place.at(run_dir, "checkpoint", place.checkpoints(run_dir)[-1])
+    return place.at(run_dir, "checkpoint", whole(place, run_dir)[-1])
 
 
 def weights(place, run_dir):
@@ -202,7 +206,7 @@ def weights(place, run_dir):
 def kill(place, *extra, run_dir):
     """Killed outright, some way behind a checkpoint that was written in the middle."""
     process = place.start(*extra, "--set", "pace.type=constant", "--set", "pace.rate=4000", run_dir=run_dir)
-    place.wait_for(lambda: place.checkpoints(run_dir), process, what="a checkpoint")
+    place.wait_for(lambda: whole(place, run_dir), process, what="a checkpoint")
     for pid in [*replicas_of(process.pid).values(), process.pid]:
         os.kill(pid, signal.SIGKILL)
     process.communicate()
@@ -249,6 +253,23 @@ def raised_rate_goes_on():
     check(weights(place, "whole") == weights(place, "parts"), "the rate is another one")
 
 
+def bad_losses():
+    """Losses that are not finite say nothing: no alarm, no plateau, no sum that is spoiled; the run ends and goes on."""
+    place = Place(CONFIG.replace("cross_entropy", "squared_error"))
+    wild = ("--set", "optimizer.type=sgd", "--set", "optimizer.rate=100000", "--set", "online.detector.type=optwin",
+            "--set", "online.mode=auto", "--set", "online.plateau.stretch=100", "--set", "online.plateau.patience=2",
+            "--set", "model.layers[1].activation=none")
+    place.train(*wild, "--set", "run.max_records=1600")
+    last = windows(place)[-1]
+    check(last["skipped_steps"] > 50, f"{last['skipped_steps']} steps were dropped: the losses are finite")
+    check(last["alarms"] == 0 and last["change"] == 0 and last["training"], f"{last}")
+    check(last["loss_all"] is None or last["loss_all"] == last["loss_all"], f"loss {last['loss_all']}")
+    with h5py.File(os.path.join(newest(place, "run"), "replica-00000.h5"), "r") as f:
+        check(f.attrs["score_lossless"] > 0 and np.isfinite(f.attrs["score_loss_sum"]), "nothing was infinite")
+    place.train(*wild, "--set", "run.max_records=3200")
+    check(windows(place)[-1]["records"] == 3200, "it did not go on")
+
+
 def refused():
     place = Place()
     for setting, part in (("online.mode=auto", "online.detector"), ("online.mode=sometimes", "sometimes"),
@@ -259,7 +280,7 @@ def refused():
         one_line(err, part)
 
 
-for test in (cycle, together, predictions, missing_labels, mixed, answers, goes_on, late_labels_go_on, raised_rate_goes_on,
+for test in (cycle, together, predictions, missing_labels, mixed, answers, goes_on, late_labels_go_on, raised_rate_goes_on, bad_losses,
              refused):
     test()
     print("ok", test.__name__)
