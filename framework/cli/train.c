@@ -21,7 +21,8 @@ static const char help[] =
     "\n"
     "  -n, --replicas N     replicas, each a process on its own core (run.replicas)\n"
     "  --set KEY=VALUE      overrides a key of the configuration: --set optimizer.rate=0.1 --set model.layers[0].units=64\n"
-    "  --run-dir DIR        where everything of the run goes (run.run_dir; otherwise runs/NAME-UTC)\n"
+    "  --run-dir DIR        where everything of the run goes (TENSAIR_RUN_DIR, run.run_dir; otherwise runs/NAME-JOBID in a\n"
+    "                       Slurm job, where a requeued life finds it again, else runs/NAME-UTC)\n"
     "  --resume auto        go on from the newest checkpoint in the run directory, if there is one (the default)\n"
     "  --resume PATH        go on from that checkpoint\n"
     "  --resume never       start anew; refused where a run with checkpoints lies\n"
@@ -30,7 +31,8 @@ static const char help[] =
     "  --mode MODE          train (the default), predict, or auto: train until converged, then predict, and train again\n"
     "                       when the world has changed (online.mode)\n"
     "  --nodes M --node K   the run spans M machines, and this is number K of them, from 0 (TENSAIR_NODES, TENSAIR_NODE):\n"
-    "                       start the same command on each, with one run directory that all of them see\n"
+    "                       start the same command on each, with one run directory that all of them see. A task of\n"
+    "                       srun, mpirun, mpiexec or torchrun knows both by itself, and -n is then as many as there are tasks\n"
     "  --join K             start spare K (from 0) of the run that is under way in --run-dir, begun with run.spares above K:\n"
     "                       it goes on where a replica that was lost has stopped\n"
     "  --log-level LEVEL    least level shown on stderr: debug, info, warn (the default), error (run.log_level)\n"
@@ -65,7 +67,8 @@ static const struct option options[] = {
 
 struct arguments {
     struct ta_launch launch;
-    const char **overrides; /* [argc + 4] */
+    const char **overrides; /* [argc + 6] */
+    char from_environment[2][96];
     char replicas[32], log_level[64], mode[64], found[TA_PRETRAINED_PATH], from[TA_PRETRAINED_PATH + 16];
     bool print, help;
 };
@@ -95,6 +98,18 @@ static ta_status parse_node(const char *option, const char *text, long least, lo
     *out = strtol(text, &end, 10);
     if (*text != '\0' && *end == '\0' && *out >= least && *out <= TA_MAX_REPLICAS) return TA_OK;
     return ta_fail(TA_USAGE, "%s %s: not a number from %ld to %d", option, text, least, TA_MAX_REPLICAS);
+}
+
+/* What the batch system's options have left (slurm/spank): before the command line, which counts more. */
+static void take_environment(struct arguments *a) {
+    static const char *const variables[2] = {"TENSAIR_TRANSPORT", "TENSAIR_LOG_LEVEL"};
+    static const char *const keys[2] = {"transport.type", "run.log_level"};
+    for (int i = 0; i < 2; i++) {
+        const char *value = getenv(variables[i]);
+        if (value == NULL || *value == '\0') continue;
+        snprintf(a->from_environment[i], sizeof a->from_environment[i], "%s=%s", keys[i], value);
+        a->overrides[a->launch.n_overrides++] = a->from_environment[i];
+    }
 }
 
 static ta_status parse(int argc, char **argv, struct arguments *a) {
@@ -159,9 +174,10 @@ void ta_cli_interrupted(const char *verb) {
 
 static ta_status train(int argc, char **argv) {
     struct arguments a = {.launch = {.argc = argc, .argv = argv, .nodes = -1, .node = -1, .join = -1}};
-    ta_status status = TA_NEW(&a.overrides, (size_t)argc + 4, "the command line");
+    ta_status status = TA_NEW(&a.overrides, (size_t)argc + 6, "the command line");
     if (status != TA_OK) return status;
     a.launch.overrides = a.overrides;
+    take_environment(&a);
     status = parse(argc, argv, &a);
     bool interrupted = false;
     if (status == TA_OK && a.help) fputs(help, stdout);
