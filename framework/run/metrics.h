@@ -31,6 +31,7 @@
  *     vocabulary, admitted, evicted, garbled  online vocabulary: rows in use; this keeper's decisions; words not UTF-8
  *     rss_bytes          resident memory of the process; held_bytes, derived_bytes: what exchange, optimizer, net and ring hold,
  *                        and what the design allows for them
+ *     kappa_all          of classes, over this life
  *     kappa, kappa_temporal, kappa_majority     of classes, over the window (agreement.h); majority, no_change: accuracies of
  *                        the baselines; recall: class by class, where there are at most 20
  *     waiting, waiting_dropped   records that wait for their labels; those given up

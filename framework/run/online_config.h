@@ -4,7 +4,7 @@
  *       mode: train | predict | auto
  *       label_delay: 0            # records after which a label is known, where the stream has no /label_delay
  *       waiting: 65536            # records of a replica that wait for their labels at most
- *       predictions: no | yes     # a log of every prediction: RUN_DIR/predictions/ (predictions.h)
+ *       predictions: no | yes     # a log of every prediction: RUN_DIR/predictions.h5 (predictions_view.h)
  *       watch: loss | error       # what the detector sees of a labelled record
  *       average: 1                # records whose mean the detector sees as one number; not for detectors of errors
  *       detector: {type: optwin, optwin: {rho: 0.5}}        # detector.h; absent: nobody looks for drift

@@ -162,9 +162,11 @@ static void add_scores(struct ta_replica *r, json_t *line) {
 }
 
 static void add_agreement(struct ta_replica *r, json_t *line) {
-    struct ta_agreement_view v;
+    struct ta_agreement_view v, all;
     if (r->online.agreement.classes == 0) return;
     ta_agreement_window(&r->online.agreement, &v);
+    ta_agreement_all(&r->online.agreement, &all);
+    set_real(line, "kappa_all", all.kappa);
     set_real(line, "kappa", v.kappa);
     set_real(line, "kappa_temporal", v.kappa_temporal);
     set_real(line, "kappa_majority", v.kappa_majority);
