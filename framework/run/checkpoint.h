@@ -92,6 +92,7 @@ struct ta_checkpoint_config {
     const char *directory;        /* RUN_DIR/checkpoint; created when missing */
     const struct ta_model *model; /* outlives the writer */
     unsigned keep;                /* complete checkpoints to keep; 0: 2 */
+    const char *hold;             /* one that is kept besides, by its path; NULL: none */
     double patience_s;            /* how long the lowest rank waits for the others' files; 0: 30 */
     _Atomic int64_t *took_ns;     /* set after each to how long it took; NULL: nobody asks */
     const struct ta_fence *fence; /* what completing one must pass (incarnation.h); outlives the writer; NULL: nothing */

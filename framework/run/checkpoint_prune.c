@@ -70,6 +70,11 @@ static void remove_tmp(const char *directory, const struct ta_snapshot *s) {
 
 void ta_ckpt_clean(const char *directory) { remove_tmp(directory, NULL); }
 
+static bool is_held(const struct ta_checkpoint_config *config, const char *name) {
+    const char *slash = config->hold != NULL ? strrchr(config->hold, '/') : NULL;
+    return slash != NULL && strcmp(slash + 1, name) == 0;
+}
+
 void ta_ckpt_prune(const struct ta_ckpt_job *job) {
     const struct ta_snapshot *s = &job->snapshot;
     const char *directory = job->config->directory;
@@ -79,7 +84,8 @@ void ta_ckpt_prune(const struct ta_ckpt_job *job) {
     remove_tmp(directory, s);
     if (ta_ckpt_find(directory, job->config->log, &found, &count) == TA_OK)
         for (size_t i = keep; i < count; i++)
-            if (found[i].epoch != s->epoch || found[i].total_steps != s->total_steps)
+            if ((found[i].epoch != s->epoch || found[i].total_steps != s->total_steps) &&
+                !is_held(job->config, found[i].name))
                 remove_one(directory, found[i].name);
     ta_mem_free(found);
 }

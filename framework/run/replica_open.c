@@ -168,6 +168,7 @@ static ta_status open_files(struct ta_replica *r) {
         .took_ns = &ta_replica_row(r)->save_ns,
         .model = &r->model,
         .keep = r->run->checkpoint.keep,
+        .hold = r->config.spares > 0 ? r->config.resume : NULL, /* who joins begins with what all began with */
         .patience_s = 10 + r->run->exchange.spec.dead_after_s,
         .log = r->config.log};
     return ta_checkpoint_open(&config, &r->writer);

@@ -98,7 +98,7 @@ ta_status joins_enter(struct joins *j, struct world *w, unsigned rank, uint32_t 
         join->start = entry.position;
         *round = entry.round;
         check_start(j, w, rank);
-        world_begin_here(w, rank);
+        world_note(w, rank); /* its statistics now start from those of the others */
         return TA_OK;
     }
     if (status == TA_PEER) return status;

@@ -77,11 +77,6 @@ void world_note(struct world *w, unsigned rank) {
     }
 }
 
-void world_begin_here(struct world *w, unsigned rank) {
-    world_note(w, rank);
-    w->replica[rank].version_at[0] = w->replica[rank].version;
-}
-
 void world_open(struct world *w, const struct world_config *config) {
     memset(w, 0, sizeof *w);
     spy = ta_transport_sim;

@@ -126,8 +126,6 @@ const char *world_tables_check(struct world *w, unsigned rank, const float *copi
 /* What a register may differ by from what its owner's steps have added: 0 but in rows whose weights round. Less than a
  * quarter of the least update. */
 float world_rounding(const struct world *w, size_t e);
-/* What a spare starts from, its statistics, is there once it is in. */
-void world_begin_here(struct world *w, unsigned rank);
 /* The delta of `rank` is a new version now. */
 void world_note(struct world *w, unsigned rank);
 

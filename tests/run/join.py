@@ -43,6 +43,24 @@ def lost_and_joined():
           == 3200 // BATCH, f"the next life trains what is left: {trained}\n{again}")
 
 
+def joined_in_a_later_life():
+    """What that life began with is still there for who comes late, however many checkpoints there have been since."""
+    place = Place()
+    place.train("-n", 3, "--set", "run.spares=2", "--set", "run.max_records=4800")
+    began = place.checkpoints()
+    process = place.start(*RUN, "--set", "checkpoint.every_records=1000", "--set", "checkpoint.keep=1")
+    place.wait_for(lambda: len(place.events("rest")) > 12, process, what="a few checkpoints")
+    check(began[0] in place.checkpoints(), f"{began} went with the others: {place.checkpoints()}")
+    os.kill(replicas_of(process.pid)[0], signal.SIGKILL)
+    finish(place.start(*RUN, "--join", 0), 0)
+    out, _ = finish(process, 69)
+    contains(out, "lost         1 of 3 replicas (rank 0)", "joined       1 (rank 3)")
+    rests = [e for e in place.events("rest") if e["epoch"] == 2 and e["round"] == 2**32 - 1]
+    check(sorted(e["rank"] for e in rests) == [1, 2, 3], f"who came to the last rest: {rests}")
+    check(len({e["checksum"] for e in rests}) == 1 and rests[0]["steps"] == RECORDS // BATCH, f"{rests}")
+    nothing_left(place)
+
+
 def refused():
     place = Place()
     _, err = place.train("--join", 0, expect=69)
@@ -62,7 +80,7 @@ def refused():
     nothing_left(place)
 
 
-for test in (lost_and_joined, refused):
+for test in (lost_and_joined, joined_in_a_later_life, refused):
     began = time.monotonic()
     test()
     print(f"passed: {test.__name__} ({time.monotonic() - began:.1f} s)")
