@@ -27,7 +27,7 @@ void ta_summary_find_latency(struct ta_summary *s, uint32_t life) {
     unsigned found = 0;
     s->latency = NULL;
     if (TA_NEW(&all, 1, "latencies") != TA_OK) return;
-    ta_status status = ta_latencies_gather(all, s->dir->path, life, s->replicas, &found);
+    ta_status status = ta_latencies_gather(all, s->dir->path, life, s->board->n_rows, &found);
     if (status == TA_OK && found > 0) s->latency = ta_latencies_json(all);
     ta_mem_free(all);
 }
