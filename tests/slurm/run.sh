@@ -7,7 +7,7 @@
 #       --list         prints their names
 #   TENSAIR_BUILD=DIR                build whose program runs (default build/release)
 #   CLUSTER_MODE=namespaces|plain    how nodes are told apart (default: namespaces where they are allowed)
-#   DRILLS_AT_ONCE=3                 they wait more than they work
+#   DRILLS_AT_ONCE=4                 they wait more than they work
 #   TENSAIR_LOGS=DIR                 where logs go (default build/test-logs/slurm)
 #
 # Exit status 0: all passed, 1: not so, 77: SKIPPED, with the reason.
@@ -97,7 +97,7 @@ until_fewer() {
 }
 
 for name in "${drills[@]}"; do
-    until_fewer "${DRILLS_AT_ONCE:-3}"
+    until_fewer "${DRILLS_AT_ONCE:-4}"
     CLUSTER_LOGS=$logs/$name tests/slurm/cluster/enter bash -euo pipefail "tests/slurm/drills/$name.sh" \
         >"$logs/$name.log" 2>&1 &
     name_of[$!]=$name begin_of[$!]=$EPOCHREALTIME
