@@ -28,10 +28,10 @@ struct ta_pmi_config {
     int stop_fd;       /* readable: give up (a signalfd); -1: none. Nothing is read from it */
 };
 
-/* Waits until all launchers take part. `value`, of printable characters without blanks: launcher 0: what all shall get; others:
- * filled in. Errors: INVALID (no such text), FORMAT (an answer that is none, or a value that is too long for this PMI: its limit is
- * named), PEER (the other side closed, or time is over), REQUEUE (stop_fd), IO. After any of them the descriptor is
- * of no use for PMI any more, and the others may wait in vain. */
+/* Waits until all launchers take part. `value`, of printable characters without blanks: launcher 0: what all shall get;
+ * others: filled in. Errors: INVALID (no such text), FORMAT (an answer that is none, or a value that is too long for
+ * this PMI: its limit is named), PEER (the other side closed, or time is over), REQUEUE (stop_fd), IO. After any of them
+ * the descriptor is of no use for PMI any more, and the others may wait in vain. */
 ta_status ta_pmi_share(const struct ta_pmi_config *config, char value[TA_PMI_VALUE_BYTES]);
 
 #endif

@@ -1,6 +1,6 @@
-/* deadline: the end of the batch job's time, asked of Slurm by a thread of its own (time_left.h), so that the last checkpoint
- * is begun while there is time to complete it: twice what the longest of the last checkpoints took, and ten seconds,
- * before the end. Then this process gets SIGTERM, as if Slurm had sent it: checkpoint and stop.
+/* deadline: the end of the batch job's time, asked of Slurm by a thread of its own (time_left.h), so that the last
+ * checkpoint is begun while there is time to complete it: twice what the longest of the last checkpoints took, and ten
+ * seconds, before the end. Then this process gets SIGTERM, as if Slurm had sent it: checkpoint and stop.
  *
  * Asked once at the start and then as often as it makes sense: limits are changed while jobs run. What Slurm does not say
  * changes nothing; it is told once.

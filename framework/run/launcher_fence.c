@@ -1,5 +1,5 @@
-/* launcher_fence: whose the run directory is, at the start and ever after (incarnation.h). Launcher 0 claims it; every launcher
- * looks once a second whether it is still its own. */
+/* launcher_fence: whose the run directory is, at the start and ever after (incarnation.h). Launcher 0 claims it; every
+ * launcher looks once a second whether it is still its own. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

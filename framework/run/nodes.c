@@ -63,7 +63,8 @@ static void take_said(struct ta_nodes *n, unsigned number, int64_t gap_ns) {
     if (value.bytes != sizeof said) return;
     memcpy(&said, value.data, sizeof said);
     if (said.format != TA_NODES_FORMAT || said.bytes != sizeof said || said.state > TA_NODE_ENDED) return;
-    said.host[sizeof said.host - 1] = said.text[sizeof said.text - 1] = said.transport[sizeof said.transport - 1] = '\0';
+    said.host[sizeof said.host - 1] = said.text[sizeof said.text - 1] = '\0';
+    said.transport[sizeof said.transport - 1] = '\0';
     bool arrives = node->said.state == TA_NODE_UNKNOWN;
     node->said = said;
     if (arrives) node->wall_off_ns = said.wall_ns - (ta_clock_wall_ns() + n->config.clock_off_ns);

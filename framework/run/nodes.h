@@ -1,8 +1,8 @@
 /* nodes: the launchers of one run on several machines, as one of them sees them all.
  *
- * A node is one launcher: started by itself (by hand, pdsh) with the same command but its number, or a task of srun, mpirun or
- * mpiexec (job.h). Several may be on one machine. All see one run directory. Node 0 decides: it holds the lock, serves the
- * store (store.h; RUN_DIR/rendezvous) and puts there
+ * A node is one launcher: started by itself (by hand, pdsh) with the same command but its number, or a task of srun,
+ * mpirun or mpiexec (job.h). Several may be on one machine. All see one run directory. Node 0 decides: it holds the
+ * lock, serves the store (store.h; RUN_DIR/rendezvous) and puts there
  *
  *     job      what it decided for all: ta_nodes_job, versioned
  *     config   its configuration, to name what differs
@@ -11,11 +11,11 @@
  *     lost/K   ranks that replicas of node K have dropped, as bits
  *     over     the last word: exit code, ranks lost
  *
- * The others wait for the server file, or get its text by PMI (pmi.h) where that is there, read the job, refuse what does
- * not fit, and say that they are here and on which machine. When all are here, each knows who shares a machine with whom,
- * chooses the transport that follows (all must come to the same one), and starts its replicas. From then on every launcher puts its rows a few times a second, at once when somebody
- * may wait for what changed, and copies those of the others into its own board: it is as if the board spanned all
- * nodes. Times of another machine's clock are moved to this one's, to within the time a message takes.
+ * The others wait for the server file, or get its text by PMI (pmi.h) where that is there, read the job, refuse what
+ * does not fit, and say that they are here and on which machine. When all are here, each knows who shares a machine
+ * with whom, chooses the transport that follows (all must come to the same one), and starts its replicas. From then on
+ * every launcher puts its rows a few times a second, at once when somebody may wait for what changed, and copies those
+ * of the others into its own board: it is as if the board spanned all nodes. Times of another machine's clock are moved to this one's, to within the time a message takes.
  *
  * A node whose value does not change for too long is silent: its ranks count as ended (TA_ENDED_PRESUMED) until it is
  * heard again. When node 0 is gone, so is the store: every other node counts as silent then, its replicas go on by what
@@ -73,10 +73,10 @@ struct ta_nodes_config {
 
 struct ta_nodes;
 
-/* Returns when all nodes are here. `job`: node 0: what it decided; others: n_ranks, nodes, digest, job_id, restart as this
- * node has them; the rest is filled in, transport by `choose`. Errors: CONFIG (another number of ranks or nodes, another
- * configuration, transport or version, a clock that is off, a run directory that is not node 0's: both named, here and at
- * node 0), IN_USE (this node is in that run already; this is a former life), PEER (which nodes did not appear in time),
+/* Returns when all nodes are here. `job`: node 0: what it decided; others: n_ranks, nodes, digest, job_id, restart as
+ * this node has them; the rest is filled in, transport by `choose`. Errors: CONFIG (another number of ranks or nodes,
+ * another configuration, transport or version, a clock that is off, a run directory that is not node 0's: both named,
+ * here and at node 0), IN_USE (this node is in that run already; this is a former life), PEER (which nodes did not appear in time),
  * FORMAT, IO, NO_MEMORY; REQUEUE (a signal, or another node was stopped); FAILED (a second SIGINT). */
 ta_status ta_nodes_open(const struct ta_nodes_config *config, struct ta_nodes_job *job, struct ta_nodes **out);
 /* Says what happened to who still listens, drops the rest. `status`: how this node ends, should ta_nodes_end not have

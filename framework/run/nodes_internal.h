@@ -49,7 +49,7 @@ struct ta_node_row {
 
 /* What is known of the run directory since node 0 cannot be heard. */
 struct ta_nodes_hold {
-    int64_t look_ns, deaf_ns, still_ns; /* the next look; since when: we are deaf, nobody has touched the lock. 0: not so */
+    int64_t look_ns, deaf_ns, still_ns; /* the next look; deaf, lock untouched since then; 0: not so */
     uint64_t pulse;
     unsigned beats; /* times the lock was touched since then */
     bool cut_off, settled; /* settled: who holds it is known */

@@ -170,7 +170,8 @@ static ta_status check_number(struct ta_nodes *n) {
     if (ta_nodes_get(n, "node", n->config.node, &value) != TA_OK || value.bytes != sizeof other) return TA_OK;
     memcpy(&other, value.data, sizeof other);
     if (other.nonce == ta_nodes_self(n)->said.nonce) return TA_OK;
-    if (other.state != TA_NODE_HERE && other.state != TA_NODE_ARRIVED) return ta_fail(TA_PEER, "the run there is about to end");
+    if (other.state != TA_NODE_HERE && other.state != TA_NODE_ARRIVED)
+        return ta_fail(TA_PEER, "the run there is about to end");
     other.host[sizeof other.host - 1] = '\0';
     return ta_fail(TA_IN_USE,
                    "node %u of the run in %s is process %u on %s already: give each node its own --node, and start "
@@ -197,7 +198,8 @@ static ta_status look_for_job(struct ta_nodes *n, struct ta_nodes_job *job) {
     if (status == TA_OK) status = check_number(n);
     if (status == TA_OK) status = check_job(n, &value, job, &said);
     if (status != TA_OK) return status;
-    snprintf(said.job.transport, sizeof said.job.transport, "%s", job->transport); /* each has its own, until all compare */
+    /* Each has its own, until all compare. */
+    snprintf(said.job.transport, sizeof said.job.transport, "%s", job->transport);
     *job = said.job;
     n->run_id = job->run_id;
     return TA_OK;
@@ -231,7 +233,8 @@ static ta_status find_job(struct ta_nodes *n, struct ta_nodes_job *job, int64_t 
     }
 }
 
-/* OK: the `first` nodes are that far. AGAIN: not yet; `missing` lists who is not. Errors: what those say who refused or have left. */
+/* OK: the `first` nodes are that far. AGAIN: not yet; `missing` lists who is not. Errors: what those say who refused or
+ * have left. */
 static ta_status all_at(struct ta_nodes *n, enum ta_node_state state, unsigned first, char missing[LIST_BYTES]) {
     size_t used = 0;
     missing[0] = '\0';
