@@ -173,8 +173,9 @@ static ta_status with_number(struct arguments *a, const char *text, const char *
 /* As `tensair train --print-config` would, so that what is wrong is said here and not from a queue tomorrow. */
 static ta_status check_config(struct arguments *a) {
     struct ta_submit *s = &a->submit;
+    unsigned long launchers = (unsigned long)(s->nodes > 0 ? s->nodes : 1) * (s->tasks_per_node > 0 ? s->tasks_per_node : 1);
+    if (a->replicas == 0 && s->spares > 0 && launchers <= TA_MAX_REPLICAS) a->replicas = (unsigned)launchers; /* as the script does */
     if (a->replicas > 0) {
-        unsigned long launchers = (unsigned long)(s->nodes > 0 ? s->nodes : 1) * (s->tasks_per_node > 0 ? s->tasks_per_node : 1);
         if (a->replicas % launchers != 0)
             return ta_fail(TA_USAGE, "-n %u: replicas are dealt evenly to the %lu tasks of --nodes and --tasks-per-node: give a "
                            "multiple of %lu", a->replicas, launchers, launchers);

@@ -13,7 +13,7 @@ ends "$job" COMPLETED
 "$TENSAIR" report "it's a run"
 [ "$("$TENSAIR" report "it's a run" --exit-code)" = 0 ]
 "$TENSAIR" report "it's a run" --json | grep -q '"replicas": 4'
-grep -q "ended with 0" "it's a run/tensair-$job.out" "it's a run/run-$job.out" 2>/dev/null
+grep -q "ended with 0" "it's a run/run-$job.out"
 
 # What sbatch refuses is said in its words, with 2.
 status=0
