@@ -63,6 +63,18 @@ unsigned joins_present(const struct joins *j, const struct world *w) {
     return present;
 }
 
+/* The highest position of a dead owner that anybody knows whom the newcomer counts on. */
+static uint64_t known_position(struct world *w, unsigned rank, unsigned owner) {
+    uint64_t known = 0;
+    for (unsigned q = 0; q < w->config.n_ranks; q++) {
+        if (q == rank || q == owner || w->replica[q].closed || w->replica[q].killed) continue;
+        struct ta_peer_stats stats = world_stats(w, q, owner);
+        bool counts = world_stats(w, rank, q).life == TA_PEER_LIVE && stats.life == TA_PEER_DEAD;
+        if (counts && stats.position > known) known = stats.position;
+    }
+    return known;
+}
+
 /* Every batch before `start` is in the register of one that had the share, as the newcomer holds it; none is in hands
  * that are still at work. */
 static void check_start(struct joins *j, struct world *w, unsigned rank) {
@@ -79,9 +91,10 @@ static void check_start(struct joins *j, struct world *w, unsigned rank) {
         uint64_t start = j->of[r].start, end = start + w->replica[r].steps;
         if (end > made) made = end;
         if (stats.steps_applied > 0 && start + stats.steps_applied > held) held = start + stats.steps_applied;
-        if (stats.position > join->start)
+        uint64_t known = known_position(w, rank, r);
+        if (known > join->start)
             world_fail(w, "spare %u begins at %llu, rank %u had come to %llu", rank, (unsigned long long)join->start, r,
-                       (unsigned long long)stats.position);
+                       (unsigned long long)known);
     }
     if (join->start < held || join->start > made)
         world_fail(w, "spare %u begins at %llu of the share of %u: %llu were made, %llu are known", rank,
