@@ -11,6 +11,8 @@ enum {
     PEER_NAP = 50 * 1000,           /* ns: a peer may put something any moment */
     REST_NAP = 1000 * 1000,         /* ns: waiting for others at rest, once it takes long */
     SHORT_NAPS = 200,               /* before it takes long */
+    FIRST_NAPS = 10,
+    JOIN_NAP = 5 * 1000 * 1000,     /* ns: waiting for peers to appear */
     LONGEST_NAP = 10 * 1000 * 1000, /* ns */
 };
 
@@ -18,6 +20,10 @@ enum {
 static void nap(struct ta_worker *w, struct ta_replica *r, int64_t now_ns, unsigned naps) {
     int64_t left_ns = ta_replica_wake_ns(r, now_ns) - now_ns;
     bool training = ta_replica_state(r) == TA_REPLICA_TRAINING;
+    if (ta_replica_state(r) == TA_REPLICA_JOINING) { /* those who are here leave the cores to those who are on their way */
+        ta_signals_wait(w->signals, naps > FIRST_NAPS ? JOIN_NAP : PEER_NAP);
+        return;
+    }
     if (training && left_ns > 0 && left_ns < SPIN) return;
     if (!training && naps > SHORT_NAPS) {
         ta_signals_wait(w->signals, REST_NAP);
