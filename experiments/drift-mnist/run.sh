@@ -4,4 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . experiments/common.sh
-ta_compare drift-mnist mnist -n 4 --seeds 3 --title "MNIST, five label swaps" "$@"
+ta_compare drift-mnist mnist -n 4 --seeds 3 --title "MNIST, five label swaps" \
+    --detectors never,train,always,optwin,adwin,ddm,eddm,pagehinkley,kswin,stepd,ecdd,hddm_a "$@"
