@@ -57,7 +57,7 @@ struct ta_peer_stats {
     uint64_t busy;             /* steps whose put was coalesced into a later one */
     uint64_t foreign;          /* headers in its slot that were not its own (another run's, damaged): ignored */
     uint64_t records;          /* of its steps, as its header says */
-    uint64_t position;         /* so many batches of its share are in those steps; of one that is gone: agreed on at rest */
+    uint64_t position;         /* so many batches of its share are in those steps; of one gone: agreed on at rest */
     unsigned share;            /* whose share of the stream it has: its own; of a spare, that of a rank that is gone, */
     bool has_share;            /* if it has one yet */
     uint64_t steps_applied;    /* of its steps, in our w */
@@ -125,7 +125,7 @@ struct ta_exchange_ops {
 
     /* A spare's way in; until it says OK the spare must neither step nor settle, but polls. Connect to all that can be
      * found, then ask again and again. OK: every live replica counts on us, we hold a full put of each of them and the
-     * copies they have agreed on of what the gone left, no round is under way, and a share of the stream that had been a
+     * copies they have agreed on of what the gone left, no round is under way, and a share of the stream that was a
      * lost replica's is ours: the lowest whose owner is gone and that no spare has taken over, the lower of two spares
      * first. AGAIN: not yet, see `out`. Errors: PEER (all that are left have come to the end of the run: too late);
      * INVALID (we are no spare, or in already). */

@@ -137,8 +137,8 @@ bool ta_live_is_done(const struct ta_member *member, uint32_t round);
 void ta_live_pass_rounds(struct ta_live *l);
 /* live_join.c */
 ta_status ta_live_enter(struct ta_exchange *x, int64_t now_ns, struct ta_exchange_entry *out);
-/* Every poll: passes rounds (a spare outside), or counts on spares that have come. True: w is out of date. PEER: a spare
- * that cannot come in any more. */
+/* Every poll: passes rounds (a spare outside), or counts on spares that have come. Errors: PEER: a spare that cannot
+ * come in any more. */
 ta_status ta_live_look_outside(struct ta_live *l);
 /* INVALID, with its message: what a spare outside may not do. */
 ta_status ta_live_outside(const struct ta_live *l, const char *what);

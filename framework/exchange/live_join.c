@@ -37,8 +37,8 @@ ta_status ta_live_look_outside(struct ta_live *l) {
     return TA_OK;
 }
 
-/* Of all that `peer` has made there was a full put: a header that claims no step, though there are some, comes while rows
- * of its tables are still on their way. */
+/* Of all that `peer` has made there was a full put: a header that claims no step, though there are some, comes while
+ * rows of its tables are still on their way. */
 static bool is_whole(const struct ta_live *l, unsigned peer) {
     const char *control = l->window + ta_slot_control(&l->layout, l->self.rank, peer);
     return l->members.member[peer].known.steps > 0 || ta_slot_made(control + TA_SLOT_HEADER) == 0;

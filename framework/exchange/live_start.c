@@ -18,8 +18,8 @@ ta_status ta_live_check(const struct ta_exchange_config *config) {
                        config->n_ranks);
     for (unsigned s = 0; s < config->model->n_segments && config->spares > 0; s++)
         if (config->model->segments[s].kind == TA_SEGMENT_NAMES)
-            return ta_fail(TA_CONFIG, "exchange: an online vocabulary deals its rows to all replicas from the start, so "
-                           "none can join later: set run.spares to 0, or use a fixed vocabulary");
+            return ta_fail(TA_CONFIG, "exchange: an online vocabulary deals its rows to all replicas from the start, "
+                           "so none can join later: set run.spares to 0, or use a fixed vocabulary");
     if (!(spec->heartbeat_s >= 0 && spec->heartbeat_s <= LONGEST_S))
         return ta_fail(TA_CONFIG, "exchange.heartbeat: %g is not between 0 and %g seconds", spec->heartbeat_s,
                        LONGEST_S);

@@ -34,8 +34,8 @@ struct flaps {
 };
 
 void flaps_plan(struct flaps *f, const struct world *w, enum flap_kind kind);
-/* What is to happen by now. `awake`: a bit each; nobody else can do anything about its paths. `present`: those that have
- * paths to all. */
+/* What is to happen by now. `awake`: a bit each; nobody else can do anything about its paths. `present`: those
+ * that have paths to all. */
 void flaps_step(struct flaps *f, struct world *w, unsigned awake, unsigned present);
 
 #endif
