@@ -122,7 +122,8 @@ void ta_progress_tick(struct ta_progress *p, const struct ta_board *board, int64
     if (p->out == NULL || now_ns < p->next_ns) return;
     struct ta_board_sum sum;
     ta_board_add_up(board, &sum);
-    if (p->next_ns == 0 || sum.started_ns == 0) { /* nothing to tell before training begins */
+    bool began = sum.started_ns != 0 && (p->block || p->printed > 0 || sum.records > 0);
+    if (p->next_ns == 0 || !began) { /* nothing to tell before training begins */
         p->next_ns = now_ns + (p->block ? block_every_ns : TA_NS_PER_S);
         p->seen_ns = now_ns;
         p->seen_records = sum.life_records;

@@ -12,14 +12,15 @@ timeout 60 "$TENSAIR" watch "it's a run" --give-up 50
 ends "$job" COMPLETED
 "$TENSAIR" report "it's a run"
 [ "$("$TENSAIR" report "it's a run" --exit-code)" = 0 ]
-"$TENSAIR" report "it's a run" --json | grep -q '"replicas": 4'
+"$TENSAIR" report "it's a run" --json | grep '"replicas": 4' >/dev/null
 grep -q "ended with 0" "it's a run/run-$job.out"
 
 # What sbatch refuses is said in its words, with 2.
 status=0
 refusal=$("$TENSAIR" submit run.yaml --partition nowhere --run-dir refused 2>&1) || status=$?
 echo "$refusal"
-[ "$status" = 2 ] && grep -qi 'invalid partition' <<<"$refusal"
+[ "$status" = 2 ]
+grep -qi 'invalid partition' <<<"$refusal"
 
 # Asked by USR1, as Slurm does ahead of the time limit: a checkpoint, the next life, and it goes on.
 job=$("$TENSAIR" submit run.yaml --nodes 2 --time 5 --run-dir life "${FOREVER[@]}" | job_of)
@@ -34,5 +35,5 @@ sleep 1
 scancel --batch --signal=TERM "$job"
 ends "$job" FAILED 75
 [ "$("$TENSAIR" report life --exit-code)" = 75 ]
-"$TENSAIR" report life --json | grep -q '"lives": 2'
+"$TENSAIR" report life --json | grep '"lives": 2' >/dev/null
 "$TENSAIR" report life "it's a run"

@@ -6,10 +6,10 @@ plugin=$BUILD/slurm/spank_tensair.so
 echo "optional $plugin" >"$CLUSTER/plugstack.conf"
 trap 'rm -f "$CLUSTER/plugstack.conf"; tell_all' EXIT
 
-srun --help | grep -q -- '--tensair-run-dir=DIR'
+srun --help | grep -- '--tensair-run-dir=DIR' >/dev/null
 for wrong in run-dir=relative transport=pigeon log-level=loud run-dir=; do
     if said=$(srun -n1 "--tensair-$wrong" true 2>&1); then echo "accepted: $wrong: $said"; exit 1; fi
-    echo "$said" | grep -m 1 tensair
+    echo "$said" | grep tensair
 done
 [ "$(srun -n2 -N2 --tensair-transport=ofi --tensair-run-dir=/a/b bash -c 'echo "$TENSAIR_TRANSPORT $TENSAIR_RUN_DIR"' | sort -u)" = "ofi /a/b" ]
 [ "$(srun -n1 bash -c 'echo "${TENSAIR_TRANSPORT-unset}"')" = unset ]
