@@ -256,7 +256,7 @@ static void tick(struct life *l, unsigned rank) {
     ta_status status = world_poll(w, rank);
     if (status == TA_PEER) {
         note_peers(l, rank);
-        a->expelled = true;
+        a->expelled = a->phase != OUTSIDE; /* a spare that cannot come in goes by itself */
         a->phase = OUT;
         world_shut(w, rank);
         return;
