@@ -23,9 +23,13 @@ struct part {
     struct ta_transport *t;
 };
 
+static unsigned node_of(const struct ta_transport *t, unsigned rank) {
+    bool alone = t->config.alone_from > 0 && rank >= t->config.alone_from;
+    return alone ? t->config.n_ranks + rank : rank / t->config.per_node;
+}
+
 static struct part part_of(const struct ta_transport *t, unsigned peer) {
-    unsigned per_node = t->config.per_node;
-    bool is_near = per_node == 0 || peer >= t->config.n_ranks || peer / per_node == t->config.rank / per_node;
+    bool is_near = t->config.per_node == 0 || peer >= t->config.n_ranks || node_of(t, peer) == node_of(t, t->config.rank);
     return is_near ? (struct part){&ta_transport_shm, t->near} : (struct part){t->far_ops, t->far};
 }
 

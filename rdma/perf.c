@@ -22,6 +22,7 @@ enum {
     BATCH_NS = 2000000,    /* where puts fly: a batch takes about so long, for the last one's way to count little */
     SPINS_A_LOOK = 4096,   /* where a put is the sender's copy, progress moves nothing and only tells of deaths */
     SPINS_A_MOVE = 32,     /* elsewhere: it costs more than a look at the word */
+    MOVES_A_CLOCK = 64,    /* where the clock is no register, reading it takes a good part of a put's way */
     WATCH_NS = 50000000,
 };
 
@@ -70,14 +71,19 @@ void ta_perf_release(struct ta_perf_side *side) {
 static bool copies(const struct ta_perf_side *side) { return side->ops == &ta_transport_shm; }
 
 static ta_status move(struct ta_perf_side *side) {
+    if (side->moves++ % MOVES_A_CLOCK == 0) side->now_ns = ta_clock_now_ns();
+    return side->ops->progress(side->transport, side->now_ns);
+}
+
+static ta_status move_on(struct ta_perf_side *side) {
     if (side->yield) sched_yield();
-    return side->ops->progress(side->transport, ta_clock_now_ns());
+    return move(side);
 }
 
 static ta_status put(struct ta_perf_side *side, const struct ta_put_segment *segments, unsigned n) {
     ta_status status;
     while ((status = side->ops->put(side->transport, side->peer, segments, n)) == TA_BUSY) {
-        status = move(side);
+        status = move_on(side);
         if (status != TA_OK) return status;
     }
     return status;
@@ -85,7 +91,7 @@ static ta_status put(struct ta_perf_side *side, const struct ta_put_segment *seg
 
 static ta_status drain(struct ta_perf_side *side) {
     ta_status status = TA_OK;
-    while (status == TA_OK && side->ops->in_flight(side->transport, side->peer) > 0) status = move(side);
+    while (status == TA_OK && side->ops->in_flight(side->transport, side->peer) > 0) status = move_on(side);
     return status;
 }
 
@@ -102,13 +108,13 @@ static ta_status await(struct ta_perf_side *side, uint64_t seen) {
     const void *word = (const char *)side->window.base + offsetof(struct header, sequence);
     unsigned look = side->yield ? 1 : copies(side) ? SPINS_A_LOOK : SPINS_A_MOVE;
     int64_t looked_ns = 0;
-    for (unsigned spins = 1; ta_window_load_u64(word) == seen; spins++) {
+    for (unsigned left = look; ta_window_load_u64(word) == seen;) {
         if (side->yield) sched_yield();
-        if (spins % look != 0) continue;
-        int64_t now_ns = ta_clock_now_ns();
-        ta_status status = side->ops->progress(side->transport, now_ns);
-        if (looked_ns == 0) looked_ns = now_ns;
-        if (status == TA_OK) status = look_at_socket(side, now_ns, &looked_ns);
+        if (--left > 0) continue;
+        left = look;
+        ta_status status = move(side);
+        if (looked_ns == 0) looked_ns = side->now_ns;
+        if (status == TA_OK) status = look_at_socket(side, side->now_ns, &looked_ns);
         if (status != TA_OK && ta_window_load_u64(word) == seen) return status; /* its last word may have come before */
     }
     return TA_OK;

@@ -55,6 +55,7 @@ struct ta_transport_spec {
 struct ta_transport_config {
     unsigned rank, n_ranks;
     unsigned per_node; /* rank r runs on node r / per_node; 0: all on this one */
+    unsigned alone_from; /* ranks from here on may run anywhere, and count as alone on their node; 0: there are none */
     uint64_t run_id;   /* the same for all replicas of a run, different for every run: fences off former lives */
     void *fabric;      /* sim: the struct ta_sim_fabric all replicas share; others: NULL */
     const struct ta_transport_spec *spec; /* outlives the transport; NULL: nothing was asked for */

@@ -14,8 +14,9 @@
 #include "children.h"
 #include "clock.h"
 #include "mem.h"
+#include "nodes_spare.h"
 
-enum { PATH_BYTES = TA_RUN_DIR_BYTES + 96 };
+enum { PATH_BYTES = TA_RUN_DIR_BYTES + 96, STORE_PATIENCE_S = 10 };
 
 static ta_status write_private(const struct ta_run_dir *dir, const char *text) {
     char folder[PATH_BYTES], path[PATH_BYTES], fresh[PATH_BYTES];
@@ -53,8 +54,8 @@ bool ta_job_has_spares_at_work(const struct ta_job *j) {
     for (unsigned r = j->config->run.replicas; r < j->board.n_rows; r++) {
         const struct ta_board_row *row = &j->board.rows[r];
         if (ta_board_get(row->started_ns) == 0 || ta_board_get(row->ended) != TA_ENDED_NO) continue;
-        pid_t launcher = (pid_t)ta_board_get(row->launcher);
-        if (kill(launcher, 0) == 0 || errno != ESRCH) return true;
+        pid_t launcher = (pid_t)ta_board_get(row->launcher); /* 0: on another machine: nodes_rows.c says when it ends */
+        if (launcher == 0 || kill(launcher, 0) == 0 || errno != ESRCH) return true;
     }
     return false;
 }
@@ -96,7 +97,8 @@ static ta_status read_invitation(struct ta_job *j, struct invitation *out) {
 }
 
 /* The board of the run, where its launcher is on this machine; else one of our own. */
-static ta_status open_board(struct ta_job *j, const struct invitation *said) {
+static ta_status open_board(struct ta_job *j, const struct invitation *said, bool *own) {
+    *own = false;
     char path[64], here[64] = "";
     unsigned rows = said->replicas + said->spares;
     (void)gethostname(here, sizeof here - 1);
@@ -108,7 +110,23 @@ static ta_status open_board(struct ta_job *j, const struct invitation *said) {
         return ta_fail(TA_PEER, "the run in %s is that of process %d on %s, which %s: join it there, or wait for its end",
                        j->dir.path, (int)said->process, said->host,
                        strcmp(said->host, here) == 0 ? "is gone" : "is another machine");
+    *own = true;
     return ta_board_create(&j->board, rows, 1);
+}
+
+/* Where the run has several nodes, all of them are to know of us. */
+static ta_status meet_nodes(struct ta_job *j, unsigned rank, bool own_board, struct ta_nodes_spare **out) {
+    char directory[PATH_BYTES];
+    *out = NULL;
+    if (j->nodes == 1) return TA_OK;
+    snprintf(directory, sizeof directory, "%s/rendezvous", j->dir.path);
+    struct ta_nodes_spare_config config = {.directory = directory,
+                                           .run_id = j->run_id,
+                                           .rank = rank,
+                                           .board = own_board ? &j->board : NULL,
+                                           .patience_s = STORE_PATIENCE_S,
+                                           .log = &j->log};
+    return ta_nodes_spare_open(&config, out);
 }
 
 /* Whether the rank is free, and ours from now on. */
@@ -120,7 +138,8 @@ static ta_status take_rank(struct ta_job *j, unsigned rank) {
                    rank, j->dir.path, nobody);
 }
 
-static ta_status run_spare(struct ta_job *j, unsigned rank, const struct invitation *said) {
+static ta_status run_spare(struct ta_job *j, unsigned rank, const struct invitation *said,
+                           struct ta_nodes_spare *others) {
     struct ta_children children;
     struct ta_children_config config = {
         .launch = j->launch,
@@ -139,7 +158,7 @@ static ta_status run_spare(struct ta_job *j, unsigned rank, const struct invitat
     ta_status status = ta_children_start(&children, &config);
     if (status != TA_OK) return status;
     while (children.alive > 0) {
-        ta_signals_wait(&j->signals, TA_NS_PER_S / 5);
+        ta_signals_wait(&j->signals, TA_NS_PER_S / (others != NULL ? 20 : 5));
         unsigned asked = ta_signals_read(&j->signals);
         if (asked & TA_ASKED_LEAVE) {
             j->interrupted = true;
@@ -148,6 +167,7 @@ static ta_status run_spare(struct ta_job *j, unsigned rank, const struct invitat
         if (asked & TA_ASKED_STOP) ta_children_signal(&children, SIGTERM);
         if (asked & TA_ASKED_STATE) ta_children_signal(&children, SIGUSR2);
         (void)ta_children_reap(&children);
+        if (others != NULL) ta_nodes_spare_tick(others, ta_clock_now_ns());
     }
     unsigned lost;
     int code = ta_children_exit_code(&children, &lost);
@@ -182,9 +202,14 @@ static ta_status join(struct ta_job *j) {
         return ta_fail(TA_CONFIG, "run.spares is %" PRIu32 ", but the run in %s was started with %u: give the same "
                        "configuration and options", j->config->run.spares, j->dir.path, said.spares);
     unsigned rank = said.replicas + (unsigned)l->join;
-    status = open_board(j, &said);
+    bool own_board;
+    struct ta_nodes_spare *others = NULL;
+    status = open_board(j, &said, &own_board);
     if (status == TA_OK) status = take_rank(j, rank);
-    return status == TA_OK ? run_spare(j, rank, &said) : status;
+    if (status == TA_OK) status = meet_nodes(j, rank, own_board, &others);
+    if (status == TA_OK) status = run_spare(j, rank, &said, others);
+    ta_nodes_spare_close(others);
+    return status;
 }
 
 ta_status ta_launch_join(const struct ta_launch *launch, bool *interrupted) {

@@ -51,6 +51,9 @@ static ta_status check_place(const struct ta_job *j) {
     if (replicas > TA_MAX_REPLICAS)
         return ta_fail(TA_CONFIG, "%u launchers with a replica each are more than the %d replicas a run may have: "
                        "start fewer tasks", replicas, TA_MAX_REPLICAS);
+    if (replicas + j->config->run.spares > TA_MAX_REPLICAS || (replicas == 1 && j->config->run.spares > 0))
+        return ta_fail(TA_CONFIG, "run.spares: %u beside %u replicas: a run that can be joined has 2 to %d, spares included",
+                       j->config->run.spares, replicas, TA_MAX_REPLICAS);
     if (replicas % j->nodes != 0)
         return ta_fail(TA_CONFIG, "%u replicas cannot be dealt evenly to %u nodes: give a multiple of %u to -n",
                        replicas, j->nodes, j->nodes);

@@ -222,10 +222,11 @@ ta_status ta_nodes_open(const struct ta_nodes_config *config, struct ta_nodes_jo
     if (status != TA_OK) return status;
     n->config = *config;
     status = TA_NEW(&n->node, config->nodes, "the nodes of the run");
-    if (status == TA_OK) status = TA_NEW(&n->row, config->n_ranks, "rows of other nodes");
+    if (status == TA_OK) status = TA_NEW(&n->row, config->board->n_rows, "rows of other nodes");
     if (status == TA_OK) status = TA_NEW(&n->dropped, config->n_ranks / 8 + 1, "ranks that were dropped");
     if (status == TA_OK) {
         for (unsigned i = 0; i < config->nodes; i++) n->node[i].clock_ns = INT64_MAX;
+        for (unsigned i = 0; i < config->board->n_rows; i++) n->row[i].clock_ns = INT64_MAX;
         struct ta_node_said *said = &ta_nodes_self(n)->said;
         *said = (struct ta_node_said){.format = TA_NODES_FORMAT, .bytes = sizeof *said, .pid = (uint32_t)getpid()};
         (void)gethostname(said->host, sizeof said->host - 1);

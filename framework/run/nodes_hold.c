@@ -52,7 +52,9 @@ static void look(struct ta_nodes *n, int64_t now_ns) {
     bool ours = ta_incarnation_read(n->config.dir->path, &it) == TA_OK && it.run_id == n->run_id;
     h->cut_off = ours && h->beats >= BEATS_OF_LIFE && is_without(n, it.node);
     h->settled = h->cut_off || now_ns - h->deaf_ns > give_up_ns || (ours && it.node != 0 && it.node != n->config.node);
-    if (ours && (pulse == 0 || now_ns - h->still_ns > lease_ns)) take_over(n);
+    /* Who has taken it over and let go of it in order has told the end. */
+    bool free = pulse == 0 && (it.node == 0 || it.node == n->config.node);
+    if (ours && (free || (pulse != 0 && now_ns - h->still_ns > lease_ns))) take_over(n);
 }
 
 void ta_nodes_hold(struct ta_nodes *n, int64_t now_ns) {

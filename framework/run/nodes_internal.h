@@ -2,6 +2,7 @@
  *
  *     nodes.c   the state of all nodes, from meeting to end      nodes_meet.c   the job, and who does not fit
  *     nodes_rows.c   rows of the board, out and in                nodes_hosts.c  who shares a machine; whose clock is off
+ *     nodes_spare.c  the launcher of a spare on another machine
  *     nodes_wire.c   how node 0 is found                          nodes_hold.c   who holds the run directory without it
  */
 #ifndef TA_NODES_INTERNAL_H
@@ -44,7 +45,8 @@ struct ta_node {
 /* The last that was put of a rank of ours, or received of another. */
 struct ta_node_row {
     uint64_t version;
-    uint64_t news; /* a print of what others may wait for */
+    uint64_t news;              /* a print of what others may wait for */
+    int64_t clock_ns, heard_ns; /* of a spare on another machine: as ta_node's; when its row came last */
 };
 
 /* What is known of the run directory since node 0 cannot be heard. */
@@ -62,7 +64,7 @@ struct ta_nodes {
     uint64_t run_id;
     bool lost_store;
     struct ta_node *node;    /* [nodes] */
-    struct ta_node_row *row; /* [n_ranks] */
+    struct ta_node_row *row; /* [rows of the board] */
     unsigned char *dropped;  /* [n_ranks / 8 + 1] as it was put */
     int64_t tick_ns, put_ns;
     struct ta_nodes_hosts hosts;
@@ -102,7 +104,12 @@ ta_status ta_nodes_learn_server(struct ta_nodes *n);
 /* nodes_hold.c */
 void ta_nodes_hold(struct ta_nodes *n, int64_t now_ns);
 
-/* nodes_rows.c */
+/* nodes_rows.c. Puts the row of a rank: when it has news, or anyway. */
+void ta_node_row_put(struct ta_store *store, struct ta_board *board, unsigned rank, struct ta_node_row *as, bool anyway,
+                     int64_t now_ns);
+/* Takes a rank's row into the board, all but what others say of it. *its_clock_ns: as ta_node's. True: it came anew. */
+bool ta_node_row_take(const struct ta_store *store, struct ta_board *board, unsigned rank, struct ta_node_row *as,
+                      int64_t *its_clock_ns, int64_t now_ns);
 void ta_nodes_put_rows(struct ta_nodes *n, int64_t now_ns, bool all);
 void ta_nodes_take_rows(struct ta_nodes *n, int64_t now_ns);
 

@@ -97,6 +97,7 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
         .rank = r->config.rank,
         .n_ranks = n,
         .per_node = r->config.per_host,
+        .alone_from = r->config.spares > 0 ? n - r->config.spares : 0,
         .run_id = r->config.run_id,
         .fabric = r->config.fabric,
         .spec = &r->run->transport,

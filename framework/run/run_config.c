@@ -187,7 +187,7 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         double value, least, most;
     } ranges[] = {
         {"run.replicas", c->run.replicas, 1, TA_MAX_REPLICAS},
-        {"run.spares", c->run.spares, 0, c->run.replicas > 1 ? TA_MAX_REPLICAS - c->run.replicas : 0},
+        {"run.spares", c->run.spares, 0, TA_MAX_REPLICAS - c->run.replicas},
         {"run.epochs", c->run.epochs == -1 ? 1 : c->run.epochs, 1e-9, 1e12}, /* -1: for ever */
         {"run.max_seconds", c->run.max_seconds, 0, 1e9},
         {"stream.batch", c->stream.batch, 1, MAX_BATCH},

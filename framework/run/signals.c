@@ -26,6 +26,7 @@ ta_status ta_signals_open(struct ta_signals *s) {
 
 void ta_signals_close(struct ta_signals *s) {
     if (s->fd < 0) return;
+    (void)ta_signals_read(s); /* what came too late must not end us when it is let through */
     close(s->fd);
     s->fd = -1;
     sigprocmask(SIG_SETMASK, &s->before, NULL);

@@ -53,7 +53,7 @@ static struct figures figure(const struct ta_summary *s) {
 /* Of ranks from..to - 1 those that are lost, or, of spares, those that have joined. */
 static bool is_listed(const struct ta_board_row *row, bool joined) {
     if (joined) return ta_board_get(row->started_ns) != 0;
-    return ta_board_get(row->finished) == 0 && (ta_board_get(row->ended) != TA_ENDED_NO || ta_board_get(row->lost) != 0);
+    return ta_board_get(row->finished) == 0 && (ta_board_get(row->ended) == TA_ENDED_KNOWN || ta_board_get(row->lost) != 0);
 }
 
 static json_t *list_ranks(const struct ta_summary *s, bool joined) {

@@ -70,8 +70,10 @@ def killed_first():
     place.wait_for(lambda: any([h.said("has taken over") for h in heard]), processes[1], what="a lock taken over")
     processes[2].send_signal(signal.SIGTERM)
     outs = [finish(p, 69)[0] for p in processes[1:]]
-    for number, (out, err) in enumerate(zip(outs, (h.text for h in heard)), start=1):
-        contains(out, "lost         1 of 3", "checkpoint   ")
+    told = [out for out in outs if out]
+    check(len(told) == 1, f"the one that has taken over tells the end: {outs}")
+    contains(told[0], "lost         1 of 3", "checkpoint   ")
+    for number, err in enumerate((h.text for h in heard), start=1):
         contains(err, "node 0 (", "is gone")
         check(f"node {number} (" not in err, f"node {number} misses itself: {err}")
     survivors_agree(place, [1, 2])

@@ -8,7 +8,7 @@ from harness import Place, check, contains, nothing_left
 def files(place):
     run = place.at("run")
     names = set(os.listdir(run))
-    check(names == {"config.yaml", "manifest.json", "metrics.jsonl", "log", "checkpoint"}, f"run directory holds {names}")
+    check(names == {"config.yaml", "manifest.json", "metrics.jsonl", "log", "checkpoint", "incarnation"}, f"run directory holds {names}")
     with open(os.path.join(run, "manifest.json")) as file:
         manifest = json.load(file)
     for key in ("schema", "program", "command", "seed", "replicas", "host", "stream", "model", "configuration", "start", "end"):
