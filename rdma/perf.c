@@ -22,6 +22,7 @@ enum {
     BATCH_NS = 2000000,    /* where puts fly: a batch takes about so long, for the last one's way to count little */
     SPINS_A_LOOK = 4096,   /* where a put is the sender's copy, progress moves nothing and only tells of deaths */
     SPINS_A_MOVE = 32,     /* elsewhere: it costs more than a look at the word */
+    CLOCK_READS = 100,
     MOVES_A_CLOCK = 64,    /* where the clock is no register, reading it takes a good part of a put's way */
     WATCH_NS = 50000000,
 };
@@ -47,7 +48,18 @@ static ta_status map_buffer(size_t bytes, unsigned char **out) {
     return TA_OK;
 }
 
+/* The least of some: where the clock is no register (a guest's HPET), this is microseconds. */
+static int64_t cost_of_clock(void) {
+    int64_t least_ns = INT64_MAX;
+    for (unsigned i = 0; i < CLOCK_READS; i++) {
+        int64_t before_ns = ta_clock_now_ns(), cost_ns = ta_clock_now_ns() - before_ns;
+        if (cost_ns < least_ns) least_ns = cost_ns;
+    }
+    return least_ns;
+}
+
 ta_status ta_perf_prepare(struct ta_perf_side *side) {
+    side->clock_ns = cost_of_clock();
     ta_status status = map_buffer(BODY, &side->header);
     if (status == TA_OK) status = side->ops->source_register(side->transport, side->header, BODY);
     if (status == TA_OK && side->asks) status = map_buffer(side->max_bytes, &side->source);
@@ -175,7 +187,7 @@ static ta_status ask_about(struct ta_perf_side *side, struct header question, st
     int64_t asked_ns = ta_clock_now_ns();
     ta_status status = put(side, segments, n + 1);
     if (status == TA_OK) status = await(side, side->sequence++);
-    side->trip_ns = ta_clock_now_ns() - asked_ns;
+    side->trip_ns = ta_clock_now_ns() - asked_ns - side->clock_ns;
     if (status == TA_OK) status = drain(side);
     if (status == TA_OK) memcpy(answer, side->window.base, sizeof *answer);
     return status;

@@ -27,6 +27,7 @@ struct ta_perf_side {
                                 the other side has failed or is gone; -1: none */
     uint64_t sequence;       /* of the last question; zero at birth */
     int64_t trip_ns;         /* of the last question, until its answer was seen */
+    int64_t clock_ns;        /* what it costs to read the clock: taken off each trip */
     int64_t now_ns;          /* as read some moves ago: to read a clock may cost more than to move */
     unsigned moves;
     unsigned char *header;   /* a page; a source of puts */
