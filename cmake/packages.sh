@@ -9,7 +9,7 @@ ta_packages_of() {
     run) echo gnuplot-nox hdf5-tools curl ca-certificates ;;
     test) echo python3 python3-numpy python3-h5py python3-torch clang libclang-rt-14-dev libomp-dev libjpeg-turbo-progs man-db \
         qemu-system-x86 busybox-static cpio kmod xz-utils zstd iproute2 rdma-core ibverbs-providers ibverbs-utils perftest \
-        munge slurmctld slurmd slurm-client openmpi-bin mpich libpmix-dev libslurm-dev procps ;;
+        munge slurmctld slurmd slurm-client openmpi-bin mpich libpmix-dev libslurm-dev procps spin ;;
     esac
 }
 

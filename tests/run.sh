@@ -28,7 +28,8 @@ ta_packages build run test
 jobs=$(nproc)
 mkdir -p build/test-logs
 
-# suite PRESET [ctest options]: configure, build, run. Under the sanitizers most of a test is waiting: half as many more at once.
+# suite PRESET [ctest options]: configure, build, run. Most of a test is waiting: half as many more at once, under the
+# sanitizers, where nothing is timed, twice as many.
 suite() {
     local preset=$1
     shift
@@ -36,8 +37,8 @@ suite() {
     cmake --preset "$preset" >"build/test-logs/$preset-configure.log" 2>&1 || { cat "build/test-logs/$preset-configure.log"; return 1; }
     cmake --build --preset "$preset" -j "$jobs" >"build/test-logs/$preset-build.log" 2>&1 || { tail -40 "build/test-logs/$preset-build.log"; return 1; }
     echo "== $preset: test"
-    local at_once=$jobs
-    [ "$preset" = release ] || at_once=$((jobs + jobs / 2))
+    local at_once=$((2 * jobs))
+    [ "$preset" != release ] || at_once=$((jobs + jobs / 2))
     ctest --test-dir "build/$preset" -j "$at_once" --output-on-failure -R "$only" "$@" 2>&1 | tee "build/test-logs/$preset.log"
 }
 
