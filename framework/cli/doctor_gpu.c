@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "doctor.h"
+#include "doctor_distance.h"
 #include "kernels.h"
 
 /* The value of a line "Model: NVIDIA H200" in a driver's information file. */
@@ -25,15 +26,48 @@ static void model_of(const char *bus, char *out, size_t bytes) {
     if (file != NULL) fclose(file);
 }
 
+/* The RDMA device nearest to it: puts from the memory of a GPU want one behind the same switch. */
+static void say_nearest(const struct ta_pci_place *gpu, char *out, size_t bytes) {
+    enum ta_pci_distance least = TA_PCI_SYS;
+    char nearest[64] = "";
+    DIR *dir = opendir("/sys/class/infiniband");
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        char link[320];
+        struct ta_pci_place card;
+        snprintf(link, sizeof link, "/sys/class/infiniband/%s/device", e->d_name);
+        if (e->d_name[0] == '.' || !ta_pci_place_find(link, &card)) continue;
+        enum ta_pci_distance distance = ta_pci_distance(gpu, &card);
+        if (nearest[0] != '\0' && distance >= least) continue;
+        least = distance;
+        snprintf(nearest, sizeof nearest, "%.60s", e->d_name);
+    }
+    if (dir != NULL) closedir(dir);
+    if (nearest[0] != '\0') snprintf(out, bytes, ", nearest RDMA device %s: %s", nearest, ta_pci_distance_name(least));
+}
+
+/* ", NUMA node 0, cores 0-15, nearest RDMA device mlx5_0: PIX"; as far as the system says. */
+static void place_of(const char *bus, char *out, size_t bytes) {
+    char link[300], cores[128] = "";
+    struct ta_pci_place gpu;
+    out[0] = '\0';
+    snprintf(link, sizeof link, "/sys/bus/pci/devices/%s", bus);
+    if (!ta_pci_place_find(link, &gpu)) return;
+    (void)ta_doctor_read(cores, sizeof cores, "%s/local_cpulist", gpu.path);
+    int used = gpu.numa_node >= 0 ? snprintf(out, bytes, ", NUMA node %d", gpu.numa_node) : 0;
+    if (cores[0] != '\0') used += snprintf(out + used, bytes - (size_t)used, ", cores %s", cores);
+    say_nearest(&gpu, out + used, bytes - (size_t)used);
+}
+
 static unsigned gpus(struct ta_findings *list) {
     unsigned n = 0;
     DIR *dir = opendir("/proc/driver/nvidia/gpus");
     for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
-        char model[128], name[64];
+        char model[128], name[64], place[320];
         if (e->d_name[0] == '.') continue;
         model_of(e->d_name, model, sizeof model);
         snprintf(name, sizeof name, "GPU %.40s", e->d_name);
-        ta_doctor_say(list, TA_FINDING_OK, name, "%s", model);
+        place_of(e->d_name, place, sizeof place);
+        ta_doctor_say(list, TA_FINDING_OK, name, "%s%s", model, place);
         n++;
     }
     if (dir != NULL) closedir(dir);
