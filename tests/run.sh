@@ -4,7 +4,7 @@
 #   tests/run.sh                    everything: under the sanitizers, the fuzzers, optimised, in virtual machines, in clusters
 #   tests/run.sh --quick            the optimised build alone
 #   tests/run.sh --only REGEX       tests whose name matches, in every build
-#   FUZZ_SECONDS=10                 seconds for each fuzzer (0: none)
+#   FUZZ_SECONDS=5                  seconds for each fuzzer (0: none)
 #   TENSAIR_DATA=DIR                where mnist/, cifar10-head/, elec2/, ... lie; tests that need them are SKIPPED without
 #
 # Exit status 0: all passed. Builds lie in build/, logs of a run in build/test-logs/.
@@ -50,9 +50,9 @@ if [ "$quick" = no ]; then
     # Drills and oracles take minutes and reach no line of ours that other tests do not.
     suite asan -LE "optimised|oracle|drill"
     suite tsan -LE "optimised|oracle|drill"
-    if [ "${FUZZ_SECONDS:-10}" -gt 0 ] && [ "$only" = . ] && [ -x tests/fuzz/run.sh ]; then
+    if [ "${FUZZ_SECONDS:-5}" -gt 0 ] && [ "$only" = . ] && [ -x tests/fuzz/run.sh ]; then
         echo "== fuzz"
-        tests/fuzz/run.sh "${FUZZ_SECONDS:-10}" || [ $? -eq 77 ] # 77: it has said why it was SKIPPED
+        tests/fuzz/run.sh "${FUZZ_SECONDS:-5}" || [ $? -eq 77 ] # 77: it has said why it was SKIPPED
     fi
 fi
 suite release
