@@ -80,7 +80,7 @@ def together():
     heard = [2 * mean - own for _, own, mean in losses[0] if mean != own]  # equal: it has left
     check(len(heard) > 10 and all(0 < h < 10 for h in heard), f"heard of the other's loss: {heard}")
     other = np.mean([own for _, own, _ in losses[1]])
-    check(abs(np.mean(heard) - other) < 0.05, f"heard {np.mean(heard)} of the other's mean loss, which was {other}")
+    check(abs(np.mean(heard) - other) < 0.1, f"heard {np.mean(heard)} of the other's mean loss, which was {other}")
 
 
 def predictions():
