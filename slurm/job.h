@@ -18,6 +18,8 @@
  * are totals over its components, and JOB_ID is the first one's: used as they are.
  *
  * Source: the manual pages of srun and sbatch (Slurm 22.05), what they were seen to set (tests/slurm/environments).
+ *
+ * Threads: no state of its own; one call at a time on one object, from any thread.
  */
 #ifndef TA_SLURM_JOB_H
 #define TA_SLURM_JOB_H

@@ -13,6 +13,8 @@
  * What comes from the other side is checked: an answer is one line of bounded length that says what was asked for.
  *
  * Source: MPICH, src/pmi/simple; Slurm 22.05, src/plugins/mpi/pmi2/pmi1.c.
+ *
+ * Threads: no state of its own; one call at a time on one object, from any thread.
  */
 #ifndef TA_SLURM_PMI_H
 #define TA_SLURM_PMI_H

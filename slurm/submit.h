@@ -2,6 +2,8 @@
  *
  * The script is slurm/train.sbatch with the values of one run in place of its own: what a person may read and edit and what
  * the program writes are one text. Source: sbatch(1).
+ *
+ * Threads: no state of its own; one call at a time on one object, from any thread.
  */
 #ifndef TA_SLURM_SUBMIT_H
 #define TA_SLURM_SUBMIT_H

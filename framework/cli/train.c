@@ -14,7 +14,7 @@
 
 static const char help[] =
     "usage: tensair train CONFIG.yaml [-n REPLICAS] [--set KEY=VALUE]... [--run-dir DIR] [--resume auto|PATH|never]\n"
-    "                     [--from MODEL] [--mode MODE] [--nodes M --node K] [--log-level LEVEL]\n"
+    "                     [--from MODEL] [--mode MODE] [--nodes M --node K] [--join K] [--log-level LEVEL]\n"
     "                     [--quiet] [--print-config]\n"
     "\n"
     "Trains a network on a stream with one or more replicas on this machine, or on several.\n"

@@ -16,6 +16,8 @@
  * lives, and the later one counts.
  *
  * Errors: IO, NO_MEMORY.
+ *
+ * Threads: no state of its own; one call at a time on one object, from any thread.
  */
 #ifndef TA_PREDICTIONS_VIEW_H
 #define TA_PREDICTIONS_VIEW_H

@@ -17,6 +17,8 @@
  *
  * The lock says the rest: its holder touches it every second, so that others see from its times alone that it lives,
  * where flock(2) does not reach across machines.
+ *
+ * Threads: no state of its own; one call at a time on one object, from any thread.
  */
 #ifndef TA_INCARNATION_H
 #define TA_INCARNATION_H

@@ -90,5 +90,7 @@ ta_status ta_job_may_conclude(struct ta_job *j);
 
 /* launcher_watch.c: all replicas of this node in processes of their own, until none is left on any node. */
 ta_status ta_job_run_children(struct ta_job *j);
+/* What the exit status of replicas means; one that is none of ours: FAILED. */
+ta_status ta_job_code_status(int code);
 
 #endif

@@ -174,10 +174,7 @@ static ta_status run_spare(struct ta_job *j, unsigned rank, const struct invitat
     ta_children_close(&children);
     if (j->interrupted) return ta_fail(TA_FAILED, "interrupted twice: left without a checkpoint");
     if (code == 0) return TA_OK;
-    ta_status ended = TA_FAILED;
-    static const ta_status all[] = {TA_CONFIG, TA_PEER, TA_IO, TA_REQUEUE};
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (ta_status_exit_code(all[i]) == code) ended = all[i];
+    ta_status ended = ta_job_code_status(code);
     if (ended == TA_REQUEUE) return ended;
     return ta_fail(ended, "rank %u did not finish: %s; its log is in %s/log", rank, ta_status_meaning(ended), j->dir.path);
 }

@@ -13,7 +13,7 @@ static const char *code_meaning(int code) {
     return "failed";
 }
 
-static ta_status code_status(int code) {
+ta_status ta_job_code_status(int code) {
     static const ta_status all[] = {TA_CONFIG, TA_PEER, TA_IO, TA_REQUEUE};
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
         if (ta_status_exit_code(all[i]) == code) return all[i];
@@ -88,7 +88,7 @@ ta_status ta_job_run_children(struct ta_job *j) {
     if (j->interrupted) return ta_fail(TA_FAILED, "interrupted twice: left without a checkpoint");
     if (j->fenced != TA_OK) return ta_fail(j->fenced, "%s", j->fenced_why);
     if (code == 0) return ta_board_check_rest(&j->board);
-    if (code_status(code) == TA_REQUEUE) return TA_REQUEUE;
-    return ta_fail(code_status(code), "%u of %u replicas did not finish: %s; their logs are in %s/log", j->lost,
+    if (ta_job_code_status(code) == TA_REQUEUE) return TA_REQUEUE;
+    return ta_fail(ta_job_code_status(code), "%u of %u replicas did not finish: %s; their logs are in %s/log", j->lost,
                    config.replicas, code_meaning(code), j->dir.path);
 }

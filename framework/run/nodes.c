@@ -208,13 +208,6 @@ bool ta_nodes_cut_off(const struct ta_nodes *n) { return n->hold.cut_off; }
 
 struct ta_nodes_hosts ta_nodes_hosts(const struct ta_nodes *n) { return n->hosts; }
 
-unsigned ta_nodes_present(const struct ta_nodes *n) {
-    unsigned present = 0;
-    for (unsigned i = 0; i < n->config.nodes; i++)
-        present += n->node[i].said.state != TA_NODE_UNKNOWN && !n->node[i].silent;
-    return present;
-}
-
 ta_status ta_nodes_open(const struct ta_nodes_config *config, struct ta_nodes_job *job, struct ta_nodes **out) {
     *out = NULL;
     struct ta_nodes *n;

@@ -102,7 +102,4 @@ bool ta_nodes_headless(const struct ta_nodes *n);
 bool ta_nodes_cut_off(const struct ta_nodes *n);
 struct ta_nodes_hosts ta_nodes_hosts(const struct ta_nodes *n);
 
-/* The number of nodes that are not silent. */
-unsigned ta_nodes_present(const struct ta_nodes *n);
-
 #endif

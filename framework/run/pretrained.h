@@ -3,6 +3,8 @@
  * optimizer, no scores, no place in a stream.
  *
  * What is taken is a file, or a checkpoint's directory, whose sizes and checksums are verified first.
+ *
+ * Threads: no state of its own; one call at a time on one object, from any thread.
  */
 #ifndef TA_PRETRAINED_H
 #define TA_PRETRAINED_H
