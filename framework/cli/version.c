@@ -22,7 +22,8 @@ static bool has_transport(const char *name) {
 
 static bool has_exchange(const char *name) {
     const struct ta_exchange_ops *ops;
-    return ta_exchange_find(name, &ops) == TA_OK;
+    struct ta_exchange_spec spec = {.type = (char *)name};
+    return ta_exchange_find(&spec, &ops) == TA_OK;
 }
 
 /* "; transports self, shm": those of a kind that are built in, or those that are not. */

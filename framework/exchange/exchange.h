@@ -1,10 +1,12 @@
-/* exchange: what to put into peers' windows when, and how to apply what arrived; a make is a file: live,
- * later dasgd, sync.
+/* exchange: what to put into peers' windows when, and how to apply what arrived; makes: live, dasgd, sync.
  *
  * The exchange owns the parameter memory of a replica, because that memory is what is exchanged. Registers (delta,
  * inbox bodies), `w` and `w0` all live where the weights live (kernels.alloc, or the transport's window).
  *
- *     compute on w -> optimizer adds its update into x->delta -> ops->stepped(x, ...) -> ops->poll(x, now) -> ...
+ *     ops->ready(x, now) -> gradient on w -> ops->step(x, gradient, ...) -> ops->poll(x, now) -> ...
+ *
+ * Whether and when a gradient becomes an update, and with what weight, is the exchange's; how is the optimizer's, which the
+ * exchange is given as a function.
  *
  * Threads: one. No call blocks; time comes in as an argument.
  */
@@ -21,8 +23,17 @@
 #include "model.h"
 #include "transport.h"
 
+enum ta_damping { TA_DAMPING_NONE, TA_DAMPING_INVERSE, TA_DAMPING_EXPONENTIAL, TA_DAMPING_COMPENSATED };
+
 struct ta_exchange_spec {        /* mapping `exchange:` of the configuration */
-    char *type;                  /* "live" */
+    char *type;                  /* "live" | "dasgd" | "sync"; NULL: live */
+    char *topology;              /* live: "full" | "tree" | "clusters"; NULL: full */
+    uint32_t fan_out;            /* tree, clusters: children of a replica, or of a leader; 0: 2 */
+    char *max_staleness;         /* "none" or a number; NULL: none. See ta_exchange_bound */
+    enum ta_damping damping;     /* what staleness does to an update */
+    double damping_rate;         /* exponential, delay-compensated: how much; 0: the default of damping.h */
+    uint32_t gradients_per_push; /* dasgd: summed before they are sent; 0: 1 */
+    uint32_t slots;              /* dasgd: gradients of one peer that may wait at another; 0: 4 */
     int scale_mean;              /* scale: sum (0) | mean (1) */
     uint32_t puts_in_flight;     /* per peer; 0: 1 */
     double heartbeat_s;          /* longest silence of a live replica; 0: 0.25 */
@@ -32,8 +43,16 @@ struct ta_exchange_spec {        /* mapping `exchange:` of the configuration */
     double rows_within_s;        /* or at the latest after so long, or at rest; 0: the defaults of live.h */
 };
 
+/* gradient -> update: adds scale * update(grad) to `delta` (optimizer.h: ta_optimizer_step). NUMERIC: the gradient is not
+ * finite, nothing was changed, training goes on. */
+struct ta_exchange_updater {
+    ta_status (*update)(void *owner, const float *grad, const float *w, float scale, float *delta);
+    void *owner;
+};
+
 struct ta_exchange_config {
     const struct ta_exchange_spec *spec;
+    struct ta_exchange_updater updater; /* for `step`; zero where only `stepped` is called */
     const struct ta_model *model;
     const struct ta_kernels_ops *kernel_ops;
     struct ta_kernels *kernels;
@@ -81,6 +100,7 @@ struct ta_exchange {
      * spare: batches of the share it has taken over, those of its former owners too. */
     uint64_t position;
     float scale;             /* for ta_optimizer_step */
+    unsigned n_registers;    /* arrays of n_params floats a dense model needs by design, with the owner's gradient */
 };
 
 /* What to start from. Host memory; NULL: zero. On resume with as many replicas `deltas` holds each rank's. */
@@ -104,6 +124,7 @@ struct ta_exchange_entry {
 
 struct ta_exchange_ops {
     const char *name;
+    bool agrees; /* at rest all replicas have the same w, bit for bit */
 
     /* Allocates, creates the window. Errors: NO_MEMORY, CONFIG, DEVICE. */
     ta_status (*open)(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
@@ -130,7 +151,16 @@ struct ta_exchange_ops {
      * first. AGAIN: not yet, see `out`. Errors: PEER (all that are left have come to the end of the run: too late);
      * INVALID (we are no spare, or in already). */
     ta_status (*enter)(struct ta_exchange *x, int64_t now_ns, struct ta_exchange_entry *out);
-    /* One local step (or, with records 0, none: a skipped step) is in delta: counts staleness of its gradient, puts. */
+    /* Whether the next gradient may be computed now, on w as it is. AGAIN: poll and ask again (a bound on staleness, a
+     * reduction that is under way). NUMERIC: the gradients of a former `step` were not finite, together; said once, nothing
+     * was changed, and the next one may be computed. */
+    ta_status (*ready)(struct ta_exchange *x, int64_t now_ns);
+    /* A gradient [n_params] computed on w since `ready`, of so many records, where the weights live; it may be changed
+     * or copied, and belongs to the caller again on return. Becomes an update of delta, now or by the next `ready`, and
+     * goes to the peers. Errors: NUMERIC (not finite: nothing was changed, the caller may go on); as stepped. */
+    ta_status (*step)(struct ta_exchange *x, float *grad, uint64_t records, int64_t now_ns);
+    /* One local step (or, with records 0, none: a skipped step) is in delta already: counts staleness of its gradient,
+     * puts. For models made of tables, and for records without a gradient (0). */
     ta_status (*stepped)(struct ta_exchange *x, uint64_t records, int64_t now_ns);
     /* Tables. A step changes rows of w and leaves delta to the exchange; before `stepped` it names them, a row as often
      * as it was changed. Delta has the change when the row goes out, and at rest. Without peers: nothing to do. */
@@ -193,7 +223,9 @@ struct ta_exchange_ops {
 
 extern const struct ta_exchange_ops ta_exchange_live;
 
-/* Errors: CONFIG (unknown), NOT_BUILT. */
-ta_status ta_exchange_find(const char *name, const struct ta_exchange_ops **out);
+/* The make for spec->type and spec->topology. Errors: CONFIG (unknown, or one that the other does not go with), NOT_BUILT. */
+ta_status ta_exchange_find(const struct ta_exchange_spec *spec, const struct ta_exchange_ops **out);
+/* spec->max_staleness as a number of steps, -1: none. Errors: CONFIG. */
+ta_status ta_exchange_bound(const struct ta_exchange_spec *spec, int64_t *out);
 
 #endif

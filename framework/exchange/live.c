@@ -5,7 +5,7 @@
  *
  * Tables of rows are exchanged by row, for the same reasons (live_tables.c).
  *
- * Lives here: birth and death, steps, apply. Not here: see live.h.
+ * Lives here: birth and death, apply. Not here: see live.h.
  */
 #include "live.h"
 
@@ -131,7 +131,9 @@ static ta_status register_sources(struct ta_live *l) {
     struct ta_outboxes *o = &l->outboxes;
     size_t copies = (size_t)l->self.n_ranks * (o->in_flight + 1);
     const struct ta_transport_ops *ops = l->transport_ops;
-    ta_status status = ops->source_register(l->transport, l->base.delta, l->layout.n_params * sizeof(float));
+    ta_status status = TA_OK;
+    if (l->layout.n_params > 0)
+        status = ops->source_register(l->transport, l->base.delta, l->layout.n_params * sizeof(float));
     if (status == TA_OK) status = ops->source_register(l->transport, o->copies, copies * sizeof *o->copies);
     if (status == TA_OK && o->most_rows > 0)
         status = ops->source_register(l->transport, o->lists, copies * 2 * o->most_rows * sizeof *o->lists);
@@ -150,6 +152,7 @@ ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_
     if (status != TA_OK) return status;
     l->kernel_ops = config->kernel_ops;
     l->kernels = config->kernels;
+    l->updater = config->updater;
     l->transport_ops = config->transport_ops;
     l->transport = config->transport;
     l->log = config->log;
@@ -159,10 +162,13 @@ ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_
     l->base = (struct ta_exchange){
         .ops = &ta_exchange_live, .model = config->model, .rank = config->rank, .n_ranks = config->n_ranks,
         .scale = config->spec->scale_mean ? 1.0F / (float)l->founders : 1.0F,
+        .n_registers = config->n_ranks - 1 + 4,
     };
     status = ta_live_tables_open(l, config->spec, start);
     if (status == TA_OK)
         status = ta_slot_layout_make(config->n_ranks, config->model->n_params, l->limits.log_entries, &l->layout);
+    if (status == TA_OK && l->limits.payload_bytes > 0)
+        status = ta_slot_layout_extend(&l->layout, l->limits.payload_bytes);
     if (status == TA_OK) status = open_window(l);
     if (status == TA_OK) status = ta_live_arenas_open(l, start);
     if (status == TA_OK) status = open_parts(l, config);
@@ -202,29 +208,6 @@ static void live_peer_lost(struct ta_exchange *x, unsigned peer, int64_t now_ns)
     (void)ta_membership_hear(&l->members, now_ns); /* its last word may be that it leaves */
     ta_membership_lose(&l->members, peer, "is lost");
     l->stale = true;
-}
-
-static ta_status live_stepped(struct ta_exchange *x, uint64_t records, int64_t now_ns) {
-    struct ta_live *l = ta_live_of(x);
-    if (l->members.outside) return ta_live_outside(l, "stepped");
-    if (records == 0) return TA_OK; /* delta is as it was */
-    if (ta_live_resting(l))
-        return ta_fail(TA_INVALID, "exchange: replica %u stepped between settle and resume of round %u", x->rank,
-                       l->said.finished ? TA_ROUND_FINAL : l->said.entered);
-    x->steps++;
-    x->records += records;
-    l->stale |= l->dense; /* tables have the update in w already */
-    ta_live_tables_tick(l, now_ns);
-    for (unsigned p = 0; p < x->n_ranks; p++) {
-        const struct ta_member *member = &l->members.member[p];
-        if (p == x->rank || ta_member_gone(member)) continue;
-        if (member->heard && ta_member_counts(member)) {
-            uint64_t now = ta_slot_made(l->window + ta_slot_control(&l->layout, x->rank, p) + TA_SLOT_HEADER);
-            ta_staleness_count(&l->staleness, p, now);
-        }
-        if (member->connected && !l->members.accused && !ta_outbox_push(l, p, now_ns)) l->outboxes.outbox[p].busy++;
-    }
-    return TA_OK;
 }
 
 /* The paths that broke. */
@@ -343,13 +326,16 @@ static size_t live_bytes(const struct ta_exchange *x) { return ta_live_of_const(
 
 const struct ta_exchange_ops ta_exchange_live = {
     .name = "live",
+    .agrees = true,
     .open = live_open,
     .close = live_close,
     .peer_joined = live_peer_joined,
     .peer_lost = live_peer_lost,
     .peer_broken = live_peer_broken,
     .enter = ta_live_enter,
-    .stepped = live_stepped,
+    .ready = ta_live_ready,
+    .step = ta_live_step,
+    .stepped = ta_live_stepped,
     .touched = ta_live_touched,
     .reset_rows = ta_live_reset_rows,
     .renamed = ta_live_renamed,

@@ -1,11 +1,12 @@
 /* live: what the files of the live exchange share. Private to this folder; the manual is exchange.h.
  *
- *     live.c         open, close, steps, apply          live_rounds.c  settle, resume, request, leave
+ *     live.c         open, close, apply                 live_rounds.c  settle, resume, request, leave
  *     live_start.c   what the registers start from      live_tables.c  tables: touched, reset, renamed, their apply
  *     outbox.c       what is put to whom, when          estate.c       what the gone have left
  *     membership.c   who is with us                     staleness.c    what was missing from a gradient's weights
  *     slot.c         what lies where in a window        rows.c         which rows are to go to whom
  *     rowlog.c       which rows have arrived            live_join.c    how a spare comes in
+ *     live_step.c    a gradient becomes an update       control.c      live without registers, for other makes
  */
 #ifndef TA_LIVE_H
 #define TA_LIVE_H
@@ -30,6 +31,7 @@ enum { TA_LIVE_ROWS_AFTER = 16 };
 struct ta_live_limits {
     uint32_t log_entries; /* of a row log */
     uint32_t put_rows;    /* rows of one put */
+    size_t payload_bytes; /* in every slot (control.h) */
 };
 
 /* What the apply of tables needs; nothing of it is there without tables. */
@@ -53,6 +55,7 @@ struct ta_live {
     struct ta_exchange base; /* first: a live exchange is an exchange */
     const struct ta_kernels_ops *kernel_ops;
     struct ta_kernels *kernels;
+    struct ta_exchange_updater updater;
     const struct ta_transport_ops *transport_ops;
     struct ta_transport *transport;
     struct ta_log *log;
@@ -105,7 +108,11 @@ ta_status ta_live_arenas_open(struct ta_live *l, const struct ta_exchange_start 
 /* Fills them and w. Errors: of the kernels. */
 ta_status ta_live_start_from(struct ta_live *l, const struct ta_exchange_start *start);
 
-/* The members of ta_exchange_live that live_tables.c makes, */
+/* The members of ta_exchange_live that live_step.c makes, */
+ta_status ta_live_ready(struct ta_exchange *x, int64_t now_ns);
+ta_status ta_live_step(struct ta_exchange *x, float *grad, uint64_t records, int64_t now_ns);
+ta_status ta_live_stepped(struct ta_exchange *x, uint64_t records, int64_t now_ns);
+/* live_tables.c, */
 void ta_live_touched(struct ta_exchange *x, unsigned segment, const uint32_t *rows, size_t n);
 ta_status ta_live_reset_rows(struct ta_exchange *x, unsigned segment, const uint32_t *rows, size_t n);
 size_t ta_live_renamed(struct ta_exchange *x, uint32_t *rows, size_t most);

@@ -18,24 +18,33 @@ enum { ROUND_SHIFT = 37 };
 
 static size_t lines(size_t bytes) { return (bytes + LINE - 1) / LINE * LINE; }
 
+static ta_status too_large(const struct ta_slot_layout *layout) {
+    return ta_fail(TA_CONFIG, "exchange: inboxes for %u replicas of %zu parameters do not fit into an address space; "
+                   "use fewer replicas or a smaller model", layout->n_ranks, layout->n_params);
+}
+
 ta_status ta_slot_layout_make(unsigned n_ranks, size_t n_params, uint32_t log_entries, struct ta_slot_layout *out) {
     memset(out, 0, sizeof *out);
     out->n_ranks = n_ranks;
     out->n_params = n_params;
-    size_t slot, window;
-    if (n_params > (PTRDIFF_MAX - 2 * LINE) / sizeof(float)) goto absurd;
+    if (n_params > (PTRDIFF_MAX - 2 * LINE) / sizeof(float)) return too_large(out);
     out->log_entries = log_entries;
     out->log = lines(TA_SLOT_BOARD + n_ranks * sizeof(struct ta_slot_claim));
     out->control_bytes = out->log + lines(ta_rowlog_bytes(log_entries));
     out->relay = lines(n_params * sizeof(float));
-    out->body_bytes = out->relay + LINE;
-    slot = out->control_bytes + out->body_bytes;
-    if (__builtin_mul_overflow(slot, (size_t)n_ranks - 1, &window) || window > PTRDIFF_MAX) goto absurd;
-    out->window_bytes = window;
+    out->payload = out->relay + LINE;
+    return ta_slot_layout_extend(out, 0);
+}
+
+ta_status ta_slot_layout_extend(struct ta_slot_layout *layout, size_t payload_bytes) {
+    size_t slot, window;
+    if (payload_bytes > PTRDIFF_MAX - LINE || layout->payload > PTRDIFF_MAX - LINE) return too_large(layout);
+    layout->body_bytes = layout->payload + lines(payload_bytes);
+    if (__builtin_add_overflow(layout->control_bytes, layout->body_bytes, &slot) ||
+        __builtin_mul_overflow(slot, (size_t)layout->n_ranks - 1, &window) || window > PTRDIFF_MAX)
+        return too_large(layout);
+    layout->window_bytes = window;
     return TA_OK;
-absurd:
-    return ta_fail(TA_CONFIG, "exchange: inboxes for %u replicas of %zu parameters do not fit into an address space; "
-                   "use fewer replicas or a smaller model", n_ranks, n_params);
 }
 
 static size_t slot_index(unsigned owner, unsigned writer) { return writer < owner ? writer : writer - 1; }

@@ -5,7 +5,8 @@
  *
  *     control of peer 0 | control of peer 1 | ... | body of peer 0 | body of peer 1 | ...
  *
- *     control:  header 64 B | ack 64 B | board n_ranks * 32 B | row log          body:  n_params floats | relay 64 B
+ *     control:  header 64 B | ack 64 B | board n_ranks * 32 B | row log
+ *     body:     n_params floats | relay 64 B | payload
  *
  *   header  what the writer says of itself, as of the body that was put before it
  *   ack     how many steps of the window's owner the writer has in its weights; its note, its position and its share
@@ -13,6 +14,7 @@
  *   board   one claim a rank: who the writer holds for gone, and which copy of what that rank left it has
  *   log     which rows of the tables in the body have changed (rowlog.h)
  *   body    the writer's register
+ *   payload for exchanges that put something else than a register (control.h); of live: none
  *   relay   written by a survivor: the body before it is now its copy of what the slot's writer left (estate.h)
  *
  * Every part starts at a multiple of 64 bytes. Offsets follow from (n_ranks, n_params, tables, owner, writer) alone, so
@@ -37,13 +39,15 @@ struct ta_slot_layout {
     size_t n_params;
     uint32_t log_entries;             /* of the row log; 0: the model has no tables */
     size_t log;                       /* its offset inside a control */
-    size_t relay;                     /* of the relay line inside a body */
+    size_t relay, payload;            /* of the relay line and of the payload inside a body */
     size_t control_bytes, body_bytes; /* of one slot, rounded up to 64 */
     size_t window_bytes;              /* of a replica's whole window; 0 for one replica */
 };
 
 /* Errors: CONFIG (more than an address space holds). */
 ta_status ta_slot_layout_make(unsigned n_ranks, size_t n_params, uint32_t log_entries, struct ta_slot_layout *out);
+/* Makes room for a payload in every body. Errors: CONFIG (as above). */
+ta_status ta_slot_layout_extend(struct ta_slot_layout *layout, size_t payload_bytes);
 
 /* Offsets in the window of `owner` of what `writer` (another rank) puts there. */
 size_t ta_slot_control(const struct ta_slot_layout *layout, unsigned owner, unsigned writer);

@@ -26,6 +26,7 @@ enum ta_phase {
     TA_PHASE_COMPUTE,
     TA_PHASE_APPLY, /* the exchange's poll: progress and the sum of the registers */
     TA_PHASE_PUT,
+    TA_PHASE_WAIT,  /* for others, as the exchange wants it */
     TA_PHASE_REST,  /* rounds and snapshots */
     TA_PHASE_IDLE,
     TA_PHASES
@@ -141,6 +142,7 @@ struct ta_replica {
     struct ta_latency latency;
     int64_t predicted_ns, trained_ns; /* of the batch that was handed out last; 0: not yet */
     bool was_idle;
+    bool waits; /* the exchange does not let us compute yet */
     struct ta_peer_stats peer;   /* scratch: it is large */
 };
 

@@ -85,13 +85,23 @@ static ta_status open_compute(struct ta_replica *r) {
     return ta_replica_of_words(r) ? ta_replica_words_open(r) : open_net(r);
 }
 
+/* The exchange calls this when a gradient becomes an update: at once, or when those of the others have come. */
+static ta_status update(void *owner, const float *grad, const float *w, float scale, float *delta) {
+    struct ta_replica *r = owner;
+    ta_replica_phase(r, TA_PHASE_PUT);
+    ta_status status = ta_optimizer_step(&r->optimizer, grad, w, scale, delta);
+    ta_replica_phase(r, TA_PHASE_COMPUTE);
+    r->trained_ns = r->mark_ns;
+    return status;
+}
+
 static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *restart) {
     const struct ta_exchange_section *e = &r->run->exchange;
     unsigned n = r->config.n_ranks;
     char why[512];
     ta_status status = ta_transport_choose(&r->run->transport, n, r->config.per_host, &r->transport_ops, why, sizeof why);
     if (status == TA_OK && n > 1) ta_log_info(r->config.log, "%s", why);
-    if (status == TA_OK) status = ta_exchange_find(e->spec.type != NULL ? e->spec.type : "live", &r->exchange_ops);
+    if (status == TA_OK) status = ta_exchange_find(&e->spec, &r->exchange_ops);
     if (status != TA_OK) return status;
     struct ta_transport_config transport = {
         .rank = r->config.rank,
@@ -107,6 +117,7 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
     if (status != TA_OK) return status;
     struct ta_exchange_config config = {
         .spec = &e->spec,
+        .updater = {update, r},
         .model = &r->model,
         .kernel_ops = r->kernel_ops,
         .kernels = r->kernels,

@@ -12,7 +12,8 @@
 enum { FEW_CLASSES = 20 }; /* told class by class */
 
 static const char *const life_names[] = {"joining", "live", "left", "dead", "absent"};
-static const char *const phase_names[] = {"stream_s", "predict_s", "compute_s", "apply_s", "put_s", "rest_s", "idle_s"};
+static const char *const phase_names[] = {"stream_s", "predict_s", "compute_s", "apply_s", "put_s",
+                                         "wait_s", "rest_s", "idle_s"};
 
 void ta_replica_event(struct ta_replica *r, int64_t now_ns, const char *event, const char *format, ...) {
     char text[512];
@@ -79,8 +80,8 @@ static json_int_t rss_bytes(void) {
     return (json_int_t)pages * sysconf(_SC_PAGESIZE);
 }
 
-/* What the four large holders of memory hold, and what the design derives for them: (peers + 4) * d floats, the
- * optimizer's state, the activations, the ring. The gradient is ours; it is one of the 4. A word model needs neither
+/* What the four large holders of memory hold, and what the design derives for them: registers of d floats
+ * (of live: peers + 4), the optimizer's state, the activations, the ring. The gradient is ours; it is one of the 4. A word model needs neither
  * gradient nor optimizer, and no w0 while its tables start from a seed, but w as it was last folded into the delta;
  * without peers w alone. */
 static void count_words_memory(struct ta_replica *r) {
@@ -97,7 +98,7 @@ static void count_memory(struct ta_replica *r) {
     uint64_t held = r->exchange_ops->bytes(r->x) + d + optimizer + net + ring;
     uint64_t state = (uint64_t)((r->optimizer.m != NULL) + (r->optimizer.v != NULL)) * d;
     ta_board_set(ta_replica_row(r)->held_bytes, held);
-    ta_board_set(ta_replica_row(r)->derived_bytes, (r->config.n_ranks - 1 + 4) * d + state + net + ring);
+    ta_board_set(ta_replica_row(r)->derived_bytes, r->x->n_registers * d + state + net + ring);
 }
 
 struct totals {

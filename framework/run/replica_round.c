@@ -54,7 +54,7 @@ static ta_status at_rest(struct ta_replica *r, int64_t now_ns) {
     struct ta_board_row *row = ta_replica_row(r);
     atomic_store(&row->rest_round, 0); /* nobody is to take this checksum for that of the round before */
     ta_board_set(row->checksum, checksum);
-    atomic_store_explicit(&row->rest_round, r->target, memory_order_release);
+    if (r->exchange_ops->agrees) atomic_store_explicit(&row->rest_round, r->target, memory_order_release);
     uint64_t steps = ta_replica_total_steps(r);
     char round[24] = "last round";
     if (r->target != TA_ROUND_FINAL) snprintf(round, sizeof round, "round %" PRIu32, r->target);

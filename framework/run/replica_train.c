@@ -92,14 +92,15 @@ ta_status ta_replica_step(struct ta_replica *r, const struct ta_step *step, int6
     status = r->kernel_ops->train(net, r->x->w, step->x, &step->labels, masks, r->grad, ask && !own ? b->predictions : NULL,
                                   ask && !own ? b->losses : NULL);
     if (status != TA_OK) return status;
-    status = ta_optimizer_step(&r->optimizer, r->grad, r->x->w, r->x->scale, r->x->delta);
     ta_replica_phase(r, TA_PHASE_COMPUTE);
-    if (ask) r->trained_ns = r->mark_ns;
     if (ask && !own) r->predicted_ns = r->mark_ns;
+    int64_t trained_ns = r->trained_ns;
+    status = r->exchange_ops->step(r->x, r->grad, step->labelled, now_ns);
+    if (!ask) r->trained_ns = trained_ns;
     bool made = status == TA_OK;
     if (status == TA_NUMERIC) status = bad_step(r);
     else if (made) r->bad_steps = 0;
-    if (status == TA_OK) status = r->exchange_ops->stepped(r->x, made ? step->labelled : 0, now_ns);
+    if (status == TA_OK && !made) status = r->exchange_ops->stepped(r->x, 0, now_ns);
     if (made && step->again) r->rehearsed += step->labelled;
     ta_replica_phase(r, TA_PHASE_PUT);
     return status;
@@ -144,11 +145,20 @@ static void move_on(struct ta_replica *r, uint64_t number) {
     }
 }
 
+/* AGAIN: the exchange wants us to wait for others. */
+static ta_status may_step(struct ta_replica *r, int64_t now_ns) {
+    ta_status status = r->exchange_ops->ready(r->x, now_ns);
+    if (status == TA_NUMERIC) status = bad_step(r);
+    r->waits = status == TA_AGAIN;
+    return status;
+}
+
 ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     double limit_s = r->run->run.max_seconds;
     const struct ta_batch *batch = NULL;
     ta_replica_online_listen(r, now_ns);
     ta_status status = ta_replica_online_ready(r);
+    if (status == TA_OK) status = may_step(r, now_ns);
     if (status != TA_OK) return status;
     status = TA_END;
     if (limit_s == 0 || (double)(now_ns - r->start_ns) < limit_s * TA_NS_PER_S)

@@ -157,6 +157,9 @@ static void set_defaults(struct ta_run_config *c) {
     if (c->pace.burst == 0) c->pace.burst = 1;
     if (c->pace.speed == 0) c->pace.speed = 1;
     if (c->pace.seed == 0) c->pace.seed = c->run.seed;
+    if (c->exchange.spec.fan_out == 0) c->exchange.spec.fan_out = 2;
+    if (c->exchange.spec.gradients_per_push == 0) c->exchange.spec.gradients_per_push = 1;
+    if (c->exchange.spec.slots == 0) c->exchange.spec.slots = 4;
     if (c->exchange.spec.puts_in_flight == 0) c->exchange.spec.puts_in_flight = 1;
     if (c->exchange.spec.heartbeat_s == 0) c->exchange.spec.heartbeat_s = 0.25;
     if (c->exchange.spec.dead_after_s == 0) c->exchange.spec.dead_after_s = 2.5;
@@ -193,6 +196,10 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         {"stream.batch", c->stream.batch, 1, MAX_BATCH},
         {"stream.ring", c->stream.ring, 2, MAX_RING},
         {"stream.max_lag", c->stream.max_lag_s, 1e-6, 1e9},
+        {"exchange.fan_out", c->exchange.spec.fan_out, 1, TA_MAX_REPLICAS},
+        {"exchange.damping_rate", c->exchange.spec.damping_rate, 0, 1e6},
+        {"exchange.gradients_per_push", c->exchange.spec.gradients_per_push, 1, 1000000},
+        {"exchange.slots", c->exchange.spec.slots, 1, 1024},
         {"exchange.puts_in_flight", c->exchange.spec.puts_in_flight, 1, 1024},
         {"exchange.heartbeat", c->exchange.spec.heartbeat_s, 1e-3, 3600},
         {"exchange.dead_after", c->exchange.spec.dead_after_s, 1e-3, 86400},
@@ -219,6 +226,7 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     if (c->run.log_level != NULL && ta_log_level_parse(c->run.log_level, &level) != TA_OK)
         return ta_fail(TA_CONFIG, "run.log_level: '%s' is not one of debug, info, warn, error", c->run.log_level);
     const struct ta_exchange_ops *exchange;
+    int64_t bound;
     const struct ta_transport_ops *transport;
     const struct ta_kernels_ops *kernels;
     ta_status status = check_stream(c);
@@ -226,7 +234,8 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     if (status == TA_OK && c->run.from != NULL && c->model.type != TA_MODEL_LAYERS)
         status = ta_fail(TA_CONFIG, "run.from: %s: a word model predicts nothing that a stream could ask for, and begins with "
                                     "vectors of its own: ask it for words with `tensair eval words`", c->run.from);
-    if (status == TA_OK) status = ta_exchange_find(c->exchange.spec.type != NULL ? c->exchange.spec.type : "live", &exchange);
+    if (status == TA_OK) status = ta_exchange_find(&c->exchange.spec, &exchange);
+    if (status == TA_OK) status = ta_exchange_bound(&c->exchange.spec, &bound);
     bool automatic = c->transport.type == NULL || strcmp(c->transport.type, "auto") == 0;
     if (status == TA_OK)
         status = ta_transport_find(automatic ? "self" : c->transport.type, &transport);

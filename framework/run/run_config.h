@@ -10,7 +10,9 @@
  *     model:      see spec.h                 optimizer:  see spec.h
  *     transport:  {type: auto | self | shm | mixed | verbs | ofi, device, gid, provider, rails: 1, gpu_direct: auto |
  *                  require | off}      see transport.h
- *     exchange:   {type: live, scale: sum | mean, puts_in_flight: 1, heartbeat: .25, dead_after: 2.5,
+ *     exchange:   {type: live | dasgd | sync, topology: full | tree | clusters, fan_out: 2, max_staleness: none | N,
+ *                  damping: none | inverse | exponential | delay-compensated, damping_rate: 0, gradients_per_push: 1,
+ *                  slots: 4, scale: sum | mean, puts_in_flight: 1, heartbeat: .25, dead_after: 2.5,
  *                  join_within: 60, rows_after: 0, rows_within: 0 (0: see exchange.h)}
  *     device:     {type: auto | cpu | cuda, threads: 1, number: 0}
  *     checkpoint: {every_records: 0, every_seconds: 300, keep: 2, off: no}

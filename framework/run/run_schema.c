@@ -16,6 +16,10 @@ static const cyaml_strval_t pace_names[] = {{"max", TA_PACE_MAX},
                                             {"poisson", TA_PACE_POISSON},
                                             {"bursts", TA_PACE_BURSTS},
                                             {"trace", TA_PACE_TRACE}};
+static const cyaml_strval_t damping_names[] = {{"none", TA_DAMPING_NONE},
+                                               {"inverse", TA_DAMPING_INVERSE},
+                                               {"exponential", TA_DAMPING_EXPONENTIAL},
+                                               {"delay-compensated", TA_DAMPING_COMPENSATED}};
 static const cyaml_strval_t scale_names[] = {{"sum", 0}, {"mean", 1}};
 
 static const cyaml_schema_field_t run_fields[] = {
@@ -99,6 +103,13 @@ static const cyaml_schema_field_t transport_fields[] = {
 
 static const cyaml_schema_field_t exchange_fields[] = {
     TEXT("type", struct ta_exchange_section, spec.type),
+    TEXT("topology", struct ta_exchange_section, spec.topology),
+    COUNT("fan_out", struct ta_exchange_section, spec.fan_out),
+    TEXT("max_staleness", struct ta_exchange_section, spec.max_staleness),
+    CHOICE("damping", struct ta_exchange_section, spec.damping, damping_names),
+    NUMBER("damping_rate", struct ta_exchange_section, spec.damping_rate),
+    COUNT("gradients_per_push", struct ta_exchange_section, spec.gradients_per_push),
+    COUNT("slots", struct ta_exchange_section, spec.slots),
     CHOICE("scale", struct ta_exchange_section, spec.scale_mean, scale_names),
     COUNT("puts_in_flight", struct ta_exchange_section, spec.puts_in_flight),
     NUMBER("heartbeat", struct ta_exchange_section, spec.heartbeat_s),

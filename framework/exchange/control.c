@@ -1,0 +1,52 @@
+/* control: a live exchange of nothing. */
+#include "control.h"
+
+#include <string.h>
+
+#include "live.h"
+
+static ta_status check(const struct ta_exchange_config *config) {
+    for (unsigned s = 0; s < config->model->n_segments; s++) {
+        enum ta_segment_kind kind = config->model->segments[s].kind;
+        if (kind != TA_SEGMENT_SUM && kind != TA_SEGMENT_MEAN)
+            return ta_fail(TA_CONFIG, "exchange.type %s sends whole gradients, and a table of rows has none: word models go "
+                           "with exchange.type live", config->spec->type);
+    }
+    if (config->spares == 0) return TA_OK;
+    return ta_fail(TA_CONFIG, "exchange.type %s: nobody can join later; set run.spares to 0, or use live",
+                   config->spec->type);
+}
+
+ta_status ta_control_open(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
+                          size_t payload_bytes, struct ta_control *c) {
+    memset(c, 0, sizeof *c);
+    ta_status status = check(config);
+    if (status != TA_OK) return status;
+    struct ta_exchange_config inner = *config;
+    inner.model = &c->nothing;
+    struct ta_exchange_start from = {0};
+    if (start != NULL)
+        from = (struct ta_exchange_start){.steps = start->steps, .records = start->records, .peer_steps = start->peer_steps};
+    status = ta_live_open(&inner, &from, (struct ta_live_limits){.payload_bytes = payload_bytes}, &c->x);
+    if (status == TA_OK) c->window = ta_live_of(c->x)->window;
+    return status;
+}
+
+void ta_control_close(struct ta_control *c) {
+    if (c->x != NULL) c->x->ops->close(c->x);
+    memset(c, 0, sizeof *c);
+}
+
+size_t ta_control_payload(const struct ta_control *c, unsigned owner, unsigned writer) {
+    const struct ta_slot_layout *layout = &ta_live_of_const(c->x)->layout;
+    return ta_slot_body(layout, owner, writer) + layout->payload;
+}
+
+bool ta_control_reaches(const struct ta_control *c, unsigned peer) {
+    const struct ta_member *member = &ta_live_of_const(c->x)->members.member[peer];
+    return member->connected && !ta_member_gone(member);
+}
+
+bool ta_control_counts(const struct ta_control *c, unsigned peer) {
+    return ta_member_counts(&ta_live_of_const(c->x)->members.member[peer]);
+}
