@@ -39,7 +39,17 @@ suite() {
     echo "== $preset: test"
     local at_once=$((2 * jobs))
     [ "$preset" != release ] || at_once=$((jobs + jobs / 2))
-    ctest --test-dir "build/$preset" -j "$at_once" --output-on-failure -R "$only" "$@" 2>&1 | tee "build/test-logs/$preset.log"
+    ctest --test-dir "build/$preset" -j "$at_once" --output-on-failure -R "$only" "$@" 2>&1 |
+        tee "build/test-logs/$preset.log" || alone "$preset"
+}
+
+# alone PRESET: what failed beside others once more, one at a time: drills wait for processes that an overloaded machine may
+# starve. What a sanitizer found is not asked twice.
+alone() {
+    local log=build/test-logs/$1
+    ! grep -E "(Address|Leak|Thread)Sanitizer|runtime error:" "$log.log" || return 1
+    echo "== $1: failed beside others, once more alone"
+    ctest --test-dir "build/$1" -j 1 --rerun-failed --output-on-failure 2>&1 | tee "$log-alone.log"
 }
 
 # history_size: a suppression needs the stack of the earlier access, which a short history loses.
