@@ -79,6 +79,8 @@ struct ta_peer_stats {
     uint64_t position;         /* so many batches of its share are in those steps; of one gone: agreed on at rest */
     unsigned share;            /* whose share of the stream it has: its own; of a spare, that of a rank that is gone, */
     bool has_share;            /* if it has one yet */
+    bool finished;             /* it waits in the last round; of one gone: agreed on at rest */
+    bool rests;                /* at rest: it is there too, or has gone since it had come, as all agree */
     uint64_t steps_applied;    /* of its steps, in our w */
     uint64_t steps_acked;      /* of our steps, in its w */
     uint64_t rows;             /* of tables put to it; in `bytes` too */
@@ -125,6 +127,7 @@ struct ta_exchange_entry {
 struct ta_exchange_ops {
     const char *name;
     bool agrees; /* at rest all replicas have the same w, bit for bit */
+    bool hands_down; /* at rest all know the same positions, those of the gone too: the rest of their shares can be dealt anew */
 
     /* Allocates, creates the window. Errors: NO_MEMORY, CONFIG, DEVICE. */
     ta_status (*open)(const struct ta_exchange_config *config, const struct ta_exchange_start *start,

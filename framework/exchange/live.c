@@ -309,6 +309,10 @@ static void live_peer_stats(const struct ta_exchange *x, unsigned peer, struct t
     uint64_t share = estate->frozen ? estate->share : member->share;
     out->has_share = peer < l->founders || (share > 0 && share <= l->founders);
     out->share = peer < l->founders ? peer : (unsigned)(out->has_share ? share - 1 : 0);
+    struct ta_slot_said said = member->known;
+    if (estate->frozen) ta_slot_unpack_state(estate->state, &said);
+    out->finished = said.finished;
+    out->rests = l->at_rest && (ta_member_gone(member) ? ta_live_counts_in_rest(l, peer) : ta_member_counts(member));
     out->staleness = l->staleness.hist[peer];
 }
 
@@ -327,6 +331,7 @@ static size_t live_bytes(const struct ta_exchange *x) { return ta_live_of_const(
 const struct ta_exchange_ops ta_exchange_live = {
     .name = "live",
     .agrees = true,
+    .hands_down = true,
     .open = live_open,
     .close = live_close,
     .peer_joined = live_peer_joined,

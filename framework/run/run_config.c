@@ -222,6 +222,9 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     if (c->exchange.spec.dead_after_s < 2 * c->exchange.spec.heartbeat_s)
         return ta_fail(TA_CONFIG, "exchange.dead_after: %g s is less than two heartbeats of %g s: live peers would be dropped",
                        c->exchange.spec.dead_after_s, c->exchange.spec.heartbeat_s);
+    if (c->run.takeover == TA_TAKEOVER_YES && c->run.spares > 0)
+        return ta_fail(TA_CONFIG, "run.takeover: yes, but what a lost replica leaves is for the %u spares (run.spares): give either",
+                       c->run.spares);
     enum ta_log_level level;
     if (c->run.log_level != NULL && ta_log_level_parse(c->run.log_level, &level) != TA_OK)
         return ta_fail(TA_CONFIG, "run.log_level: '%s' is not one of debug, info, warn, error", c->run.log_level);

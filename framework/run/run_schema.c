@@ -22,6 +22,9 @@ static const cyaml_strval_t damping_names[] = {{"none", TA_DAMPING_NONE},
                                                {"delay-compensated", TA_DAMPING_COMPENSATED}};
 static const cyaml_strval_t scale_names[] = {{"sum", 0}, {"mean", 1}};
 
+static const cyaml_strval_t takeover_names[] = {
+    {"auto", TA_TAKEOVER_AUTO}, {"yes", TA_TAKEOVER_YES}, {"no", TA_TAKEOVER_NO}};
+
 static const cyaml_schema_field_t run_fields[] = {
     COUNT("seed", struct ta_run_section, seed),
     COUNT("replicas", struct ta_run_section, replicas),
@@ -32,6 +35,7 @@ static const cyaml_schema_field_t run_fields[] = {
     COUNT("max_records", struct ta_run_section, max_records),
     NUMBER("epochs", struct ta_run_section, epochs),
     NUMBER("max_seconds", struct ta_run_section, max_seconds),
+    CHOICE("takeover", struct ta_run_section, takeover, takeover_names),
     CYAML_FIELD_END,
 };
 
