@@ -28,6 +28,7 @@ static void name_of(const struct ta_rendezvous *r, char name[NAME_BYTES], unsign
 
 static ta_status open_way(struct ta_rendezvous *r, const struct ta_rendezvous_config *config) {
     char prefix[NAME_BYTES];
+    if (config->meeting != NULL) return TA_OK;
     if (config->store != NULL) {
         snprintf(prefix, sizeof prefix, "key/%u/", config->rank);
         return ta_store_watch(config->store, prefix);
@@ -66,6 +67,10 @@ ta_status ta_rendezvous_publish(struct ta_rendezvous *r, unsigned peer, uint32_t
     ta_status status = check_peer(r, peer);
     if (status != TA_OK) return status;
     if (key->bytes > TA_KEY_BYTES) return ta_fail(TA_INVALID, "a key of %u bytes is over %d", key->bytes, TA_KEY_BYTES);
+    if (r->config.meeting != NULL) {
+        r->published[peer] = 1;
+        return ta_sim_meeting_leave(r->config.meeting, r->config.rank, peer, generation, key);
+    }
     struct ta_rendezvous_record record = {.sender = r->config.rank, .receiver = peer, .n_ranks = r->config.n_ranks,
                                           .generation = generation, .run_id = r->config.run_id,
                                           .fingerprint = r->config.fingerprint, .key = *key};
@@ -122,6 +127,8 @@ ta_status ta_rendezvous_lookup(struct ta_rendezvous *r, unsigned peer, uint32_t 
     *out = (struct ta_key){0};
     ta_status status = check_peer(r, peer);
     if (status != TA_OK) return status;
+    if (r->config.meeting != NULL)
+        return ta_sim_meeting_find(r->config.meeting, peer, r->config.rank, generation, out);
     struct ta_rendezvous_record record;
     char name[NAME_BYTES];
     name_of(r, name, peer, r->config.rank);
@@ -149,7 +156,9 @@ static void withdraw(struct ta_rendezvous *r, unsigned peer) {
     struct ta_rendezvous_record record;
     char name[NAME_BYTES];
     name_of(r, name, r->config.rank, peer);
-    if (r->config.store != NULL)
+    if (r->config.meeting != NULL)
+        ta_sim_meeting_withdraw(r->config.meeting, r->config.rank, peer);
+    else if (r->config.store != NULL)
         (void)ta_store_put(r->config.store, name, "", 0);
     else if (read_record(r, name, &record) == TA_OK && record.run_id == r->config.run_id)
         ta_rendezvous_files_remove(&r->files, name);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "status.h"
+#include "sim_meeting.h"
 #include "store.h"
 #include "transport.h"
 
@@ -25,6 +26,7 @@ struct ta_rendezvous;
 struct ta_rendezvous_config {
     const char *directory;  /* files: made with mode 0700 when missing; one that others can enter is refused (CONFIG) */
     struct ta_store *store; /* borrowed, outlives the rendezvous; NULL: files */
+    struct ta_sim_meeting *meeting; /* of replicas in one process (sim_meeting.h), in place of both; borrowed. May be NULL */
     unsigned rank, n_ranks;
     uint64_t run_id;
     uint64_t fingerprint; /* of the model: shapes and kinds; replicas with different ones refuse each other */

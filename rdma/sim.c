@@ -147,21 +147,29 @@ static void sim_disconnect(struct ta_transport *t, unsigned peer) {
 }
 
 /* When it leaves and when it is there: a NIC sends one thing after the other, then it takes the latency and its luck.
- */
-static void travel_times(struct ta_transport *t, const struct ta_sim_path *path, struct ta_sim_put *put) {
+ * Returns how long it is on the wire. */
+static int64_t travel_times(struct ta_transport *t, const struct ta_sim_path *path, struct ta_sim_put *put) {
     struct ta_sim_fabric *f = t->fabric;
     const struct ta_sim_config *c = &f->config;
-    struct ta_sim_rank *r = &f->ranks[t->config.rank];
+    struct ta_sim_node *node = &f->nodes[path->from / c->per_node];
+    bool near = c->per_node > 1 && path->from / c->per_node == path->to / c->per_node;
+    double bytes_per_ns = near ? c->near_bytes_per_ns : c->bytes_per_ns;
+    int64_t latency_ns = near ? c->near_latency_ns : c->latency_ns;
+    int64_t *free_ns = near ? &node->memory_free_ns : &node->nic_free_ns;
     size_t bytes = 0;
     for (unsigned i = 0; i < put->n_segments; i++) bytes += ta_put_segment_bytes(&put->segments[i]);
-    int64_t on_wire_ns = c->bytes_per_ns > 0 ? (int64_t)((double)bytes / c->bytes_per_ns) : 0;
-    put->start_ns = f->now_ns > r->nic_free_ns ? f->now_ns : r->nic_free_ns;
-    r->nic_free_ns = put->start_ns + on_wire_ns;
+    int64_t on_wire_ns = bytes_per_ns > 0 ? (int64_t)((double)bytes / bytes_per_ns) : 0;
+    if (!near && on_wire_ns < c->put_ns) on_wire_ns = c->put_ns;
+    put->start_ns = f->now_ns > *free_ns ? f->now_ns : *free_ns;
+    *free_ns = put->start_ns + on_wire_ns;
     double luck = c->jitter > 0 ? -log1p(-ta_sim_uniform(&f->dice)) * c->jitter : 0;
-    put->deliver_ns = r->nic_free_ns + c->latency_ns + (int64_t)(luck * (double)c->latency_ns);
+    put->deliver_ns = *free_ns + latency_ns + (int64_t)(luck * (double)latency_ns);
     if (put->deliver_ns < path->last_deliver_ns) put->deliver_ns = path->last_deliver_ns;
     if (c->duplicate > 0 && ta_sim_uniform(&f->dice) < c->duplicate)
-        put->repeat_ns = 1 + c->latency_ns + (int64_t)(ta_sim_uniform(&f->dice) * (double)c->latency_ns);
+        put->repeat_ns = 1 + latency_ns + (int64_t)(ta_sim_uniform(&f->dice) * (double)latency_ns);
+    f->counts.puts++;
+    f->counts.bytes += bytes;
+    return on_wire_ns;
 }
 
 static ta_status sim_put(struct ta_transport *t, unsigned peer, const struct ta_put_segment *segments,
@@ -187,10 +195,14 @@ static ta_status sim_put(struct ta_transport *t, unsigned peer, const struct ta_
         ta_sim_path_broke(f, path); /* and this put is lost */
         return TA_OK;
     }
-    struct ta_sim_put put = {.n_segments = n_segments};
+    struct ta_sim_put put;
+    put.n_segments = n_segments;
+    put.repeat_ns = 0;
     if (n_segments > 0) memcpy(put.segments, segments, n_segments * sizeof *segments);
-    travel_times(t, path, &put);
+    int64_t on_wire_ns = travel_times(t, path, &put);
     ta_sim_path_put(f, path, &put);
+    const struct ta_sim_watcher *watcher = &f->config.watcher;
+    if (watcher->sending != NULL) watcher->sending(watcher->owner, path->from, path->to, on_wire_ns);
     return TA_OK;
 }
 

@@ -53,7 +53,8 @@ struct ta_sim_path **ta_sim_cell(struct ta_sim_fabric *f, unsigned from, unsigne
 ta_status ta_sim_create(const struct ta_sim_config *config, struct ta_sim_fabric **out) {
     *out = NULL;
     if (config->n_ranks == 0 || config->latency_ns < 0 || !(config->bytes_per_ns >= 0) || !(config->jitter >= 0) ||
-        !(config->duplicate >= 0 && config->duplicate <= 1))
+        !(config->duplicate >= 0 && config->duplicate <= 1) || config->put_ns < 0 || config->near_latency_ns < 0 ||
+        !(config->near_bytes_per_ns >= 0))
         return ta_fail(TA_CONFIG,
                        "sim: %u ranks, latency %lld ns, %g bytes/ns, jitter %g, duplicate %g: ranks must be 1 or "
                        "more, the rest not negative, duplicate at most 1",
@@ -66,7 +67,9 @@ ta_status ta_sim_create(const struct ta_sim_config *config, struct ta_sim_fabric
     if (f->config.depth == 0) f->config.depth = 1;
     f->dice.seed = config->seed;
     size_t n = config->n_ranks;
+    if (f->config.per_node == 0) f->config.per_node = 1;
     status = TA_NEW(&f->ranks, n, "sim: ranks");
+    if (status == TA_OK) status = TA_NEW(&f->nodes, n, "sim: nodes");
     if (status == TA_OK) status = TA_NEW(&f->paths, n * n, "sim: paths");
     if (status == TA_OK) status = TA_NEW(&f->cut, n * n, "sim: cuts");
     if (status == TA_OK) status = TA_NEW(&f->turn, n * n, "sim: turns");
@@ -85,6 +88,7 @@ void ta_sim_destroy(struct ta_sim_fabric *f) {
     ta_mem_free(f->turn);
     ta_mem_free(f->cut);
     ta_mem_free(f->paths);
+    ta_mem_free(f->nodes);
     ta_mem_free(f->ranks);
     ta_mem_free(f);
 }
@@ -95,14 +99,18 @@ bool ta_sim_path_reaches(const struct ta_sim_fabric *f, const struct ta_sim_path
 }
 
 void ta_sim_advance(struct ta_sim_fabric *f, int64_t now_ns) {
+    const struct ta_sim_watcher *watcher = &f->config.watcher;
     while (f->n_heap > 0 && f->heap[0].next_ns <= now_ns) {
         struct ta_sim_path *path = f->heap[0].path;
         if (f->now_ns < path->next_ns) f->now_ns = path->next_ns;
         unsigned char *window = ta_sim_path_reaches(f, path) ? f->ranks[path->to].window : NULL;
+        unsigned waiting = path->count;
+        f->counts.pieces++;
         if (ta_sim_path_move(path, window, f->now_ns, &f->dice))
             enqueue(f, path);
         else
             dequeue(f, path);
+        if (path->count < waiting && watcher->delivered != NULL) watcher->delivered(watcher->owner, path->from, path->to);
     }
     if (f->now_ns < now_ns) f->now_ns = now_ns;
 }
@@ -168,6 +176,10 @@ void ta_sim_break(struct ta_sim_fabric *f, unsigned a, unsigned b, int64_t now_n
     ta_sim_path_break(f, b, a, false);
 }
 
+void ta_sim_run_to(struct ta_sim_fabric *f, int64_t now_ns) { ta_sim_advance(f, now_ns); }
+
+struct ta_sim_counts ta_sim_counts(const struct ta_sim_fabric *f) { return f->counts; }
+
 uint64_t ta_sim_refused(const struct ta_sim_fabric *f) { return f->refused; }
 
 int64_t ta_sim_next_ns(const struct ta_sim_fabric *f) { return f->n_heap > 0 ? f->heap[0].next_ns : INT64_MAX; }
@@ -183,7 +195,7 @@ ta_status ta_sim_path_add(struct ta_sim_fabric *f, unsigned from, unsigned to) {
         f->heap = larger;
         f->heap_room = room;
     }
-    ta_status status = ta_sim_path_create(from, to, f->config.depth, ta_sim_cell(f, from, to));
+    ta_status status = ta_sim_path_create(from, to, f->config.depth, f->config.whole, ta_sim_cell(f, from, to));
     if (status == TA_OK) f->n_paths++;
     return status;
 }

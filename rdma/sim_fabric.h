@@ -17,7 +17,11 @@ struct ta_sim_rank {
     unsigned char *window; /* NULL: not created */
     const struct ta_openings *openings; /* of its window to all; NULL while it is closed */
     int64_t detect_ns;     /* dead: when its peers see it */
-    int64_t nic_free_ns;   /* when what it put so far has left it */
+};
+
+/* What the replicas of a node put through, one put after the other. */
+struct ta_sim_node {
+    int64_t nic_free_ns, memory_free_ns; /* when what was put so far has left it */
 };
 
 /* A path that moves, and when: in the heap by value, so that comparing touches nothing else. */
@@ -35,6 +39,8 @@ struct ta_sim_fabric {
     uint64_t troubles; /* counts deaths and breaks; who has seen all of them need not look again */
     struct ta_sim_dice dice;
     struct ta_sim_rank *ranks;  /* [n_ranks] */
+    struct ta_sim_node *nodes;  /* [n_ranks] at most */
+    struct ta_sim_counts counts;
     struct ta_sim_path **paths; /* [n_ranks][n_ranks], from then to; NULL: never connected */
     unsigned char *cut;         /* [n_ranks][n_ranks] */
     uint32_t *turn;             /* [n_ranks][n_ranks], from then to: counts paths, so that an old key is refused */

@@ -21,7 +21,7 @@ uint32_t ta_sim_roll(struct ta_sim_dice *dice, uint32_t n) { return (uint32_t)((
 
 double ta_sim_uniform(struct ta_sim_dice *dice) { return draw(dice) * 0x1p-32; }
 
-ta_status ta_sim_path_create(unsigned from, unsigned to, unsigned depth, struct ta_sim_path **out) {
+ta_status ta_sim_path_create(unsigned from, unsigned to, unsigned depth, bool whole, struct ta_sim_path **out) {
     struct ta_sim_path *path;
     *out = NULL;
     ta_status status = TA_NEW(&path, 1, "transport sim: path");
@@ -34,6 +34,7 @@ ta_status ta_sim_path_create(unsigned from, unsigned to, unsigned depth, struct 
     path->from = from;
     path->to = to;
     path->depth = depth;
+    path->whole = whole;
     path->slot = TA_SIM_NOT_QUEUED;
     *out = path;
     return TA_OK;
@@ -90,6 +91,10 @@ static void schedule(struct ta_sim_path *path, int64_t from_ns, struct ta_sim_di
 static void begin(struct ta_sim_path *path, int64_t now_ns, struct ta_sim_dice *dice) {
     const struct ta_sim_put *put = &path->queue[path->head];
     path->segment = 0;
+    if (path->whole) {
+        path->next_ns = put->deliver_ns > now_ns ? put->deliver_ns : now_ns;
+        return;
+    }
     cut_segment(path, put, dice);
     /* Times only need an estimate of how many pieces are to come: later segments are cut when they are reached. */
     path->pieces_left = path->n_pieces;
@@ -101,17 +106,20 @@ static void begin(struct ta_sim_path *path, int64_t now_ns, struct ta_sim_dice *
 }
 
 bool ta_sim_path_push(struct ta_sim_path *path, const struct ta_sim_put *put, struct ta_sim_dice *dice) {
-    path->queue[(path->head + path->count) % path->depth] = *put;
+    struct ta_sim_put *last = &path->queue[(path->head + path->count) % path->depth];
+    last->n_segments = put->n_segments;
+    last->start_ns = put->start_ns;
+    last->deliver_ns = put->deliver_ns;
+    last->repeat_ns = put->repeat_ns;
+    for (unsigned i = 0; i < put->n_segments; i++) last->segments[i] = put->segments[i];
     path->last_deliver_ns = put->deliver_ns;
     if (path->count++ > 0) return false;
     begin(path, put->start_ns, dice);
     return true;
 }
 
-/* Rows are cut as if they lay one behind the other, in the order listed: a piece is words of a row, or of several. */
-static void move_piece(const struct ta_sim_path *path, const struct ta_put_segment *s, unsigned char *window) {
-    size_t all = ta_put_segment_bytes(s), at = path->order[path->piece] * path->piece_bytes;
-    size_t end = all - at < path->piece_bytes ? all : at + path->piece_bytes;
+/* Bytes [at, end) of the segment: rows are cut as if they lay one behind the other, in the order listed. */
+static void move_bytes(const struct ta_put_segment *s, size_t at, size_t end, unsigned char *window) {
     while (at < end) {
         size_t row = at / s->bytes, column = at % s->bytes;
         size_t bytes = s->bytes - column < end - at ? s->bytes - column : end - at;
@@ -121,18 +129,38 @@ static void move_piece(const struct ta_sim_path *path, const struct ta_put_segme
     }
 }
 
+/* A piece is words of a row, or of several. */
+static void move_piece(const struct ta_sim_path *path, const struct ta_put_segment *s, unsigned char *window) {
+    size_t all = ta_put_segment_bytes(s), at = path->order[path->piece] * path->piece_bytes;
+    move_bytes(s, at, all - at < path->piece_bytes ? all : at + path->piece_bytes, window);
+}
+
+static void move_whole(const struct ta_sim_put *put, unsigned char *window) {
+    for (unsigned i = 0; i < put->n_segments && window != NULL; i++) {
+        const struct ta_put_segment *s = &put->segments[i];
+        move_bytes(s, 0, ta_put_segment_bytes(s), window);
+    }
+}
+
+/* The next piece of the put is the one to move. */
+static void pass_piece(struct ta_sim_path *path, const struct ta_sim_put *put, struct ta_sim_dice *dice) {
+    if (path->pieces_left > 0) path->pieces_left--;
+    if (++path->piece == path->n_pieces) {
+        path->segment++;
+        cut_segment(path, put, dice);
+    }
+    /* The estimate may end early: what is left then shares the time that is left. */
+    if (path->n_pieces > 0 && path->pieces_left < path->n_pieces - path->piece)
+        path->pieces_left = path->n_pieces - path->piece;
+}
+
 bool ta_sim_path_move(struct ta_sim_path *path, unsigned char *window, int64_t now_ns, struct ta_sim_dice *dice) {
     struct ta_sim_put *put = &path->queue[path->head];
-    if (path->n_pieces > 0) {
+    if (path->whole) {
+        move_whole(put, window);
+    } else if (path->n_pieces > 0) {
         if (window != NULL) move_piece(path, &put->segments[path->segment], window);
-        if (path->pieces_left > 0) path->pieces_left--;
-        if (++path->piece == path->n_pieces) {
-            path->segment++;
-            cut_segment(path, put, dice);
-        }
-        /* The estimate may end early: what is left then shares the time that is left. */
-        if (path->n_pieces > 0 && path->pieces_left < path->n_pieces - path->piece)
-            path->pieces_left = path->n_pieces - path->piece;
+        pass_piece(path, put, dice);
     }
     if (path->n_pieces > 0) {
         schedule(path, now_ns, dice);

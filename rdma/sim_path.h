@@ -45,6 +45,7 @@ struct ta_sim_path {
 
     struct ta_sim_put *queue; /* ring of `depth`; the one at `head` moves */
     unsigned depth, head, count;
+    bool whole; /* a put is one piece */
     int64_t last_deliver_ns;
 
     unsigned segment, piece, n_pieces, pieces_left; /* of the head: where it is; pieces_left counts all segments */
@@ -55,7 +56,7 @@ struct ta_sim_path {
     long slot;       /* in the fabric's heap, or TA_SIM_NOT_QUEUED */
 };
 
-ta_status ta_sim_path_create(unsigned from, unsigned to, unsigned depth, struct ta_sim_path **out);
+ta_status ta_sim_path_create(unsigned from, unsigned to, unsigned depth, bool whole, struct ta_sim_path **out);
 void ta_sim_path_destroy(struct ta_sim_path *path); /* NULL is fine */
 
 /* Appends a put (the queue has room). Returns true when it became the head: its next_ns is set, schedule it. */

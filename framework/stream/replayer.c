@@ -99,26 +99,44 @@ static ta_status fill(struct ta_replayer *r, struct slot *slot, uint64_t number)
                                             .delays = batch->delays});
 }
 
+/* The next batch of our share that is not done yet. END: there is none. */
+static ta_status deal(struct ta_replayer *r, uint64_t *number) {
+    while (ta_share_next(&r->share, r->end, number))
+        if (!ta_frontier_has(&r->share.done, *number)) return TA_OK;
+    return TA_END;
+}
+
+static ta_status read_one(struct ta_replayer *r, uint64_t number) {
+    uint64_t filled = atomic_load_explicit(&r->filled, memory_order_relaxed);
+    ta_status status = fill(r, &r->slots[filled % r->config.ring], number);
+    if (status != TA_OK) return status;
+    atomic_store_explicit(&r->filled, filled + 1, memory_order_release);
+    atomic_store_explicit(&r->reading_due_ns, INT64_MAX, memory_order_relaxed);
+    return TA_OK;
+}
+
 static ta_status read_ahead(struct ta_replayer *r) {
-    uint64_t number;
-    for (uint64_t filled = 0; ta_share_next(&r->share, r->end, &number);) {
-        if (ta_frontier_has(&r->share.done, number)) continue;
+    for (;;) {
+        uint64_t number;
+        ta_status status = deal(r, &number);
+        if (status != TA_OK) return status;
         while (sem_wait(&r->free_slots) != 0 && errno == EINTR) {
         }
         if (atomic_load_explicit(&r->stop, memory_order_acquire)) return TA_END;
-        ta_status status = fill(r, &r->slots[filled % r->config.ring], number);
+        status = read_one(r, number);
         if (status != TA_OK) return status;
-        atomic_store_explicit(&r->filled, ++filled, memory_order_release);
-        atomic_store_explicit(&r->reading_due_ns, INT64_MAX, memory_order_relaxed);
     }
-    return TA_END;
+}
+
+static void end_reading(struct ta_replayer *r, ta_status status) {
+    r->end_status = status;
+    if (status != TA_END) snprintf(r->why, sizeof r->why, "%s", ta_why());
+    atomic_store_explicit(&r->ended, true, memory_order_release);
 }
 
 static void *reader(void *argument) {
     struct ta_replayer *r = argument;
-    r->end_status = read_ahead(r);
-    if (r->end_status != TA_END) snprintf(r->why, sizeof r->why, "%s", ta_why());
-    atomic_store_explicit(&r->ended, true, memory_order_release);
+    end_reading(r, read_ahead(r));
     return NULL;
 }
 
@@ -136,8 +154,7 @@ static ta_status check(const struct ta_replayer_config *c) {
     if (!isfinite(c->max_lag_s) || c->max_lag_s < 0)
         return ta_fail(TA_CONFIG, "max_lag is %g seconds; it must be 0 or more", c->max_lag_s);
     if (c->pace.pace == TA_PACE_MAX)
-        return ta_fail(TA_CONFIG,
-                       "on_overload drop needs a pace with due times; with pace max nothing is ever in time");
+        return ta_fail(TA_CONFIG, "on_overload drop needs a pace with due times; with pace max nothing is ever in time");
     return TA_OK;
 }
 
@@ -241,7 +258,7 @@ ta_status ta_replayer_open(const struct ta_replayer_config *config, struct ta_re
         status = ta_feeder_open(&r->feeder, config->stream, config->batch, config->pace.pace == TA_PACE_TRACE);
     if (status == TA_OK) status = find_resume_due(r);
     if (status == TA_OK) status = make_ring(r);
-    if (status == TA_OK) status = start_reader(r);
+    if (status == TA_OK && !r->config.in_line) status = start_reader(r);
     if (status != TA_OK) {
         ta_replayer_close(r);
         return status;
@@ -289,7 +306,7 @@ static void give_back(struct ta_replayer *r, struct slot *slot) {
     slot->released = true;
     while (r->returned < r->taken && r->slots[r->returned % r->config.ring].released) {
         r->slots[r->returned++ % r->config.ring].released = false;
-        sem_post(&r->free_slots);
+        if (!r->config.in_line) sem_post(&r->free_slots);
     }
 }
 
@@ -313,6 +330,16 @@ static ta_status drop(struct ta_replayer *r, struct slot *slot) {
     return TA_OK;
 }
 
+/* In the caller, where there is no reader and the ring is empty. */
+static void read_in_line(struct ta_replayer *r) {
+    uint64_t number;
+    bool full = r->taken - r->returned >= r->config.ring;
+    if (!r->config.in_line || full || atomic_load_explicit(&r->ended, memory_order_relaxed) || head(r) != NULL) return;
+    ta_status status = deal(r, &number);
+    if (status == TA_OK) status = read_one(r, number);
+    if (status != TA_OK) end_reading(r, status);
+}
+
 ta_status ta_replayer_next(struct ta_replayer *r, int64_t now_ns, const struct ta_batch **out) {
     *out = NULL;
     if (!r->started) return ta_fail(TA_INVALID, "replayer: next before start");
@@ -320,8 +347,8 @@ ta_status ta_replayer_next(struct ta_replayer *r, int64_t now_ns, const struct t
     int64_t horizon_ns = now_ns - r->origin_ns - r->max_lag_ns;
     if (may_drop) atomic_store_explicit(&r->horizon_ns, horizon_ns, memory_order_relaxed);
     for (;;) {
-        bool ended =
-            atomic_load_explicit(&r->ended, memory_order_acquire); /* before looking at the ring: all is in it */
+        read_in_line(r);
+        bool ended = atomic_load_explicit(&r->ended, memory_order_acquire); /* before the ring: then all is in it */
         struct slot *slot = head(r);
         if (slot == NULL && !ended) return nothing_there(r, now_ns);
         if (slot == NULL && r->end_status != TA_END) return ta_fail(r->end_status, "%s", r->why);

@@ -17,9 +17,12 @@
  *
  * Threads: one consumer, which makes all calls below; the reader is inside, with all signals blocked. `next`,
  * `release`, `wake_ns` take no lock, allocate nothing and never wait; release may wake the reader (one futex call).
+ * With in_line there is no thread, and `next` takes as long as reading does.
  */
 #ifndef TA_REPLAYER_H
 #define TA_REPLAYER_H
+
+#include <stdbool.h>
 
 #include "pacer.h"
 #include "share.h"
@@ -28,7 +31,8 @@
 enum ta_overload { TA_OVERLOAD_LAG, TA_OVERLOAD_DROP };
 
 struct ta_replayer_config {
-    struct ta_stream *stream; /* owned by the caller, used by the reader thread alone until close */
+    /* Owned by the caller, used by the reader thread alone until close; in_line: several replayers may read one. */
+    struct ta_stream *stream;
     struct ta_pacer_spec pace;
     /* Owned by the caller, outlives the replayer. The reader deals from a copy; what is in `done` now is left out.
      * `next` adds dropped batches to `done`, the caller the trained ones. */
@@ -39,6 +43,8 @@ struct ta_replayer_config {
     uint32_t ring;        /* batches read ahead; 0: 8 */
     enum ta_overload on_overload;
     double max_lag_s; /* drop: a batch later than this when it is asked for is dropped; >= 0 */
+    bool in_line;     /* no reader thread: `next` reads a batch when it is asked for one (simulation: many replicas in one
+                       * thread, the same every time) */
 };
 
 struct ta_batch {
