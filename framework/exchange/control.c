@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <xxhash.h>
+
 #include "live.h"
 
 static ta_status check(const struct ta_exchange_config *config) {
@@ -49,4 +51,26 @@ bool ta_control_reaches(const struct ta_control *c, unsigned peer) {
 
 bool ta_control_counts(const struct ta_control *c, unsigned peer) {
     return ta_member_counts(&ta_live_of_const(c->x)->members.member[peer]);
+}
+
+bool ta_control_rests(const struct ta_control *c, unsigned peer) {
+    const struct ta_slot_said *known = &ta_live_of_const(c->x)->members.member[peer].known;
+    return known->finished || known->entered > known->done;
+}
+
+uint64_t ta_control_puts(const struct ta_control *c, unsigned peer) {
+    return ta_live_of_const(c->x)->outboxes.outbox[peer].puts;
+}
+
+ta_status ta_control_checksum(struct ta_control *c, const float *values, size_t n, uint64_t *out) {
+    struct ta_live *l = ta_live_of(c->x);
+    XXH3_64bits_reset(l->estates.hash);
+    for (size_t at = 0; at < n; at += TA_ESTATE_CHUNK_FLOATS) {
+        size_t bytes = (n - at < TA_ESTATE_CHUNK_FLOATS ? n - at : TA_ESTATE_CHUNK_FLOATS) * sizeof(float);
+        ta_status status = l->kernel_ops->copy_out(l->kernels, l->estates.scratch, values + at, bytes);
+        if (status != TA_OK) return status;
+        XXH3_64bits_update(l->estates.hash, l->estates.scratch, bytes);
+    }
+    *out = XXH3_64bits_digest(l->estates.hash);
+    return TA_OK;
 }

@@ -37,5 +37,13 @@ size_t ta_control_payload(const struct ta_control *c, unsigned owner, unsigned w
 bool ta_control_reaches(const struct ta_control *c, unsigned peer);
 /* Whoever comes to rest waits for it: neither gone nor a spare that has not joined. */
 bool ta_control_counts(const struct ta_control *c, unsigned peer);
+/* Has entered a round that it is not done with, or waits in the last one: it makes no step now. */
+bool ta_control_rests(const struct ta_control *c, unsigned peer);
+
+/* Puts of the inner exchange to `peer` so far: with its own, the outer one knows which of them have left (transport.h:
+ * in_flight). */
+uint64_t ta_control_puts(const struct ta_control *c, unsigned peer);
+/* XXH3 of n floats where the weights live, as host bytes. Errors: of the kernels' copies. */
+ta_status ta_control_checksum(struct ta_control *c, const float *values, size_t n, uint64_t *out);
 
 #endif
