@@ -14,8 +14,14 @@ const char *ta_replica_state_name(enum ta_replica_state state) {
 
 enum ta_replica_state ta_replica_state(const struct ta_replica *r) { return r->state; }
 
+/* Measures only: what happens follows from tick's argument. */
+static int64_t clock_ns(const struct ta_replica *r) {
+    const struct ta_replica_shared *shared = r->config.shared;
+    return shared != NULL ? shared->clock_ns(shared->owner) : ta_clock_now_ns();
+}
+
 void ta_replica_phase(struct ta_replica *r, enum ta_phase phase) {
-    int64_t now_ns = ta_clock_now_ns(); /* measures only: what happens follows from tick's argument */
+    int64_t now_ns = clock_ns(r);
     if (r->mark_ns != 0) r->phase_ns[phase] += now_ns - r->mark_ns;
     r->mark_ns = now_ns;
 }
@@ -27,7 +33,7 @@ ta_status ta_replica_open(const struct ta_replica_config *config, struct ta_repl
                        config->board->n_rows);
     if (config->spares >= config->n_ranks)
         return ta_fail(TA_CONFIG, "%u spares of %u ranks leave nobody to start with", config->spares, config->n_ranks);
-    if (config->run_dir == NULL && config->n_ranks > 1)
+    if (config->run_dir == NULL && config->n_ranks > 1 && config->shared == NULL)
         return ta_fail(TA_CONFIG, "%u replicas need a run directory to meet in", config->n_ranks);
     struct ta_replica *r;
     ta_status status = TA_NEW(&r, 1, "a replica");
@@ -59,7 +65,8 @@ void ta_replica_close(struct ta_replica *r) {
     ta_replayer_close(r->replayer); /* first: its thread uses the stream and the share */
     ta_share_free(&r->share);
     ta_share_free(&r->walk);
-    ta_stream_close(r->stream);
+    ta_replica_deal_close(r);
+    if (r->config.shared == NULL) ta_stream_close(r->stream);
     (void)ta_checkpoint_close(r->writer); /* a failure of the last one was told by SAVING */
     ta_snapshot_free(&r->snapshot);
     ta_rendezvous_close(r->rendezvous);
@@ -67,7 +74,7 @@ void ta_replica_close(struct ta_replica *r) {
     close_net(r);
     if (r->x != NULL) r->exchange_ops->close(r->x);
     if (r->transport != NULL) r->transport_ops->close(r->transport);
-    if (r->kernels != NULL) r->kernel_ops->close(r->kernels);
+    if (r->kernels != NULL && r->config.shared == NULL) r->kernel_ops->close(r->kernels);
     ta_model_free(&r->model);
     ta_score_free(&r->score);
     ta_metrics_close(&r->metrics);

@@ -38,6 +38,17 @@ enum ta_replica_state {
 
 const char *ta_replica_state_name(enum ta_replica_state state); /* "training" */
 
+/* What the replicas of a simulation have together: one process, one thread, no files, time that is given. With it the
+ * replica starts no reader of its own. All of it is lent, and outlives the replica. */
+struct ta_replica_shared {
+    const struct ta_kernels_ops *kernel_ops; /* an opened make, in place of what `device` says */
+    struct ta_kernels *kernels;
+    struct ta_stream *stream;                /* of the run's configuration, which all read */
+    struct ta_sim_meeting *meeting;          /* keys for each other, in place of those in run_dir */
+    int64_t (*clock_ns)(void *owner);        /* what is measured, is measured by it */
+    void *owner;
+};
+
 struct ta_replica_config {
     const struct ta_run_config *run; /* checked; outlives the replica */
     unsigned rank, n_ranks;          /* n_ranks: with the spares, */
@@ -48,9 +59,10 @@ struct ta_replica_config {
     const char *server;              /* the store's server file (store.h), to meet through; NULL: files of run_dir */
     uint64_t run_id;                 /* the same for all replicas of this life, different for every life */
     uint32_t life;                   /* of the run, from 1; 0: one more than the checkpoint's */
-    const char *run_dir;             /* NULL: no files (then n_ranks must be 1) */
+    const char *run_dir;             /* NULL: no files (then n_ranks must be 1, or `shared` be there) */
     const char *resume;              /* a complete checkpoint to go on from; NULL: start anew */
     void *fabric;                    /* transport.type sim: the fabric all replicas share */
+    const struct ta_replica_shared *shared; /* NULL: a replica on its own */
     struct ta_board *board;          /* n_ranks rows; outlives the replica */
     struct ta_log *log;              /* may be NULL */
 };

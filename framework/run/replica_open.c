@@ -48,7 +48,10 @@ ta_status ta_replica_model(const struct ta_run_config *run, const struct ta_stre
 }
 
 static ta_status open_model(struct ta_replica *r) {
-    ta_status status = ta_stream_open(&r->run->stream.spec, &r->stream);
+    const struct ta_replica_shared *shared = r->config.shared;
+    ta_status status = TA_OK;
+    if (shared != NULL) r->stream = shared->stream;
+    else status = ta_stream_open(&r->run->stream.spec, &r->stream);
     if (status != TA_OK) return status;
     r->info = r->stream->info;
     return ta_replica_model(r->run, &r->info, &r->model);
@@ -73,14 +76,23 @@ static ta_status open_net(struct ta_replica *r) {
     return status;
 }
 
-static ta_status open_compute(struct ta_replica *r) {
+static ta_status open_kernels(struct ta_replica *r) {
+    const struct ta_replica_shared *shared = r->config.shared;
+    if (shared != NULL) {
+        r->kernel_ops = shared->kernel_ops;
+        r->kernels = shared->kernels;
+        return TA_OK;
+    }
     const char *device = r->run->device.type != NULL ? r->run->device.type : "auto";
     ta_status status = ta_kernels_find(device, &r->kernel_ops);
     if (status != TA_OK) return status;
     struct ta_kernels_config config = {.threads = r->run->device.threads, .device = (int)r->run->device.number};
-    status = r->kernel_ops->open(&config, &r->kernels);
-    if (status != TA_OK) return status;
-    status = ta_score_init(&r->score, r->run->metrics.window, r->run->metrics.fading);
+    return r->kernel_ops->open(&config, &r->kernels);
+}
+
+static ta_status open_compute(struct ta_replica *r) {
+    ta_status status = open_kernels(r);
+    if (status == TA_OK) status = ta_score_init(&r->score, r->run->metrics.window, r->run->metrics.fading);
     if (status != TA_OK) return status;
     return ta_replica_of_words(r) ? ta_replica_words_open(r) : open_net(r);
 }
@@ -156,6 +168,7 @@ ta_status ta_replica_open_stream(struct ta_replica *r) {
         .ring = c->stream.ring,
         .on_overload = c->stream.on_overload,
         .max_lag_s = c->stream.max_lag_s,
+        .in_line = r->config.shared != NULL,
     };
     return ta_replayer_open(&config, &r->replayer);
 }
@@ -193,6 +206,7 @@ ta_status ta_replica_build(struct ta_replica *r) {
     if (status == TA_OK) status = ta_restart_prepare(r, &restart);
     if (status == TA_OK) status = open_exchange(r, &restart);
     if (status == TA_OK) status = ta_restart_apply(r, &restart);
+    if (status == TA_OK) status = ta_replica_deal_open(r);
     if (status == TA_OK) status = ta_replica_online_open(r);
     if (status == TA_OK) status = ta_share_init(&r->walk, r->share.rank, r->share.n_ranks, &r->share.start);
     if (status == TA_OK && !ta_replica_is_spare(r)) status = ta_replica_open_stream(r);

@@ -41,12 +41,13 @@ static ta_status offer(struct ta_replica *r, unsigned peer) {
 ta_status ta_replica_publish(struct ta_replica *r) {
     if (r->config.n_ranks == 1) return TA_OK;
     char directory[4096], model[128];
-    snprintf(directory, sizeof directory, "%s/rendezvous", r->config.run_dir);
+    snprintf(directory, sizeof directory, "%s/rendezvous", r->config.run_dir != NULL ? r->config.run_dir : "");
     ta_replica_describe_model(r, model, sizeof model);
     ta_status status = TA_NEW(&r->path, r->config.n_ranks, "paths to peers");
     if (status == TA_OK) status = open_store(r);
     struct ta_rendezvous_config config = {.directory = directory,
                                           .store = r->store,
+                                          .meeting = r->config.shared != NULL ? r->config.shared->meeting : NULL,
                                           .rank = r->config.rank,
                                           .n_ranks = r->config.n_ranks,
                                           .run_id = r->config.run_id,
