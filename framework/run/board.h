@@ -35,6 +35,7 @@ struct ta_board_row {
     _Atomic uint64_t rest_round, checksum; /* XXH3 of w when round rest_round was settled */
     _Atomic uint64_t peers_lost;
     _Atomic uint64_t lost;            /* set by a peer that has dropped this replica */
+    _Atomic uint64_t done_records;    /* at the last rest: of the whole run, those that all its lives have done; 0: unknown */
     _Atomic uint64_t held_bytes, derived_bytes; /* exchange + optimizer + net + ring: held, and what the design allows */
     _Atomic int64_t lag_ns;               /* behind the due time, at the last batch; -1: pace max knows none */
     _Atomic int64_t save_ns;              /* the last checkpoint it took part in lasted so long; 0: none yet */

@@ -57,6 +57,14 @@ struct ta_restart {
     struct ta_snapshot own; /* optimizer, score, counters; `delta` has moved into deltas */
 };
 
+/* How the stream is dealt (replica_takeover.c): once at the start, and anew when somebody was lost. */
+struct ta_replica_deal {
+    uint32_t number;          /* the round it was made in; 0: at the start */
+    unsigned n;               /* shares */
+    uint16_t *share_of;       /* [n_ranks] + 1; 0: none. NULL at the start: each founder its own, a spare that of the lost */
+    struct ta_frontier start; /* what was done by then */
+};
+
 /* Arrays of one batch on their way through the net; sized for a whole batch. */
 struct ta_bench {
     float *targets; /* made from classes; NULL: not needed yet */
@@ -82,6 +90,9 @@ struct ta_replica {
     struct ta_stream_info info;
     struct ta_share share; /* of a spare: that of the lost rank whose heir it is, once it is in */
     struct ta_share walk;  /* our position in it: x->position */
+    struct ta_replica_deal deal, before;
+    bool finished;         /* we have said that we wait for the last round: nothing more is dealt to us */
+    int64_t looked_ns;     /* next look for somebody lost */
     struct ta_replayer *replayer;
 
     struct ta_model model;
@@ -169,6 +180,23 @@ static inline unsigned ta_replica_founders(const struct ta_replica *r) { return 
 static inline bool ta_replica_is_spare(const struct ta_replica *r) { return r->config.rank >= ta_replica_founders(r); }
 /* replica_snapshot.c: we have made a step, or will be waited for as if. */
 bool ta_replica_has_steps(const struct ta_replica *r);
+
+/* replica_takeover.c: the survivors train on what a lost replica has left of its share of the stream. */
+ta_status ta_replica_deal_open(struct ta_replica *r); /* our share is known */
+void ta_replica_deal_close(struct ta_replica *r);
+/* One more batch of our share, `number`, and what was dropped before it, is done: it goes out with the step it makes. */
+void ta_replica_position_move(struct ta_replica *r, uint64_t number);
+/* What was dropped since is done, too. */
+void ta_replica_position_drop(struct ta_replica *r);
+/* Somebody we know to be lost has left something that is to be dealt, by a round that is no checkpoint's. */
+bool ta_replica_takeover_due(struct ta_replica *r, int64_t now_ns);
+/* At rest. What all replicas together have done: into `out`, which is replaced. Errors: NO_MEMORY. */
+ta_status ta_replica_done_by_all(struct ta_replica *r, struct ta_frontier *out);
+/* At rest. Deals what is left to those who are there, if somebody is not: all come to the same. Errors: NO_MEMORY; of the
+ * stream, which is opened anew. */
+ta_status ta_replica_take_over(struct ta_replica *r, int64_t now_ns);
+/* In the last rest: how many records all lives have done goes onto the board. */
+ta_status ta_replica_count_done(struct ta_replica *r, int64_t now_ns);
 
 /* replica_open.c: the reader begins on our share. */
 ta_status ta_replica_open_stream(struct ta_replica *r);

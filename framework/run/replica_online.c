@@ -362,7 +362,9 @@ ta_status ta_replica_online_batch(struct ta_replica *r, const struct ta_batch *b
     if (status == TA_OK) status = log_batch(r, b);
     if (status != TA_OK) return status;
     if (step.labelled > 0) hand_labels_on(r, b, &step.labels, trains, now_ns);
-    if (late) status = take_late(r, b->first_record + b->records - 1, now_ns);
+    uint64_t last = b->first_record + b->records - 1;
+    if (last > s->seen) s->seen = last; /* after a takeover older ones may come */
+    if (late) status = take_late(r, s->seen, now_ns);
     else if (trains) status = rehearse(r, step.labelled, now_ns);
     ta_replica_answer_fade(r, step.labelled);
     return status;

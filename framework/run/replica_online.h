@@ -50,6 +50,7 @@ struct ta_replica_online {
     struct ta_agreement agreement; /* classes 0: labels are values */
     struct ta_waiting waiting;     /* room 0: labels are known at once */
     struct ta_late_batch late;
+    uint64_t seen;                 /* the last record of the stream that has come to us: what it is late for is known */
     struct ta_late_label *label;   /* scratch */
     struct ta_predictions *log;    /* NULL: none is kept */
     struct ta_rehearsal rehearsal; /* room 0: nothing is remembered */

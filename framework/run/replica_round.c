@@ -1,8 +1,9 @@
 /* replica_round: how replicas come to rest together, take a snapshot, and go on or leave.
  *
- * The number of a round says what it is for: even is a checkpoint, odd is a checkpoint and then the end. So two replicas that
- * ask for different things at the same moment cannot be understood differently by the others: the highest number wins,
- * and who wanted the other asks again.
+ * The number of a round says what it is for: a multiple of four is a checkpoint, other even ones are rests without one (to
+ * deal the stream anew: replica_takeover.c), odd is a checkpoint and then the end. So two replicas that ask for different
+ * things at the same moment cannot be understood differently by the others: the highest number wins, and who wanted the
+ * other asks again.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,9 +11,10 @@
 #include "clock.h"
 #include "replica_internal.h"
 
-enum { REASON_CHECKPOINT = 1, REASON_STOP = 2 };
+enum { REASON_CHECKPOINT = 1, REASON_STOP = 2, REASON_TAKEOVER = 3 };
 
 static bool is_stop(uint32_t round) { return round != TA_ROUND_FINAL && (round & 1) != 0; }
+static bool is_rest_only(uint32_t round) { return round % 4 == 2; }
 
 /* True when this replica, the lowest live one, finds that a checkpoint is due. */
 static bool checkpoint_due(struct ta_replica *r, int64_t now_ns) {
@@ -35,13 +37,16 @@ bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns) {
         r->exchange_ops->request(r->x, (above + 1) | 1, REASON_STOP);
         ta_replica_event(r, now_ns, "stop", "asked to checkpoint and stop");
     } else if (asked <= r->round && checkpoint_due(r, now_ns)) {
-        r->exchange_ops->request(r->x, r->round / 2 * 2 + 2, REASON_CHECKPOINT);
+        r->exchange_ops->request(r->x, (r->round / 4 + 1) * 4, REASON_CHECKPOINT);
+    } else if (asked <= r->round && r->state == TA_REPLICA_TRAINING && ta_replica_takeover_due(r, now_ns)) {
+        r->exchange_ops->request(r->x, (r->round + 2) / 4 * 4 + 2, REASON_TAKEOVER);
     }
     asked = r->exchange_ops->requested(r->x, &reason);
     if (asked <= r->round || asked == TA_ROUND_FINAL) return false;
     r->target = asked;
     r->after = r->state;
     r->state = TA_REPLICA_SETTLING;
+    ta_replica_position_drop(r);
     return true;
 }
 
@@ -59,9 +64,15 @@ static ta_status at_rest(struct ta_replica *r, int64_t now_ns) {
     char round[24] = "last round";
     if (r->target != TA_ROUND_FINAL) snprintf(round, sizeof round, "round %" PRIu32, r->target);
     ta_replica_event(r, now_ns, "rest", "%s, %" PRIu64 " steps, weights %016" PRIx64, round, steps, checksum);
-    r->checkpoint_ns = r->rest_ns = now_ns;
-    r->checkpoint_records = ta_replica_total_records(r);
+    if (r->target == TA_ROUND_FINAL) status = ta_replica_count_done(r, now_ns);
+    else if (!is_stop(r->target)) status = ta_replica_take_over(r, now_ns);
+    if (status != TA_OK) return status;
+    r->rest_ns = now_ns;
     r->state = TA_REPLICA_SNAPSHOT;
+    r->snapshot_waits = false;
+    if (r->target != TA_ROUND_FINAL && is_rest_only(r->target)) return TA_OK;
+    r->checkpoint_ns = now_ns;
+    r->checkpoint_records = ta_replica_total_records(r);
     /* The stream goes on without steps too: while only predicting, and while labels are waited for. */
     bool moves = steps != r->saved_steps || r->run->online.mode != TA_MODE_TRAIN || r->online.waiting.room > 0;
     r->snapshot_waits = r->writer != NULL && moves;
@@ -186,6 +197,7 @@ ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns) {
 
 ta_status ta_replica_finish(struct ta_replica *r, int64_t now_ns) {
     r->target = TA_ROUND_FINAL;
+    r->finished = true;
     ta_status status = r->exchange_ops->settle(r->x, TA_ROUND_FINAL, now_ns);
     if (status == TA_OK) status = at_rest(r, now_ns);
     ta_replica_phase(r, TA_PHASE_REST);

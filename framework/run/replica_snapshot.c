@@ -86,20 +86,12 @@ static ta_status copy_progress(struct ta_replica *r, struct ta_snapshot *s) {
     return status;
 }
 
-/* What the dead have trained, and told: agreed on at rest, in the weights, and in nobody else's file. */
+/* What all have trained, the dead too: agreed on at rest, in the weights, and of those in nobody else's file. */
 static ta_status add_lost(struct ta_replica *r, struct ta_frontier *done) {
-    ta_status status = TA_OK;
-    for (unsigned rank = 0; rank < r->config.n_ranks && status == TA_OK; rank++) {
-        struct ta_share walk;
-        uint64_t batch;
-        if (rank == r->config.rank) continue;
-        r->exchange_ops->peer_stats(r->x, rank, &r->peer);
-        if (r->peer.life != TA_PEER_DEAD || !r->peer.has_share || r->peer.position == 0) continue;
-        status = ta_share_init(&walk, r->peer.share, r->share.n_ranks, &r->share.start);
-        for (uint64_t i = 0; i < r->peer.position && status == TA_OK && ta_share_next(&walk, UINT64_MAX, &batch); i++)
-            status = ta_frontier_add(done, batch);
-        ta_share_free(&walk);
-    }
+    struct ta_frontier all = {0};
+    ta_status status = ta_replica_done_by_all(r, &all);
+    if (status == TA_OK) status = ta_frontier_merge(done, &all);
+    ta_frontier_free(&all);
     return status;
 }
 

@@ -137,14 +137,6 @@ static void show(struct ta_replica *r) {
     ta_board_set(row->window_loss, ta_score_window_loss(&r->score));
 }
 
-/* With this batch, and what was dropped before it: it goes out with the step that it makes. */
-static void move_on(struct ta_replica *r, uint64_t number) {
-    for (uint64_t batch = 0; batch < number || r->x->position == 0;) {
-        if (!ta_share_next(&r->walk, number + 1, &batch)) return;
-        r->x->position++;
-    }
-}
-
 /* AGAIN: the exchange wants us to wait for others. */
 static ta_status may_step(struct ta_replica *r, int64_t now_ns) {
     ta_status status = r->exchange_ops->ready(r->x, now_ns);
@@ -166,6 +158,7 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     ta_replica_phase(r, TA_PHASE_STREAM);
     if (status == TA_END) {
         r->state = TA_REPLICA_FINISHING;
+        ta_replica_position_drop(r);
         status = ta_replica_online_end(r, now_ns);
         show(r);
         return status;
@@ -173,11 +166,11 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     if (status != TA_OK) return status;
     uint64_t steps = r->x->steps;
     ta_replica_latency_handed(r, batch, now_ns);
-    move_on(r, batch->number);
+    ta_replica_position_move(r, batch->number);
     status = ta_replica_of_words(r) ? use_words(r, batch, now_ns) : ta_replica_online_batch(r, batch, now_ns);
     ta_replica_latency_used(r, batch, steps);
     uint64_t number = batch->number;
-    r->stream_ns = batch->due_ns;
+    if (batch->due_ns > r->stream_ns) r->stream_ns = batch->due_ns; /* after a takeover older batches may come */
     r->life_records += batch->records;
     ta_replayer_release(r->replayer, batch);
     if (status == TA_OK) status = ta_share_done(&r->share, number);

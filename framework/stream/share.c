@@ -121,6 +121,35 @@ uint64_t ta_frontier_count(const struct ta_frontier *f) {
     return count;
 }
 
+/* Rows of the deal, n batches each, that all have done: with no holes in `start` they need not be looked at one by one. */
+static uint64_t whole_rows(const struct ta_frontier *start, const uint64_t *counts, unsigned n, uint64_t end) {
+    uint64_t least = UINT64_MAX, most = end > start->base ? (end - start->base) / n : 0;
+    if (span(start) > 0) return 0;
+    for (unsigned i = 0; i < n; i++) least = counts[i] < least ? counts[i] : least;
+    return least < most ? least : most;
+}
+
+ta_status ta_frontier_dealt(struct ta_frontier *done, const struct ta_frontier *start, const uint64_t *counts, unsigned n,
+                            uint64_t end) {
+    if (n == 0) return ta_fail(TA_INVALID, "set of trained batches: dealt to nobody");
+    struct ta_frontier sum = {0};
+    ta_status status = ta_frontier_copy(&sum, start);
+    uint64_t row = whole_rows(start, counts, n, end), most = 0;
+    sum.base += row * n; /* where there are holes, this is none */
+    for (unsigned i = 0; i < n; i++) most = counts[i] > most ? counts[i] : most;
+    uint64_t batch = start->base + row * n;
+    for (unsigned i = 0; row < most && batch < end && status == TA_OK; batch++) {
+        if (ta_frontier_has(start, batch)) continue;
+        if (row < counts[i]) status = ta_frontier_add(&sum, batch);
+        if (++i < n) continue;
+        i = 0;
+        row++;
+    }
+    if (status == TA_OK) status = ta_frontier_copy(done, &sum);
+    ta_frontier_free(&sum);
+    return status;
+}
+
 ta_status ta_share_init(struct ta_share *share, unsigned rank, unsigned n_ranks, const struct ta_frontier *start) {
     *share = (struct ta_share){.rank = rank, .n_ranks = n_ranks};
     if (n_ranks == 0 || rank >= n_ranks)

@@ -31,6 +31,10 @@ bool ta_frontier_has(const struct ta_frontier *f, uint64_t batch);
 ta_status ta_frontier_merge(struct ta_frontier *into, const struct ta_frontier *from); /* union; NO_MEMORY */
 ta_status ta_frontier_copy(struct ta_frontier *into, const struct ta_frontier *from);  /* replaces `into`; NO_MEMORY */
 uint64_t ta_frontier_count(const struct ta_frontier *f);                               /* batches in the set */
+/* `start` and, of the batches below `end` that were dealt from it to n shares, the first counts[i] of share i: into
+ * `done`, which is replaced. Errors: NO_MEMORY, INVALID (n is 0). */
+ta_status ta_frontier_dealt(struct ta_frontier *done, const struct ta_frontier *start, const uint64_t *counts, unsigned n,
+                            uint64_t end);
 
 struct ta_share {
     unsigned rank, n_ranks;

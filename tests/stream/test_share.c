@@ -114,6 +114,7 @@ static void out_of_memory_changes_nothing(void **state) {
         ta_share_free(&share);
     }
     ta_mem_fail_nth(0);
+    assert_int_equal(ta_frontier_dealt(&a, &b, NULL, 0, 1), TA_INVALID);
     assert_int_equal(ta_share_init(&share, 2, 2, NULL), TA_INVALID);
     assert_int_equal(ta_share_init(&share, 0, 0, NULL), TA_INVALID);
     ta_frontier_free(&a);
@@ -123,7 +124,8 @@ static void out_of_memory_changes_nothing(void **state) {
 
 /* One life: n replicas get some way, each its own; then their sets are merged, as at a checkpoint. */
 static void live(struct ta_rng *rng, struct ta_frontier *done, unsigned n, uint64_t end, unsigned *trained, bool last) {
-    struct ta_frontier merged = {0};
+    struct ta_frontier merged = {0}, dealt = {0};
+    uint64_t counts[9] = {0};
     for (unsigned rank = 0; rank < n; rank++) {
         struct ta_share share;
         assert_int_equal(ta_share_init(&share, rank, n, done), TA_OK);
@@ -132,11 +134,20 @@ static void live(struct ta_rng *rng, struct ta_frontier *done, unsigned n, uint6
             assert_true(batch < end && (i == 0 || batch > before)); /* in order */
             before = batch;
             trained[batch]++;
+            counts[rank]++;
             assert_int_equal(ta_share_done(&share, batch), TA_OK);
         }
         assert_int_equal(ta_frontier_merge(&merged, &share.done), TA_OK);
         ta_share_free(&share);
     }
+    /* Known from the counts alone, too. */
+    assert_int_equal(ta_frontier_dealt(&dealt, done, counts, n, end), TA_OK);
+    assert_int_equal(dealt.base, merged.base);
+    for (uint64_t i = 0; i < end; i++) assert_int_equal(ta_frontier_has(&dealt, i), ta_frontier_has(&merged, i));
+    for (unsigned rank = 0; rank < n && last; rank++) counts[rank] = UINT64_MAX >> ta_rng_below(rng, 20); /* nonsense */
+    assert_int_equal(ta_frontier_dealt(&dealt, done, counts, n, end), TA_OK);
+    assert_true(!last || dealt.base == end);
+    ta_frontier_free(&dealt);
     assert_int_equal(ta_frontier_copy(done, &merged), TA_OK);
     ta_frontier_free(&merged);
 }
