@@ -62,6 +62,8 @@ struct ta_exchange_config {
     unsigned spares;                /* the last so many of n_ranks are ABSENT until they join: see `enter` */
     uint32_t epoch;                 /* life of the run: headers of another are ignored */
     struct ta_log *log;             /* may be NULL */
+    struct ta_recorder *recorder;   /* live: writes down what it applies (record.h); NULL: it is not recorded */
+    struct ta_replay *replay;       /* replay: what is repeated (replay.h) */
 };
 
 /* ABSENT: a spare for whom nobody waits, as it has not joined (and may never). */

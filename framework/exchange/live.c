@@ -16,12 +16,14 @@
 const float *ta_live_register(const struct ta_live *l, unsigned rank) {
     if (rank == l->self.rank) return l->base.delta;
     if (l->estates.estate[rank].frozen) return l->estates.estate[rank].copy;
+    if (l->whole != NULL) return l->whole->body[rank];
     return (const float *)(l->window + ta_slot_body(&l->layout, l->self.rank, rank));
 }
 
 /* Steps of `rank` that are in its register, as far as its header says. */
 static uint64_t steps_of(const struct ta_live *l, unsigned rank) {
     const struct ta_estate *e = &l->estates.estate[rank];
+    if (!e->frozen && l->whole != NULL) return l->whole->versions[rank];
     return e->frozen ? e->steps : l->members.member[rank].known.steps;
 }
 
@@ -52,12 +54,13 @@ static ta_status apply_dense(struct ta_live *l) {
 }
 
 ta_status ta_live_apply(struct ta_live *l) {
+    bool behind = l->whole != NULL && ta_whole_take(l);
     /* Before the sum reads the bodies: w then holds at least these steps. */
     for (unsigned r = 0; r < l->self.n_ranks; r++)
         if (r != l->self.rank) ta_staleness_based_on(&l->staleness, r, steps_of(l, r));
     ta_status status = apply_dense(l);
     if (status == TA_OK) status = ta_live_tables_apply(l);
-    if (status == TA_OK) l->stale = false;
+    if (status == TA_OK) l->stale = behind;
     return status;
 }
 
@@ -68,6 +71,7 @@ static void live_close(struct ta_exchange *x) {
     for (unsigned p = 0; l->members.member != NULL && p < l->self.n_ranks; p++)
         if (l->members.member[p].connected || l->members.member[p].broken)
             l->transport_ops->disconnect(l->transport, p);
+    ta_whole_close(l);
     ta_estates_close(l);
     ta_live_tables_close(l);
     ta_mem_free(l->registers);
@@ -167,12 +171,14 @@ ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_
     status = ta_live_tables_open(l, config->spec, start);
     if (status == TA_OK)
         status = ta_slot_layout_make(config->n_ranks, config->model->n_params, l->limits.log_entries, &l->layout);
+    if (config->recorder != NULL) l->limits.payload_bytes = TA_WHOLE_PAYLOAD_BYTES;
     if (status == TA_OK && l->limits.payload_bytes > 0)
         status = ta_slot_layout_extend(&l->layout, l->limits.payload_bytes);
     if (status == TA_OK) status = open_window(l);
     if (status == TA_OK) status = ta_live_arenas_open(l, start);
     if (status == TA_OK) status = open_parts(l, config);
     if (status == TA_OK) status = register_sources(l);
+    if (status == TA_OK && config->recorder != NULL) status = ta_whole_open(l, config->recorder);
     if (status == TA_OK) status = ta_live_start_from(l, start);
     if (status != TA_OK) {
         live_close(&l->base);

@@ -15,6 +15,7 @@
 #include "exchange.h"
 #include "membership.h"
 #include "outbox.h"
+#include "record_whole.h"
 #include "rowlog.h"
 #include "rows.h"
 #include "slot.h"
@@ -72,6 +73,7 @@ struct ta_live {
     struct ta_live_limits limits;
     bool dense;                 /* the model has segments that are no tables */
     const float **registers;    /* [n_ranks] scratch of apply */
+    struct ta_whole *whole;     /* while it is recorded; else NULL */
     struct ta_slot_said said;   /* what we say of ourselves; steps and records are in base */
     uint32_t said_version;      /* rises with every change of `said` that peers must hear of */
     uint64_t share;             /* of a spare that has joined: of this rank, + 1; 0: our own, or none yet */

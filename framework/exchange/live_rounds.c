@@ -88,13 +88,14 @@ ta_status ta_live_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns) 
     if (l->rows.n_changed > 0) ta_live_tables_sweep(l);
     if (l->at_rest && l->rest_round == round) return TA_OK;
     l->at_rest = false;
-    if (!all_here(l, round) || !ta_estates_agreed(l)) {
+    if (!all_here(l, round) || !ta_estates_agreed(l) || (l->whole != NULL && !ta_whole_is_current(l))) {
         ta_outboxes_flush(l, now_ns);
         return TA_AGAIN;
     }
     l->at_rest = true;
     l->rest_round = round;
-    return ta_live_apply(l);
+    ta_status status = ta_live_apply(l);
+    return status == TA_OK && l->whole != NULL ? ta_whole_rest(l, round) : status;
 }
 
 ta_status ta_live_resume(struct ta_exchange *x, uint32_t round, int64_t now_ns) {

@@ -105,6 +105,7 @@ static unsigned add_body(const struct ta_live *l, unsigned peer, const struct pa
     const struct ta_model *model = l->base.model;
     size_t body = ta_slot_body(&l->layout, peer, l->self.rank), first = 0;
     unsigned n = 0;
+    if (l->whole != NULL && (parcel->all || parcel->body)) return ta_whole_segments(l, peer, segments);
     if (parcel->all || (parcel->body && l->rows.n_tables == 0)) {
         segments[n++] = piece(l->base.delta, l->layout.n_params * sizeof(float), body);
         return n;
@@ -187,6 +188,8 @@ bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns) {
     struct ta_put_segment segments[TA_PUT_MAX_SEGMENTS];
     struct parcel parcel;
     pack(l, peer, &parcel);
+    if (l->whole != NULL && (parcel.body || parcel.all)) l->put_status = ta_whole_pack(l);
+    if (l->put_status != TA_OK) return false;
     fill_header(l, peer, now_ns, &parcel);
     unsigned n = fill_segments(l, peer, &parcel, segments);
     ta_status status = l->transport_ops->put(l->transport, peer, segments, n);
@@ -203,6 +206,7 @@ bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns) {
     out->put_ns = now_ns;
     out->board_version = l->members.board_version;
     out->acked = parcel.copy->ack[TA_ACK_STEPS];
+    if (l->whole != NULL) ta_whole_sent(l, peer, parcel.body || parcel.all);
     sent(l, peer, &parcel);
     return true;
 }
