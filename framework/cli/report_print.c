@@ -106,7 +106,7 @@ void ta_report_print(const struct ta_report *r, FILE *out) {
     print_drift(r, out);
     print_latency(json_object_get(summary_of(r), "latency"), out);
     if (f.dropped > 0) fprintf(out, "dropped      %s records\n", count(f.dropped, records));
-    if (f.untrained > 0) fprintf(out, "untrained    %s records of the lost replicas' shares\n", count(f.untrained, records));
+    if (f.untrained > 0) fprintf(out, "untrained    %s records that nobody trained on\n", count(f.untrained, records));
     if (r->torn > 0) fprintf(out, "torn         %llu lines of metrics\n", (unsigned long long)r->torn);
     fprintf(out, "checkpoint   %s\n", text(summary_of(r), "checkpoint"));
 }

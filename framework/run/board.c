@@ -59,6 +59,8 @@ static void add_row(const struct ta_board_row *row, struct ta_board_sum *out) {
     out->put_bytes += ta_board_get(row->put_bytes);
     out->put_rows += ta_board_get(row->put_rows);
     out->words += ta_board_get(row->words);
+    uint64_t done = ta_board_get(row->done_records);
+    if (done > out->done_records) out->done_records = done;
     out->stale_count += ta_board_get(row->stale_count);
     out->stale_sum += ta_board_get(row->stale_sum);
     uint64_t stale_max = ta_board_get(row->stale_max);

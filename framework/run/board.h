@@ -61,7 +61,7 @@ void ta_board_close(struct ta_board *board); /* zeroed: fine */
 /* All rows together. */
 struct ta_board_sum {
     uint64_t records, hits, trained, life_records, dropped, starved, skipped_steps, unlabelled, steps, puts, put_bytes,
-        put_rows, words;
+        put_rows, words, done_records; /* done_records: the most that any says */
     uint64_t stale_count, stale_sum, stale_max;
     unsigned finished, ended;
     double loss_sum, window_accuracy, window_loss; /* windows: mean over replicas that have seen anything */

@@ -188,8 +188,10 @@ static void conclude(struct ta_job *j, ta_status status) {
     ta_summary_find_checkpoint(&summary);
     ta_summary_find_latency(&summary, j->life);
     bool whole = !j->stopped && status != TA_REQUEUE && j->config->run.max_seconds == 0;
-    /* Each that has joined has taken over what one lost replica left. */
-    if (j->lost > ta_summary_joined(&summary) && whole && j->goal_records > sum.life_records)
+    uint64_t all = ta_run_config_goal(j->config, &j->stream), done = sum.done_records;
+    /* Told at the last rest; if there was none: each that has joined has taken over what one lost replica left. */
+    if (done > 0 && whole) summary.untrained = j->lost > 0 && all > done ? all - done : 0;
+    else if (j->lost > ta_summary_joined(&summary) && whole && j->goal_records > sum.life_records)
         summary.untrained = j->goal_records - sum.life_records;
     uint64_t before = j->resumed != NULL ? j->resumed->total_records : 0;
     if (ta_drift_report_make(&j->dir, j->config, j->stream.records, before + sum.life_records, &summary.drift) != TA_OK)

@@ -40,7 +40,8 @@
  * kind "drift": our own detector's alarm: record, change
  * kind "mode": the cycle went on: record (last one predicted), change, training
  * kind "stretch": where drift is made to order, see drift_trail.h
- * kind "event": event (start, transport, stop, rest, peer_lost, path_broken, path_restored, checkpoint_failed,
+ * kind "event": event (start, transport, stop, rest, peer_lost, takeover, untrained, path_broken, path_restored,
+ *     checkpoint_failed,
  *     disagreement, mode, converged, drift, drift_warning, answer_failed), text, and for `rest`: round, steps
  *     (all replicas), checksum (XXH3 of w, hex: equal on all replicas at rest). The last round is 4294967295.
  * kind "summary", once at the end by the launcher or the single replica: records, seconds, records_per_s, accuracy_all,
@@ -49,7 +50,7 @@
  *     trained (records trained on in this life, each counted once),
  *     drift (made to order, see drift_report.h),
  *     latency (as in a window, of all replicas),
- *     untrained (records of lost replicas' shares), checkpoint (path or null).
+ *     untrained (records that nobody has trained on, as some replica was lost), checkpoint (path or null).
  */
 #ifndef TA_METRICS_H
 #define TA_METRICS_H

@@ -118,7 +118,8 @@ struct ta_replica {
     struct ta_rendezvous *rendezvous;
     struct ta_replica_path *path; /* [n_ranks] */
     int64_t paths_ns;             /* next look at them, */
-    unsigned paths_from;          /* from this one on */
+    unsigned paths_from;          /* from this one on, */
+    unsigned paths_looks;         /* and so many more until all keys have been read since one changed */
     unsigned char *met; /* [n_ranks] enum ta_meeting */
     unsigned char *life; /* [n_ranks] enum ta_peer_life as last seen */
     int64_t join_until_ns;
@@ -188,6 +189,7 @@ void ta_replica_deal_close(struct ta_replica *r);
 void ta_replica_position_move(struct ta_replica *r, uint64_t number);
 /* What was dropped since is done, too. */
 void ta_replica_position_drop(struct ta_replica *r);
+bool ta_replica_takes_over(const struct ta_replica *r); /* run.takeover, and the exchange can */
 /* Somebody we know to be lost has left something that is to be dealt, by a round that is no checkpoint's. */
 bool ta_replica_takeover_due(struct ta_replica *r, int64_t now_ns);
 /* At rest. What all replicas together have done: into `out`, which is replaced. Errors: NO_MEMORY. */

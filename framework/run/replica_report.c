@@ -66,7 +66,8 @@ void ta_replica_look_at_peers(struct ta_replica *r, int64_t now_ns) {
         ta_board_set(row->lost, 1);
         ta_board_set(own->peers_lost, ta_board_get(own->peers_lost) + 1);
         ta_replica_event(r, now_ns, "peer_lost", "peer %u is gone after %" PRIu64 " steps of its own that reached us; what is left "
-                         "of its share is not trained in this life", peer, r->peer.steps_applied);
+                         "of its share is %s", peer, r->peer.steps_applied,
+                         ta_replica_takes_over(r) ? "for the survivors" : "not trained in this life");
     }
 }
 

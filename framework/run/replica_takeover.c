@@ -80,7 +80,7 @@ void ta_replica_deal_close(struct ta_replica *r) {
     deal_free(&r->before);
 }
 
-static bool takes_over(const struct ta_replica *r) {
+bool ta_replica_takes_over(const struct ta_replica *r) {
     return r->run->run.takeover != TA_TAKEOVER_NO && r->config.spares == 0 && r->exchange_ops->hands_down;
 }
 
@@ -138,7 +138,7 @@ ta_status ta_replica_done_by_all(struct ta_replica *r, struct ta_frontier *out) 
 /* --- dealing anew --- */
 
 bool ta_replica_takeover_due(struct ta_replica *r, int64_t now_ns) {
-    if (!takes_over(r) || now_ns < r->looked_ns) return false;
+    if (!ta_replica_takes_over(r) || now_ns < r->looked_ns) return false;
     r->looked_ns = now_ns + look_every_ns;
     ta_replica_look_at_peers(r, now_ns);
     for (unsigned rank = 0; rank < r->config.n_ranks; rank++) {
@@ -219,7 +219,7 @@ static void tell(struct ta_replica *r, const char *lost, uint64_t done, int64_t 
 }
 
 ta_status ta_replica_take_over(struct ta_replica *r, int64_t now_ns) {
-    if (!takes_over(r)) return TA_OK;
+    if (!ta_replica_takes_over(r)) return TA_OK;
     const struct ta_replica_deal *base = deal_that_counts(r);
     char lost[256];
     if (list_lost(r, base, lost, sizeof lost) == 0) return TA_OK;

@@ -100,7 +100,7 @@ static void print_oddities(const struct ta_summary *s, const struct figures *f, 
         fprintf(out, "trained on   %s of %s records\n", ta_progress_group(f->sum.trained, text),
                 ta_progress_group(f->sum.life_records, all));
     if (s->untrained > 0)
-        fprintf(out, "untrained    %s records of the lost replicas' shares\n", ta_progress_group(s->untrained, text));
+        fprintf(out, "untrained    %s records that nobody trained on\n", ta_progress_group(s->untrained, text));
 }
 
 static void print_latency(const json_t *latency, FILE *out) {

@@ -18,7 +18,7 @@ struct ta_summary {
     uint32_t window;   /* records of the window */
     unsigned replicas, lost;
     int exit_code;
-    uint64_t untrained; /* records that the lost replicas left undone; 0: none or unknown */
+    uint64_t untrained; /* records that the lost replicas left and nobody has done; 0: none or unknown */
     json_t *latency;       /* of all replicas; NULL: none was measured. The caller drops it */
     char checkpoint[4096]; /* newest complete one; "": none */
     struct ta_drift_report drift; /* made to order; made 0: none was */
