@@ -187,6 +187,9 @@ struct ta_kernels_ops {
     /* value = momentum * value + (1 - momentum) * statistic: batch_norm's moving statistics. */
     ta_status (*moving)(struct ta_kernels *k, size_t n, float momentum, const float *statistic, float *value);
 
+    /* grad += rate * grad * grad * (w - basis): what a gradient computed on `basis` might be on w (Zheng et al., ICML 2017). */
+    ta_status (*compensate)(struct ta_kernels *k, size_t n, float rate, const float *w, const float *basis, float *grad);
+
     /* The apply of the exchange, element by element in the order given, so that every replica rounds alike:
      * sum:  w = base + r[0] + r[1] + ... + r[n_registers - 1].
      * mean: w = (r[0] + ... ) * (1 / n_registers).

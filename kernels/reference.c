@@ -272,6 +272,16 @@ static ta_status reference_moving(struct ta_kernels *k, size_t n, float momentum
     return TA_OK;
 }
 
+static ta_status reference_compensate(struct ta_kernels *k, size_t n, float rate, const float *w, const float *basis,
+                                      float *grad) {
+    (void)k;
+    for (size_t i = 0; i < n; i++) {
+        double g = grad[i];
+        grad[i] = (float)(g + (double)rate * g * g * ((double)w[i] - (double)basis[i]));
+    }
+    return TA_OK;
+}
+
 /* In float, and in order: this is the definition, not an approximation of it. */
 static ta_status reference_sum(struct ta_kernels *k, size_t n, float *w, const float *base,
                                const float *const *registers, unsigned n_registers) {
@@ -360,6 +370,7 @@ const struct ta_kernels_ops ta_kernels_reference = {
     .grad_norm2 = reference_norm2,
     .update = reference_update,
     .moving = reference_moving,
+    .compensate = reference_compensate,
     .sum = reference_sum,
     .mean = reference_mean,
     .rows_sum = reference_rows_sum,

@@ -31,7 +31,7 @@ struct ta_exchange_spec {        /* mapping `exchange:` of the configuration */
     uint32_t fan_out;            /* tree, clusters: children of a replica, or of a leader; 0: 2 */
     char *max_staleness;         /* "none" or a number; NULL: none. See ta_exchange_bound */
     enum ta_damping damping;     /* what staleness does to an update */
-    double damping_rate;         /* exponential, delay-compensated: how much; 0: the default of damping.h */
+    double damping_rate;         /* how much; 0: the default of damping.h */
     uint32_t gradients_per_push; /* dasgd: summed before they are sent; 0: 1 */
     uint32_t slots;              /* dasgd: gradients of one peer that may wait at another; 0: 4 */
     int scale_mean;              /* scale: sum (0) | mean (1) */
@@ -104,6 +104,7 @@ struct ta_exchange {
      * spare: batches of the share it has taken over, those of its former owners too. */
     uint64_t position;
     float scale;             /* for ta_optimizer_step */
+    const struct ta_hist *staleness; /* of our gradients, all peers together; NULL: not measured */
     unsigned n_registers;    /* arrays of n_params floats a dense model needs by design, with the owner's gradient */
 };
 
@@ -164,8 +165,9 @@ struct ta_exchange_ops {
      * or copied, and belongs to the caller again on return. Becomes an update of delta, now or by the next `ready`, and
      * goes to the peers. Errors: NUMERIC (not finite: nothing was changed, the caller may go on); as stepped. */
     ta_status (*step)(struct ta_exchange *x, float *grad, uint64_t records, int64_t now_ns);
-    /* One local step (or, with records 0, none: a skipped step) is in delta already: counts staleness of its gradient,
-     * puts. For models made of tables, and for records without a gradient (0). */
+    /* One local step (or, with records 0, none: a skipped step, which counts as one where staleness is bounded, so that
+     * nobody waits for it) is in delta already: counts staleness of its gradient, puts. For models made of tables, and
+     * for records without a gradient (0). */
     ta_status (*stepped)(struct ta_exchange *x, uint64_t records, int64_t now_ns);
     /* Tables. A step changes rows of w and leaves delta to the exchange; before `stepped` it names them, a row as often
      * as it was changed. Delta has the change when the row goes out, and at rest. Without peers: nothing to do. */
@@ -220,7 +222,8 @@ struct ta_exchange_ops {
      */
     ta_status (*register_copy)(struct ta_exchange *x, unsigned rank, float *host);
     void (*peer_stats)(const struct ta_exchange *x, unsigned peer, struct ta_peer_stats *out);
-    /* Memory held: with the gradient, which the replica owns, (peers + 4) * d floats and a little, spares that have not
+    /* Memory held: with the gradient, which the replica owns, (peers + 4) * d floats (one more for damping
+     * delay-compensated) and a little, spares that have not
      * joined counted as peers, since their inboxes are there from the start; one register more
      * for each peer that died. A model made of tables: (peers + 3) * d, one more where w0 is given; d without peers. */
     size_t (*bytes)(const struct ta_exchange *x);
@@ -230,7 +233,8 @@ extern const struct ta_exchange_ops ta_exchange_live;
 
 /* The make for spec->type and spec->topology. Errors: CONFIG (unknown, or one that the other does not go with), NOT_BUILT. */
 ta_status ta_exchange_find(const struct ta_exchange_spec *spec, const struct ta_exchange_ops **out);
-/* spec->max_staleness as a number of steps, -1: none. Errors: CONFIG. */
+/* spec->max_staleness as a number of steps, -1: none. A replica further ahead than that of a live peer waits (live_bound.c
+ * has the rules); 0: lock-step, the weights of synchronous SGD. Errors: CONFIG. */
 ta_status ta_exchange_bound(const struct ta_exchange_spec *spec, int64_t *out);
 
 #endif

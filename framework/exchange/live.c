@@ -75,9 +75,11 @@ static void live_close(struct ta_exchange *x) {
     ta_estates_close(l);
     ta_live_tables_close(l);
     ta_mem_free(l->registers);
+    ta_live_bound_close(l);
     ta_staleness_close(&l->staleness);
     ta_membership_close(&l->members);
     ta_outboxes_close(&l->outboxes);
+    l->kernel_ops->free(l->kernels, l->basis);
     l->kernel_ops->free(l->kernels, x->w);
     l->kernel_ops->free(l->kernels, x->delta);
     l->kernel_ops->free(l->kernels, x->w0);
@@ -120,13 +122,14 @@ static ta_status open_parts(struct ta_live *l, const struct ta_exchange_config *
     };
     status = ta_membership_open(&l->members, &members);
     if (status == TA_OK) status = ta_staleness_open(&l->staleness, n);
+    l->base.staleness = l->staleness.all;
     if (status == TA_OK) status = ta_estates_open(&l->estates, n);
     if (status == TA_OK) status = TA_NEW(&l->registers, n, "list of registers");
     size_t put = sizeof(struct ta_put_copy) + 2 * (size_t)l->limits.put_rows * sizeof(uint32_t);
     size_t each = sizeof(struct ta_outbox) + (in_flight + 1) * put +
                   sizeof(struct ta_slot_claim) + sizeof(struct ta_member) + sizeof(struct ta_hist) + sizeof(uint64_t) +
                   sizeof(struct ta_estate) + sizeof(float *);
-    l->held_bytes += sizeof *l + n * each + TA_ESTATE_CHUNK_FLOATS * sizeof(float);
+    l->held_bytes += sizeof *l + n * each + sizeof *l->staleness.all + TA_ESTATE_CHUNK_FLOATS * sizeof(float);
     return status;
 }
 
@@ -168,7 +171,12 @@ ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_
         .scale = config->spec->scale_mean ? 1.0F / (float)l->founders : 1.0F,
         .n_registers = config->n_ranks - 1 + 4,
     };
-    status = ta_live_tables_open(l, config->spec, start);
+    l->bound.most = -1;
+    /* A live exchange of nothing (control.h) leaves damping, and bounds, to the exchange around it. */
+    if (config->model->n_segments > 0) status = ta_damping_make(config->spec, config->model, &l->damping);
+    l->base.n_registers += l->damping.kind == TA_DAMPING_COMPENSATED && config->n_ranks > 1;
+    if (status == TA_OK) status = ta_live_tables_open(l, config->spec, start);
+    if (status == TA_OK) status = ta_live_bound_open(l, config->spec, start);
     if (status == TA_OK)
         status = ta_slot_layout_make(config->n_ranks, config->model->n_params, l->limits.log_entries, &l->layout);
     if (config->recorder != NULL) l->limits.payload_bytes = TA_WHOLE_PAYLOAD_BYTES;

@@ -7,10 +7,12 @@
  *     slot.c         what lies where in a window        rows.c         which rows are to go to whom
  *     rowlog.c       which rows have arrived            live_join.c    how a spare comes in
  *     live_step.c    a gradient becomes an update       control.c      live without registers, for other makes
+ *     live_bound.c   who waits for whom, lock-step      damping.c      what staleness does to an update
  */
 #ifndef TA_LIVE_H
 #define TA_LIVE_H
 
+#include "damping.h"
 #include "estate.h"
 #include "exchange.h"
 #include "membership.h"
@@ -52,6 +54,13 @@ struct ta_live_tables {
     int64_t swept_ns, within_ns; /* the last sweep; the longest time between two */
 };
 
+/* How far ahead we may go. */
+struct ta_live_bound {
+    int64_t most;   /* steps; -1: there is no bound, and nothing else here */
+    int64_t *level; /* [n_ranks] our steps that count as level with step 0 of each */
+    bool *known;    /* [n_ranks] founders, and spares once we know that they are in */
+};
+
 struct ta_live {
     struct ta_exchange base; /* first: a live exchange is an exchange */
     const struct ta_kernels_ops *kernel_ops;
@@ -66,6 +75,9 @@ struct ta_live {
     char *window;               /* of the transport */
     struct ta_membership members;
     struct ta_staleness staleness;
+    struct ta_live_bound bound;
+    struct ta_damping_rule damping;
+    float *basis;               /* [n_params] delay-compensated: weights of the gradient; else NULL */
     struct ta_outboxes outboxes;
     struct ta_estates estates;
     struct ta_rows rows;
@@ -110,8 +122,18 @@ ta_status ta_live_arenas_open(struct ta_live *l, const struct ta_exchange_start 
 /* Fills them and w. Errors: of the kernels. */
 ta_status ta_live_start_from(struct ta_live *l, const struct ta_exchange_start *start);
 
-/* The members of ta_exchange_live that live_step.c makes, */
+/* live_bound.c. Errors: CONFIG, NO_MEMORY. */
+ta_status ta_live_bound_open(struct ta_live *l, const struct ta_exchange_spec *spec, const struct ta_exchange_start *start);
+void ta_live_bound_close(struct ta_live *l);
+/* Steps that a peer is known to have made, whether or not their body is here. */
+uint64_t ta_live_made(const struct ta_live *l, unsigned peer);
+/* `peer` is in the run, or we are in with it, from now on: level. Nothing when that is known. */
+void ta_live_bound_join(struct ta_live *l, unsigned peer);
+/* Our body must not be put to `peer` yet: it would overwrite one it needs. */
+bool ta_live_withholds(const struct ta_live *l, unsigned peer);
 ta_status ta_live_ready(struct ta_exchange *x, int64_t now_ns);
+
+/* The members of ta_exchange_live that live_step.c makes, */
 ta_status ta_live_step(struct ta_exchange *x, float *grad, uint64_t records, int64_t now_ns);
 ta_status ta_live_stepped(struct ta_exchange *x, uint64_t records, int64_t now_ns);
 /* live_tables.c, */

@@ -125,6 +125,7 @@ ta_status ta_live_enter(struct ta_exchange *x, int64_t now_ns, struct ta_exchang
     ta_status status = start_statistics(l);
     if (status != TA_OK) return status;
     out->round = l->said.entered;
+    for (unsigned p = 0; p < x->n_ranks; p++) ta_live_bound_join(l, p);
     l->members.outside = false;
     l->share = out->share + 1;
     x->position = out->position;

@@ -67,6 +67,8 @@ ta_status ta_live_arenas_open(struct ta_live *l, const struct ta_exchange_start 
     if (status == TA_OK && registers) status = open_arena(l, "cumulative delta", &x->delta);
     if (status == TA_OK && l->rows.n_tables > 0 && !alone(l))
         status = open_arena(l, "weights folded", &l->tables.folded);
+    if (status == TA_OK && l->damping.kind == TA_DAMPING_COMPENSATED && x->n_ranks > 1)
+        status = open_arena(l, "weights of a gradient", &l->basis);
     if (status == TA_OK) status = open_arena(l, "weights", &x->w);
     return status;
 }

@@ -65,9 +65,12 @@ static void pack(const struct ta_live *l, unsigned peer, struct parcel *parcel) 
         .all = !doubted && !out->joined && (l->tables.resumed || out->anew),
         .board = doubted || !out->joined || out->board_version != l->members.board_version,
     };
-    parcel->body = !doubted && !parcel->all && l->dense && (!out->joined || out->body_steps != l->base.steps);
+    bool held = !doubted && ta_live_withholds(l, peer);
+    parcel->body = !doubted && !held && !parcel->all && l->dense && (!out->joined || out->body_steps != l->base.steps);
     struct ta_rows_mark now = ta_live_mark(l);
+    if (held) now = (struct ta_rows_mark){out->put_steps, out->put_records, out->put_position};
     ta_rows_plan_make(&l->rows, peer, doubted || parcel->all ? 0 : o->most_rows, now, &parcel->rows);
+    parcel->rows.whole &= now.steps == l->base.steps;
     copy->log_head = out->log_head + (parcel->all ? (uint64_t)l->layout.log_entries + 1 : parcel->rows.n);
 }
 
@@ -167,7 +170,13 @@ static void sent(struct ta_live *l, unsigned peer, const struct parcel *parcel) 
     out->joined = true;
     out->said_version = l->said_version;
     out->put_steps = parcel->rows.mark.steps;
-    if (parcel->body || parcel->all) out->body_steps = l->base.steps;
+    out->put_records = parcel->rows.mark.records;
+    out->put_position = parcel->rows.mark.position;
+    out->told_made = l->base.steps;
+    if (parcel->body || parcel->all) {
+        out->body_steps = l->base.steps;
+        out->body_turn = out->turn;
+    }
     if (parcel->rows.whole) out->told = ta_slot_pack_state(&l->said);
     out->rows += parcel->rows.n;
     out->log_head = parcel->copy->log_head;
@@ -211,9 +220,17 @@ bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns) {
     return true;
 }
 
+/* Puts to one peer end in their order. */
+bool ta_outbox_reads_body(const struct ta_live *l, unsigned peer) {
+    const struct ta_outbox *out = &l->outboxes.outbox[peer];
+    unsigned ended = out->turn - l->transport_ops->in_flight(l->transport, peer);
+    return (int)(out->body_turn - ended) > 0;
+}
+
 /* Something of our register is to go there, or could now be claimed. */
 static bool behind(const struct ta_live *l, unsigned peer) {
     const struct ta_outbox *out = &l->outboxes.outbox[peer];
+    if (ta_live_withholds(l, peer)) return out->told_made != l->base.steps;
     if (!out->joined || (l->dense && out->body_steps != l->base.steps)) return true;
     if (l->rows.n_tables > 0 && l->rows.peer[peer].n_due > 0) return true;
     return out->put_steps != l->base.steps && ta_rows_all_out(&l->rows, peer);

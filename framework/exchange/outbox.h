@@ -45,7 +45,10 @@ struct ta_outbox {
     bool joined;                /* it was sent a body, on the path there is now */
     bool anew;                  /* there was a path before, which broke: what arrived of all that was put is unknown */
     uint64_t body_steps;        /* of ours, in the last body put; of models without tables the same as */
-    uint64_t put_steps;         /* of ours, wholly put */
+    unsigned body_turn;         /* `turn` after that put */
+    uint64_t put_steps;         /* of ours, wholly put, */
+    uint64_t put_records, put_position; /* and what goes with them */
+    uint64_t told_made;         /* of ours: the last header said that so many are made */
     uint64_t told;              /* the state word (slot.h) of the last header with nothing left to come */
     uint64_t log_head;          /* ids ever put into its row log */
     uint32_t said_version, board_version;
@@ -78,6 +81,8 @@ void ta_outbox_restart(struct ta_live *l, unsigned peer);
 bool ta_outbox_push(struct ta_live *l, unsigned peer, int64_t now_ns);
 /* The same for all peers that have something to be told, or have not heard of us for a while. */
 void ta_outboxes_flush(struct ta_live *l, int64_t now_ns);
+/* A body that was put to `peer` is still being read from our register. */
+bool ta_outbox_reads_body(const struct ta_live *l, unsigned peer);
 /* Puts our copy of what `gone` left to `peer`, which opened its inbox with `pass`. False: no room, no path, or the pass
  * fits nothing; try again. */
 bool ta_outbox_relay(struct ta_live *l, unsigned peer, unsigned gone, uint64_t pass, int64_t now_ns);

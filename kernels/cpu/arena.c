@@ -151,6 +151,17 @@ ta_status ta_arena_moving(struct ta_kernels *k, size_t n, float momentum, const 
     return TA_OK;
 }
 
+WIDEST
+static void compensate(size_t n, float rate, const float *restrict w, const float *restrict basis, float *restrict grad) {
+    for (size_t i = 0; i < n; i++) grad[i] += rate * grad[i] * grad[i] * (w[i] - basis[i]);
+}
+
+ta_status ta_arena_compensate(struct ta_kernels *k, size_t n, float rate, const float *w, const float *basis, float *grad) {
+    (void)k;
+    compensate(n, rate, w, basis, grad);
+    return TA_OK;
+}
+
 /* Registers are summed into w a page at a time, so that w is read and written in the cache however many there are.
  * Peers may write a register meanwhile: each of its words is read once, by a plain aligned load. That race is the
  * design of the exchange, so the thread sanitizer is told not to look at these three loops. */

@@ -66,6 +66,7 @@ const struct ta_kernels_ops ta_kernels_cpu = {
     .grad_norm2 = ta_arena_grad_norm2,
     .update = ta_arena_update,
     .moving = ta_arena_moving,
+    .compensate = ta_arena_compensate,
     .sum = ta_arena_sum,
     .mean = ta_arena_mean,
     .rows_sum = ta_rows_sum,

@@ -115,6 +115,7 @@ ta_status ta_arena_grad_norm2(struct ta_kernels *k, size_t n, const float *grad,
 ta_status ta_arena_update(struct ta_kernels *k, const struct ta_update *how, size_t n, const float *grad,
                           const float *w, float *m, float *v, float *delta);
 ta_status ta_arena_moving(struct ta_kernels *k, size_t n, float momentum, const float *statistic, float *value);
+ta_status ta_arena_compensate(struct ta_kernels *k, size_t n, float rate, const float *w, const float *basis, float *grad);
 ta_status ta_arena_sum(struct ta_kernels *k, size_t n, float *w, const float *base, const float *const *registers,
                        unsigned n_registers);
 ta_status ta_arena_mean(struct ta_kernels *k, size_t n, float *w, const float *const *registers, unsigned n_registers);

@@ -1,6 +1,6 @@
 /* props: thousands of short lives of 1 to 6 replicas with everything that can happen on the way, from a seed; half of
  * them with tables of rows, small row logs and small puts; a third of them over paths that break, and are made anew, or
- * not; and in half of them one or two spares join at any moment.
+ * not; in half of them one or two spares join at any moment; in half of them staleness is bounded, and steps are skipped.
  *
  * Whatever happens, at every rest: each replica's weights are w0 plus its registers, element by element, bit for bit;
  * the registers of all who are not dead are exactly what their owners made (nothing lost, nothing twice); what a dead
@@ -89,6 +89,9 @@ static void plan(struct life *l, uint64_t seed) {
                    .jitter = below(l, 3) * 0.5, .duplicate = below(l, 3) * 0.3, .depth = 1 + below(l, 3)},
     };
     config.tables = plan_tables(l, n, spares);
+    static const char *const bounds[] = {"none", "none", "none", "0", "1", "3"};
+    config.exchange.max_staleness = (char *)bounds[below(l, config.tables.rows > 0 ? 3 : 6)];
+    if (config.tables.rows > 0 && below(l, 2)) config.exchange.max_staleness = (char *)"2";
     /* A slow link is slow for the model: what a dead one left must get through within the patience of the others. */
     if (config.tables.rows > 0) config.fabric.bytes_per_ns *= 1 + config.tables.rows / 4;
     world_open(&l->world, &config);
@@ -200,9 +203,10 @@ static void train(struct life *l, unsigned rank) {
     } else if (a->finished || x->steps >= a->target) {
         a->finished = true;
         a->phase = FINAL;
-    } else if (below(l, 3) == 0) {
+    } else if (below(l, 3) == 0 && ta_exchange_live.ready(x, w->now_ns) == TA_OK) {
         if (w->config.tables.rows > 0 && below(l, 8) == 0) world_reset(w, rank);
-        world_step(w, rank);
+        if (below(l, 10) == 0) world_skip(w, rank);
+        else world_step(w, rank);
         if (x->steps == a->asks_at) ta_exchange_live.request(x, a->done + 1, 1);
     }
 }

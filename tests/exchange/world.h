@@ -42,6 +42,7 @@ struct world_config {
     double heartbeat_s, dead_after_s;
     struct ta_sim_config fabric; /* seed and n_ranks are filled in */
     const struct ta_exchange_start *start; /* [n_ranks] or NULL */
+    struct ta_exchange_spec exchange; /* max_staleness and damping of it are used */
 };
 
 struct world_replica {
@@ -100,6 +101,8 @@ void world_restore(struct world *w, unsigned a, unsigned b);
 
 /* One step of a replica: a few random parameters get a whole number from 1 to 4; statistics get any. */
 void world_step(struct world *w, unsigned rank);
+/* A step that is skipped. */
+void world_skip(struct world *w, unsigned rank);
 ta_status world_poll(struct world *w, unsigned rank);
 /* Polls all that are open at steps of `tick_ns` until `until_ns`. */
 void world_run(struct world *w, int64_t until_ns, int64_t tick_ns);

@@ -134,6 +134,24 @@ static void test_moving_average(void **state) {
     test_free(b);
 }
 
+/* To a rounding of each of its four operations. */
+static void test_compensate(void **state) {
+    (void)state;
+    float *w = vector(1, -1, 1), *basis = vector(2, -1, 1), *a = vector(3, -2, 2), *b = vector(3, -2, 2);
+    assert_int_equal(ta_kernels_cpu.compensate(NULL, N, 0.3F, w, basis, a), TA_OK);
+    assert_int_equal(ta_kernels_reference.compensate(NULL, N, 0.3F, w, basis, b), TA_OK);
+    for (int i = 0; i < N; i++) assert_true(fabsf(a[i] - b[i]) <= 1e-6F * (1 + fabsf(b[i])));
+    assert_int_equal(ta_kernels_cpu.compensate(NULL, N, 0.3F, w, w, a), TA_OK); /* nothing moved: nothing to do */
+    for (int i = 0; i < N; i++) assert_true(fabsf(a[i] - b[i]) <= 1e-6F * (1 + fabsf(b[i])));
+    a[0] = NAN; /* stays one, for the guard */
+    assert_int_equal(ta_kernels_cpu.compensate(NULL, N, 0.3F, w, basis, a), TA_OK);
+    assert_true(isnan(a[0]));
+    test_free(w);
+    test_free(basis);
+    test_free(a);
+    test_free(b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_updates),
@@ -142,6 +160,7 @@ int main(void) {
         cmocka_unit_test(test_sum_and_mean),
         cmocka_unit_test(test_norm2),
         cmocka_unit_test(test_moving_average),
+        cmocka_unit_test(test_compensate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
