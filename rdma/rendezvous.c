@@ -1,4 +1,4 @@
-/* rendezvous: a record a pair of replicas, in a file or in the store, and whether it is one for us. */
+/* rendezvous: a record a pair of replicas, in a file of its sender or in the store, and whether it is one for us. */
 #include "rendezvous.h"
 
 #include <inttypes.h>
@@ -8,6 +8,7 @@
 #include "mem.h"
 #include "rendezvous_files.h"
 #include "rendezvous_record.h"
+#include "rendezvous_sheet.h"
 
 enum { NAME_BYTES = 64, WHERE_BYTES = 512 };
 
@@ -16,14 +17,15 @@ struct ta_rendezvous {
     char *directory;                    /* NULL: the store */
     char model[TA_RENDEZVOUS_MODEL_BYTES];
     struct ta_rendezvous_files files;
-    unsigned char *published; /* [n_ranks] */
+    struct ta_rendezvous_sheet sheet; /* files: our own */
+    unsigned char *published;         /* [n_ranks] */
 };
 
-static void name_of(const struct ta_rendezvous *r, char name[NAME_BYTES], unsigned sender, unsigned receiver) {
-    if (r->config.store != NULL)
-        snprintf(name, NAME_BYTES, "key/%u/%u", receiver, sender);
-    else
-        snprintf(name, NAME_BYTES, "key-%05u-for-%05u", sender, receiver);
+static bool is_in_files(const struct ta_rendezvous *r) { return r->config.store == NULL && r->config.meeting == NULL; }
+
+/* Of the store. */
+static void name_of(char name[NAME_BYTES], unsigned sender, unsigned receiver) {
+    snprintf(name, NAME_BYTES, "key/%u/%u", receiver, sender);
 }
 
 static ta_status open_way(struct ta_rendezvous *r, const struct ta_rendezvous_config *config) {
@@ -34,6 +36,7 @@ static ta_status open_way(struct ta_rendezvous *r, const struct ta_rendezvous_co
         return ta_store_watch(config->store, prefix);
     }
     ta_status status = ta_mem_strdup(config->directory, "rendezvous: directory", &r->directory);
+    if (status == TA_OK) status = ta_rendezvous_sheet_open(&r->sheet, config->rank, config->n_ranks);
     return status == TA_OK ? ta_rendezvous_files_open(&r->files, r->directory) : status;
 }
 
@@ -78,12 +81,18 @@ ta_status ta_rendezvous_publish(struct ta_rendezvous *r, unsigned peer, uint32_t
     unsigned char bytes[TA_RENDEZVOUS_RECORD_BYTES];
     char name[NAME_BYTES];
     size_t n = ta_rendezvous_record_write(&record, bytes);
-    name_of(r, name, r->config.rank, peer);
+    name_of(name, r->config.rank, peer);
     status = r->config.store != NULL ? ta_store_put(r->config.store, name, bytes, n)
-                                     : ta_rendezvous_files_write(&r->files, name, bytes, n);
+                                     : ta_rendezvous_sheet_set(&r->sheet, peer, bytes, n);
     if (status == TA_OK) r->published[peer] = 1;
     return status;
 }
+
+ta_status ta_rendezvous_flush(struct ta_rendezvous *r) {
+    return is_in_files(r) ? ta_rendezvous_sheet_write(&r->sheet, &r->files) : TA_OK;
+}
+
+bool ta_rendezvous_stirs(struct ta_rendezvous *r) { return !is_in_files(r) || ta_rendezvous_files_stir(&r->files); }
 
 /* From the store. What was withdrawn has no bytes. Nothing there: watching again changes nothing, and tells whether the
  * store still stands. */
@@ -101,17 +110,23 @@ static ta_status fetch_value(struct ta_rendezvous *r, const char *name, unsigned
     return TA_OK;
 }
 
-/* Reads and checks that it is a record, whoever wrote it for whatever run. */
-static ta_status read_record(struct ta_rendezvous *r, const char *name, struct ta_rendezvous_record *out) {
-    unsigned char bytes[TA_RENDEZVOUS_RECORD_BYTES + 1];
-    char where[WHERE_BYTES];
+/* Reads and checks that it is a record, whoever wrote it for whatever run. `where`: for messages. */
+static ta_status read_record(struct ta_rendezvous *r, unsigned sender, unsigned receiver, char where[WHERE_BYTES],
+                             struct ta_rendezvous_record *out) {
+    unsigned char bytes[TA_RENDEZVOUS_RECORD_BYTES];
+    char name[NAME_BYTES];
     size_t n = 0;
-    bool store = r->config.store != NULL;
-    ta_status status = store ? fetch_value(r, name, bytes, &n)
-                             : ta_rendezvous_files_read(&r->files, name, bytes, sizeof bytes, &n);
-    if (status != TA_OK) return status;
-    snprintf(where, sizeof where, "%s%s%s", store ? "the store's " : r->directory, store ? "" : "/", name);
-    return ta_rendezvous_record_read(where, bytes, n, out);
+    ta_status status;
+    if (r->config.store != NULL) {
+        name_of(name, sender, receiver);
+        snprintf(where, WHERE_BYTES, "the store's %s", name);
+        status = fetch_value(r, name, bytes, &n);
+    } else {
+        ta_rendezvous_sheet_name(sender, name);
+        snprintf(where, WHERE_BYTES, "%s/%s", r->directory, name);
+        status = ta_rendezvous_sheet_find(&r->files, sender, receiver, bytes, &n);
+    }
+    return status == TA_OK ? ta_rendezvous_record_read(where, bytes, n, out) : status;
 }
 
 static ta_status check_model(const struct ta_rendezvous *r, unsigned peer, const struct ta_rendezvous_record *record) {
@@ -130,15 +145,14 @@ ta_status ta_rendezvous_lookup(struct ta_rendezvous *r, unsigned peer, uint32_t 
     if (r->config.meeting != NULL)
         return ta_sim_meeting_find(r->config.meeting, peer, r->config.rank, generation, out);
     struct ta_rendezvous_record record;
-    char name[NAME_BYTES];
-    name_of(r, name, peer, r->config.rank);
-    status = read_record(r, name, &record);
+    char where[WHERE_BYTES];
+    status = read_record(r, peer, r->config.rank, where, &record);
     if (status != TA_OK) return status;
     if (record.run_id != r->config.run_id) return TA_AGAIN;
     if (record.sender != peer || record.receiver != r->config.rank)
         return ta_fail(TA_FORMAT,
                        "%s holds the key of rank %" PRIu32 " for rank %" PRIu32 "; remove it and start the run again",
-                       name, record.sender, record.receiver);
+                       where, record.sender, record.receiver);
     if (record.n_ranks != r->config.n_ranks)
         return ta_fail(TA_CONFIG,
                        "replica %u was started as one of %" PRIu32 ", replica %u as one of %u; give all the same "
@@ -151,23 +165,32 @@ ta_status ta_rendezvous_lookup(struct ta_rendezvous *r, unsigned peer, uint32_t 
     return TA_OK;
 }
 
-/* What was published. A file may be another run's by now: that one stays. A store is of one run. */
+/* What was published there. A store is of one run. */
 static void withdraw(struct ta_rendezvous *r, unsigned peer) {
-    struct ta_rendezvous_record record;
     char name[NAME_BYTES];
-    name_of(r, name, r->config.rank, peer);
-    if (r->config.meeting != NULL)
-        ta_sim_meeting_withdraw(r->config.meeting, r->config.rank, peer);
-    else if (r->config.store != NULL)
-        (void)ta_store_put(r->config.store, name, "", 0);
-    else if (read_record(r, name, &record) == TA_OK && record.run_id == r->config.run_id)
-        ta_rendezvous_files_remove(&r->files, name);
+    name_of(name, r->config.rank, peer);
+    if (r->config.meeting != NULL) ta_sim_meeting_withdraw(r->config.meeting, r->config.rank, peer);
+    else (void)ta_store_put(r->config.store, name, "", 0);
+}
+
+/* A file may be another run's by now: that one stays. */
+static void withdraw_file(struct ta_rendezvous *r) {
+    struct ta_rendezvous_record record;
+    char where[WHERE_BYTES], name[TA_RENDEZVOUS_SHEET_NAME_BYTES];
+    unsigned peer = 0;
+    if (!r->sheet.written) return;
+    while (peer < r->config.n_ranks && !r->published[peer]) peer++;
+    if (read_record(r, r->config.rank, peer, where, &record) != TA_OK) return;
+    ta_rendezvous_sheet_name(r->config.rank, name);
+    if (record.run_id == r->config.run_id) ta_rendezvous_files_remove(&r->files, name);
 }
 
 void ta_rendezvous_close(struct ta_rendezvous *r) {
     if (r == NULL) return;
-    for (unsigned peer = 0; r->published != NULL && peer < r->config.n_ranks; peer++)
+    if (is_in_files(r)) withdraw_file(r);
+    for (unsigned peer = 0; r->published != NULL && peer < r->config.n_ranks && !is_in_files(r); peer++)
         if (r->published[peer]) withdraw(r, peer);
+    ta_rendezvous_sheet_close(&r->sheet);
     ta_rendezvous_files_close(&r->files);
     ta_mem_free(r->published);
     ta_mem_free(r->directory);

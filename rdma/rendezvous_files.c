@@ -7,7 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 enum { FRESH_BYTES = 128 };
+
+static const int64_t coarse_ns = TA_NS_PER_S / 20;
 
 ta_status ta_rendezvous_files_open(struct ta_rendezvous_files *files, const char *path) {
     struct stat dir;
@@ -68,40 +72,39 @@ ta_status ta_rendezvous_files_write(const struct ta_rendezvous_files *files, con
 }
 
 /* A file that could be a record: ours, closed to others. */
-static ta_status check_file(const struct ta_rendezvous_files *files, int fd, const char *name) {
-    struct stat file;
-    if (fstat(fd, &file) != 0) return ta_fail_errno(TA_IO, "%s/%s", files->directory, name);
-    if (S_ISREG(file.st_mode) && file.st_uid == geteuid() && (file.st_mode & 077) == 0) return TA_OK;
+static ta_status check_file(const struct ta_rendezvous_files *files, int fd, const char *name, struct stat *file) {
+    if (fstat(fd, file) != 0) return ta_fail_errno(TA_IO, "%s/%s", files->directory, name);
+    if (S_ISREG(file->st_mode) && file->st_uid == geteuid() && (file->st_mode & 077) == 0) return TA_OK;
     return ta_fail(TA_FORMAT, "%s/%s is not a file that only we can write (mode %06o, user %u); remove it",
-                   files->directory, name, (unsigned)file.st_mode, (unsigned)file.st_uid);
+                   files->directory, name, (unsigned)file->st_mode, (unsigned)file->st_uid);
 }
 
-static ta_status read_all(const struct ta_rendezvous_files *files, int fd, const char *name, void *bytes, size_t room,
-                          size_t *n) {
-    for (*n = 0; *n < room;) {
-        ssize_t more = read(fd, (char *)bytes + *n, room - *n);
-        if (more < 0 && errno == EINTR) continue;
-        if (more < 0) return ta_fail_errno(TA_IO, "reading %s/%s", files->directory, name);
-        if (more == 0) break;
-        *n += (size_t)more;
-    }
-    return TA_OK;
-}
-
-ta_status ta_rendezvous_files_read(const struct ta_rendezvous_files *files, const char *name, void *bytes, size_t room,
-                                   size_t *n) {
+ta_status ta_rendezvous_files_find(const struct ta_rendezvous_files *files, const char *name,
+                                   struct ta_rendezvous_file *out) {
+    struct stat facts;
     /* O_NONBLOCK: a pipe by this name must not hang us. */
     int fd = openat(files->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) return TA_AGAIN;
     if (fd < 0 && (errno == ELOOP || errno == ENXIO))
         return ta_fail(TA_FORMAT, "%s/%s is not a plain file; remove it and look who made it", files->directory, name);
     if (fd < 0) return ta_fail_errno(TA_IO, "cannot open %s/%s", files->directory, name);
-    ta_status status = check_file(files, fd, name);
-    if (status == TA_OK) status = read_all(files, fd, name, bytes, room, n);
-    close(fd);
+    ta_status status = check_file(files, fd, name, &facts);
+    if (status != TA_OK) close(fd);
+    else *out = (struct ta_rendezvous_file){.fd = fd, .bytes = (uint64_t)facts.st_size};
     return status;
 }
 
 void ta_rendezvous_files_remove(const struct ta_rendezvous_files *files, const char *name) {
     unlinkat(files->fd, name, 0);
+}
+
+bool ta_rendezvous_files_stir(struct ta_rendezvous_files *files) {
+    struct stat dir;
+    if (fstat(files->fd, &dir) != 0) return true;
+    int64_t changed_ns = (int64_t)dir.st_mtim.tv_sec * TA_NS_PER_S + dir.st_mtim.tv_nsec;
+    int64_t age_ns = ta_clock_wall_ns() - changed_ns;
+    /* Two changes within one tick of the file system's clock look like one. */
+    bool stirs = changed_ns != files->changed_ns || (age_ns >= -coarse_ns && age_ns <= coarse_ns);
+    files->changed_ns = changed_ns;
+    return stirs;
 }

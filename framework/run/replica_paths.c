@@ -60,7 +60,7 @@ ta_status ta_replica_publish(struct ta_replica *r) {
         /* A spare gets one when it comes; it offers all of them one. */
         if (peer < ta_replica_founders(r) || ta_replica_is_spare(r)) status = offer(r, peer);
     }
-    return status;
+    return status == TA_OK ? ta_rendezvous_flush(r->rendezvous) : status;
 }
 
 /* Gives the path up; the next one is of that generation. */
@@ -109,6 +109,7 @@ ta_status ta_replica_path_make(struct ta_replica *r, unsigned peer, int64_t now_
         renew(r, peer, generation, now_ns, "the peer asks for another");
     if (!path->offered) {
         ta_status offered = offer(r, peer);
+        if (offered == TA_OK) offered = ta_rendezvous_flush(r->rendezvous);
         if (offered != TA_OK) return offered;
     }
     if (status != TA_OK || path->stands) return status;
@@ -139,17 +140,20 @@ void ta_replica_look_at_paths(struct ta_replica *r, int64_t now_ns) {
     if (n == 1 || now_ns < r->paths_ns) return;
     ta_replica_poll_store(r);
     int64_t next_ns = LOOK_EVERY;
+    if (ta_rendezvous_stirs(r->rendezvous)) r->paths_looks = n / LOOKS_AT_ONCE + 1;
+    unsigned most = r->paths_looks > 0 ? LOOKS_AT_ONCE : 0; /* where nobody has a new key, there is nothing to read */
     for (unsigned i = 0; i < n; i++) {
         unsigned peer = (r->paths_from + i) % n;
         if (peer == r->config.rank || r->life[peer] == TA_PEER_LEFT) continue;
-        if (r->met[peer] != TA_MEETING_DONE && !ta_replica_spare_came(r, peer)) continue;
+        if (r->met[peer] != TA_MEETING_DONE && (most == 0 || !ta_replica_spare_came(r, peer))) continue;
         bool gone = atomic_load_explicit(&r->config.board->rows[peer].ended, memory_order_acquire) == TA_ENDED_KNOWN;
         bool whole = r->path[peer].stands && r->transport_ops->peer_state(r->transport, peer) != TA_PEER_BROKEN;
-        if (gone || (whole && looks >= LOOKS_AT_ONCE)) continue;
-        looks++;
+        if (gone || (whole && looks >= most)) continue;
+        if (whole) looks++;
         look_at(r, peer, now_ns);
         if (!r->path[peer].stands && r->life[peer] != TA_PEER_DEAD) next_ns = LOOK_SOON;
     }
     r->paths_from = (r->paths_from + LOOKS_AT_ONCE) % n;
+    if (r->paths_looks > 0) r->paths_looks--;
     r->paths_ns = now_ns + next_ns;
 }
