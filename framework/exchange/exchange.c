@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sync.h"
+
 static bool is(const char *given, const char *name) { return strcmp(given, name) == 0; }
 
 ta_status ta_exchange_find(const struct ta_exchange_spec *spec, const struct ta_exchange_ops **out) {
@@ -25,9 +27,10 @@ ta_status ta_exchange_find(const struct ta_exchange_spec *spec, const struct ta_
     if (is(type, "dasgd"))
         return ta_fail(TA_NOT_BUILT, "exchange 'dasgd' (the paper's protocol: each gradient is a message that the "
                        "receiver applies on arrival) is not in this program; use 'live'");
-    if (is(type, "sync"))
-        return ta_fail(TA_NOT_BUILT, "exchange 'sync' (all-reduce of every gradient, in lock-step) is not in this "
-                       "program; use 'live'");
+    if (is(type, "sync")) {
+        *out = &ta_exchange_sync;
+        return ta_sync_check(spec);
+    }
     return ta_fail(TA_CONFIG, "exchange '%s' is unknown; known are live, dasgd and sync", type);
 }
 

@@ -230,6 +230,7 @@ struct ta_exchange_ops {
 };
 
 extern const struct ta_exchange_ops ta_exchange_live;
+extern const struct ta_exchange_ops ta_exchange_sync; /* all-reduce of every gradient, in lock-step */
 
 /* The make for spec->type and spec->topology. Errors: CONFIG (unknown, or one that the other does not go with), NOT_BUILT. */
 ta_status ta_exchange_find(const struct ta_exchange_spec *spec, const struct ta_exchange_ops **out);

@@ -1,0 +1,72 @@
+/* sync_rounds: rest, when no reduction is under way and none can begin. Why that is seen rightly stands in sync.h. */
+#include <string.h>
+
+#include "sync.h"
+
+/* Everybody waits in this round or a later one, and has seen as many reductions complete as we have. */
+static bool is_still(const struct ta_sync *s, uint32_t round) {
+    for (unsigned p = 0; p < s->base.n_ranks; p++) {
+        if (p == s->base.rank || !ta_control_counts(&s->control, p)) continue;
+        uint64_t rest = TA_SYNC_HEARD(s, p, rest);
+        if (rest >> 32 < round || (uint32_t)rest != (uint32_t)s->completed) return false;
+    }
+    return true;
+}
+
+/* Our register, for who takes a snapshot: delta, or zero where a lower rank has it. */
+static void show_register(struct ta_sync *s) {
+    float *out = s->result[1 - s->last];
+    if (s->ring[0] == s->base.rank) return;
+    for (unsigned n = 0; n < s->base.model->n_segments; n++) {
+        const struct ta_segment *segment = &s->base.model->segments[n];
+        size_t bytes = segment->count * sizeof *out;
+        if (segment->kind == TA_SEGMENT_MEAN) memcpy(out + segment->offset, s->delta + segment->offset, bytes);
+        else memset(out + segment->offset, 0, bytes);
+    }
+    s->base.delta = out;
+}
+
+static void move_again(struct ta_sync *s) {
+    s->at_rest = s->still = false;
+    s->base.delta = s->delta;
+}
+
+/* Nothing is under way and we wait in the round. AGAIN. */
+static ta_status come_to_rest(struct ta_sync *s, uint32_t round, int64_t now_ns) {
+    ta_status status = ta_sync_progress(s, now_ns);
+    if (status != TA_OK) return status;
+    if (s->pending) return TA_AGAIN;
+    s->round = round;
+    ta_sync_say_all(s);
+    if (s->busy || s->forming || !is_still(s, round)) return TA_AGAIN;
+    s->still = true;
+    return TA_OK;
+}
+
+ta_status ta_sync_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns) {
+    struct ta_sync *s = ta_sync_of(x);
+    bool valid = round > s->done && round >= s->round; /* else the inner exchange says what is wrong */
+    if (s->round == TA_ROUND_FINAL) valid = round > s->done;
+    if (x->n_ranks > 1 && valid) {
+        if (s->round != round && s->round != 0) move_again(s);
+        ta_status status = s->still ? TA_OK : come_to_rest(s, round, now_ns);
+        if (status != TA_OK) return status;
+    }
+    ta_status status = s->control.x->ops->settle(s->control.x, round, now_ns);
+    if (status != TA_OK || s->at_rest || x->n_ranks == 1) return status;
+    show_register(s);
+    s->settled_steps = x->steps;
+    s->at_rest = true;
+    return TA_OK;
+}
+
+ta_status ta_sync_resume(struct ta_exchange *x, uint32_t round, int64_t now_ns) {
+    struct ta_sync *s = ta_sync_of(x);
+    ta_status status = s->control.x->ops->resume(s->control.x, round, now_ns);
+    if (status != TA_OK) return status;
+    move_again(s);
+    s->round = 0;
+    s->idle = false;
+    if (round != TA_ROUND_FINAL) s->done = round;
+    return TA_OK;
+}
