@@ -18,10 +18,8 @@ ta_status ta_exchange_find(const struct ta_exchange_spec *spec, const struct ta_
     if (!is(type, "live") && !is(topology, "full"))
         return ta_fail(TA_CONFIG, "exchange.topology '%s' goes with exchange.type live; '%s' knows full alone", topology,
                        type);
-    if (is(type, "live") && !is(topology, "full"))
-        return ta_fail(TA_NOT_BUILT, "exchange.topology '%s' is not in this program; use full", topology);
     if (is(type, "live")) {
-        *out = &ta_exchange_live;
+        *out = is(topology, "full") ? &ta_exchange_live : &ta_exchange_tree;
         return TA_OK;
     }
     if (is(type, "dasgd"))

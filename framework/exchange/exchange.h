@@ -59,6 +59,7 @@ struct ta_exchange_config {
     const struct ta_transport_ops *transport_ops;
     struct ta_transport *transport; /* opened, no window yet; the exchange creates it; the caller closes it after */
     unsigned rank, n_ranks;
+    unsigned per_node;              /* rank r runs on machine r / per_node; 0: all on one. Topology clusters goes by it */
     unsigned spares;                /* the last so many of n_ranks are ABSENT until they join: see `enter` */
     uint32_t epoch;                 /* life of the run: headers of another are ignored */
     struct ta_log *log;             /* may be NULL */
@@ -136,6 +137,8 @@ struct ta_exchange_ops {
     ta_status (*open)(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
                       struct ta_exchange **out);
     void (*close)(struct ta_exchange *x); /* disconnects all peers; before the transport is closed; NULL is fine */
+    /* Whether this replica puts to `peer`, and needs a path to it; the same on both sides. NULL: to all. */
+    bool (*meets)(const struct ta_exchange *x, unsigned peer);
     /* Called once connections stand (transport.connect done by the caller for this peer), and again for each new
      * path: all is put anew. To a peer that we hold for dead only that is said: it must leave. */
     void (*peer_joined)(struct ta_exchange *x, unsigned peer, int64_t now_ns);
@@ -230,6 +233,7 @@ struct ta_exchange_ops {
 };
 
 extern const struct ta_exchange_ops ta_exchange_live;
+extern const struct ta_exchange_ops ta_exchange_tree; /* live windows between neighbours alone: topology tree, clusters */
 extern const struct ta_exchange_ops ta_exchange_sync; /* all-reduce of every gradient, in lock-step */
 
 /* The make for spec->type and spec->topology. Errors: CONFIG (unknown, or one that the other does not go with), NOT_BUILT. */

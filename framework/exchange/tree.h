@@ -1,0 +1,198 @@
+/* tree: live windows between neighbours alone. Private to this folder; the manual is exchange.h.
+ *
+ * Replicas form groups that form a tree (tree_shape.h). A replica puts to the members of a group its own delta plus the
+ * bodies of all neighbours that are not in that group: all that is known here and did not come from there. A body is
+ * state, as in live.h, so every update of every replica is in the weights of every other exactly once, whatever is
+ * delayed, overtaken or repeated. Between two replicas there is one way, so nothing ever meets itself.
+ *
+ *     tree.c       the ops                    tree_rest.c   coming to rest, handing down the root's weights
+ *     tree_sum.c   what is added up           tree_put.c    what is put to whom, when
+ *     tree_hear.c  what neighbours say, loss  tree_shape.c  who is joined to whom
+ *     tree_open.c  open, close
+ *
+ * Memory: neighbours + 4 registers of d floats (bodies, w0, delta, w, the owner's gradient), and one more a group where
+ * there are several: a group's outgoing register. With fan-out k that is at most 2 k + 6, however many replicas there are.
+ *
+ * Traffic: one step of anybody makes at most one put to each neighbour: 4 d bytes and a header of TA_TREE_HEADER_BYTES. A note
+ * (exchange.h) that changes costs 8 bytes a rank more, once a neighbour.
+ *
+ * Moving statistics (`mean` segments): a body holds the sum of the values of all who are behind it; how many those are
+ * follows from the shape. So w has the mean over all replicas, as with topology full.
+ *
+ * Rest. Replicas of a tree agree to rounding only: everyone adds in another order. So a rest is made of waves along the
+ * tree, numbered by a token that the root counts up:
+ *     in        up    all have entered the round, or have finished
+ *     halt      down  from here on bodies are put upwards only
+ *     drained   up    the last body of all below has been added and put, and no body is on its way
+ *     commit    down  the root's w, put into the body that the child had from its parent. Everyone starts from it anew:
+ *                     w0 = w, delta and bodies zero (statistics: all have the mean). Nothing is lost by that, as w is the
+ *                     sum of all of them
+ *     done      up    the caller is done with the rest, and the weights handed on have left
+ *     released  down  bodies are put again
+ * A body counts only if its header names the token that the reader starts from. So whatever was put before a commit and
+ * arrives late is not added, and nothing needs to be cleared in a window.
+ *
+ * A checkpoint taken at rest is w0 = w and deltas of zero. Any checkpoint may be gone on from: deltas are added to w0
+ * at open.
+ *
+ * What is behind a neighbour cannot be taken apart, so a replica that is lost ends the run: everyone hears who it was,
+ * by a word of the header that is passed on, and poll says PEER. The last checkpoint is good.
+ *
+ * Told of neighbours alone: gauges, puts, staleness (of all that is behind the neighbour together), steps_visible (in the
+ * weights of all neighbours; others see them later by their distance). Of all: notes, requests, the total of steps.
+ *
+ * One thread.
+ */
+#ifndef TA_TREE_H
+#define TA_TREE_H
+
+#include "exchange.h"
+#include "tree_shape.h"
+
+enum { TA_TREE_WORDS = 16, TA_TREE_HEADER_BYTES = TA_TREE_WORDS * 8 };
+
+/* What a header says: words only rise, but gauge, basis and pulse. Put as two segments of 64 bytes, those that others rest
+ * on first, and read the other way round. */
+struct ta_tree_said {
+    uint64_t own, behind;       /* steps in the body: of the writer; all of them */
+    uint64_t total;             /* steps of all replicas at the last commit */
+    uint64_t ack;               /* of the reader's own steps, in the writer's w */
+    uint64_t gauge, request;
+    uint32_t basis, lost;       /* the token its body counts from, 0: none; a rank that is lost, + 1 */
+    uint32_t entered, finished; /* by all below */
+    uint32_t halt, halt_round;  /* token, and the round it is for */
+    uint32_t drained, based;    /* tokens: of all below; its own start */
+    uint32_t commit, commit_round;
+    uint32_t done, released;    /* tokens: of all below; of all */
+    uint32_t left;
+    uint32_t pulse, notes;
+};
+
+struct ta_tree_copy {
+    uint64_t words[TA_TREE_WORDS];
+};
+
+struct ta_tree_neighbour {
+    struct ta_tree_edge edge;
+    unsigned ranks;               /* behind it, itself included */
+    size_t control, body;         /* ours, in its window */
+    const char *in_control;       /* its, in ours */
+    const float *in_body;
+    enum ta_peer_life life;
+    bool connected, broken, heard;
+    uint32_t breaks;
+    int64_t silent_ns;
+    uint64_t foreign, foreign_seen;
+    struct ta_tree_said known;    /* the newest */
+    uint64_t news;                /* changes of its body */
+    uint64_t in_w, own_in_w;      /* of known.behind and known.own, in our w */
+    struct ta_hist staleness;
+    struct ta_tree_copy *copies;  /* [in_flight + 1] headers on their way */
+    unsigned turn;
+    bool joined;                  /* it was put something on the path there is now */
+    bool moving;                  /* a body is on its way */
+    uint64_t stamp;               /* of what is in the last body put */
+    uint64_t told_own, told_behind;
+    uint32_t body_basis, handed;  /* tokens: of that body; of the weights handed down on this path */
+    uint32_t said_version, notes_version, pulse;
+    uint64_t acked;
+    int64_t put_ns;
+    uint64_t puts, bytes, busy;
+};
+
+/* Its outgoing register; with one group alone, delta itself. */
+struct ta_tree_group {
+    float *out;
+    uint64_t stamp;       /* of what is in it */
+    uint64_t own, behind; /* steps in it */
+};
+
+struct ta_tree {
+    struct ta_exchange base; /* first */
+    struct ta_exchange_config config;
+    struct ta_tree_shape shape;
+    struct ta_tree_neighbour *neighbour;
+    unsigned n_neighbours, n_groups, up; /* up: the parent's place; n_neighbours: we are the root */
+    struct ta_tree_group *group;
+    uint16_t *via;           /* [n_ranks] the neighbour behind whom a rank is */
+    char *window;
+    size_t control_bytes, body_bytes;
+    struct ta_tree_copy *copies;
+    uint64_t *notes;         /* [n_ranks] the highest of each rank: put as they lie */
+    const float **registers; /* [n_ranks + n_neighbours] scratch of sums */
+    float *zeros;            /* of the longest `mean` segment */
+    float *scratch;          /* host */
+    unsigned in_flight;
+    int64_t heartbeat_ns, dead_after_ns, last_ns;
+    struct ta_tree_said said; /* what all neighbours are told alike */
+    uint32_t said_version, notes_version;
+    uint32_t entered, finished, resumed, done; /* ours: rounds; done: a token */
+    bool stale, left;
+    bool at_rest;             /* settled, not resumed: w does not change */
+    bool rest_in_last;        /* the last rest stands for the round that was asked for */
+    uint32_t rest_round, rest_token;
+    unsigned lost;           /* rank; n_ranks: none */
+    int64_t lost_ns;         /* since when it is being told; 0: not yet */
+    ta_status put_status;
+    size_t held_bytes;
+};
+
+enum { TA_TREE_SCRATCH_FLOATS = 4096 };
+
+static inline struct ta_tree *ta_tree_of(struct ta_exchange *x) { return (struct ta_tree *)x; }
+static inline const struct ta_tree *ta_tree_of_const(const struct ta_exchange *x) { return (const struct ta_tree *)x; }
+static inline bool ta_tree_is_root(const struct ta_tree *t) { return t->up == t->n_neighbours; }
+/* A halt is under way: the weights are not to be added up before they are handed down. */
+static inline bool ta_tree_halted(const struct ta_tree *t) { return t->said.halt > t->said.based; }
+/* Bodies may be put to all. */
+static inline bool ta_tree_running(const struct ta_tree *t) {
+    return !ta_tree_halted(t) && t->said.released == t->said.based;
+}
+/* In a round, or waiting in the last one: must not step. */
+static inline bool ta_tree_resting(const struct ta_tree *t) { return t->finished || t->entered > t->resumed; }
+
+/* tree_open.c */
+ta_status ta_tree_open(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
+                       struct ta_exchange **out);
+void ta_tree_close(struct ta_exchange *x);
+/* As the configuration calls it. */
+static inline const char *ta_tree_topology(const struct ta_exchange_config *config) {
+    return config->spec->topology != NULL ? config->spec->topology : "tree";
+}
+
+/* tree_sum.c. Errors: of the kernels. */
+ta_status ta_tree_start(struct ta_tree *t, const struct ta_exchange_start *start);
+/* w from the registers. */
+ta_status ta_tree_apply(struct ta_tree *t);
+/* What the members of a group are to get: `source`, up to date. */
+ta_status ta_tree_gather(struct ta_tree *t, unsigned group, const float **source);
+/* All start anew from `w0`, which may be w or a body. */
+ta_status ta_tree_rebase(struct ta_tree *t, const float *from);
+/* Rises with every change of what the members of a group are to get. */
+uint64_t ta_tree_stamp(const struct ta_tree *t, unsigned group);
+/* Steps known here, of our own and of all that did not come from `group`; n_groups: of all. */
+uint64_t ta_tree_behind(const struct ta_tree *t, unsigned group);
+/* Steps behind a neighbour. At rest all of them, exactly. */
+uint64_t ta_tree_steps_of(const struct ta_tree *t, unsigned place);
+
+/* tree_put.c */
+void ta_tree_flush(struct ta_tree *t, int64_t now_ns);
+bool ta_tree_push(struct ta_tree *t, unsigned place, int64_t now_ns);
+/* Whether all neighbours that can be reached have been told all, and it has left. */
+bool ta_tree_all_told(const struct ta_tree *t);
+
+/* tree_hear.c */
+void ta_tree_hear(struct ta_tree *t, int64_t now_ns);
+void ta_tree_lose(struct ta_tree *t, unsigned rank, const char *why);
+/* Steps behind a neighbour as its header says at this moment. */
+uint64_t ta_tree_made(const struct ta_tree_neighbour *n);
+void ta_tree_encode(const struct ta_tree *t, const struct ta_tree_said *said, uint64_t words[TA_TREE_WORDS]);
+
+/* tree_rest.c: the waves move on as far as they can. Errors: of the kernels. */
+ta_status ta_tree_rest(struct ta_tree *t);
+ta_status ta_tree_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns);
+ta_status ta_tree_resume(struct ta_exchange *x, uint32_t round, int64_t now_ns);
+void ta_tree_request(struct ta_exchange *x, uint32_t round, uint32_t reason);
+uint32_t ta_tree_requested(const struct ta_exchange *x, uint32_t *reason);
+
+#endif

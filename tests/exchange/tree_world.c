@@ -1,0 +1,212 @@
+/* tree_world: opens, drives and checks replicas of a tree. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tree_world.h"
+
+#include "mem.h"
+
+enum { RUN_ID = 7, RNG_STREAM = 11 };
+
+static void open_replica(struct tree_world *w, unsigned rank) {
+    struct tree_replica *r = &w->replica[rank];
+    const struct tree_config *c = &w->config;
+    struct ta_transport_config transport = {.rank = rank, .n_ranks = c->n_ranks, .run_id = RUN_ID, .fabric = w->fabric};
+    tree_must(w, ta_transport_sim.open(&transport, &r->transport));
+    struct ta_exchange_config config = {
+        .spec = &w->spec, .model = &w->model, .kernel_ops = &ta_kernels_cpu, .kernels = w->kernels,
+        .transport_ops = &ta_transport_sim, .transport = r->transport, .rank = rank, .n_ranks = c->n_ranks,
+        .per_node = c->per_node, .epoch = 1,
+    };
+    struct ta_exchange_start fresh = {.w0 = w->w0};
+    tree_must(w, ta_exchange_tree.open(&config, c->start != NULL ? c->start : &fresh, &r->x));
+}
+
+static void connect_pair(struct tree_world *w, unsigned a, unsigned b) {
+    struct ta_key of_a, of_b;
+    struct tree_replica *x = &w->replica[a], *y = &w->replica[b];
+    tree_must(w, ta_transport_sim.key_make(x->transport, b, &of_a));
+    tree_must(w, ta_transport_sim.key_make(y->transport, a, &of_b));
+    tree_must(w, ta_transport_sim.connect(x->transport, b, &of_b));
+    tree_must(w, ta_transport_sim.connect(y->transport, a, &of_a));
+    ta_exchange_tree.peer_joined(x->x, b, w->now_ns);
+    ta_exchange_tree.peer_joined(y->x, a, w->now_ns);
+}
+
+void tree_world_open(struct tree_world *w, const struct tree_config *config) {
+    memset(w, 0, sizeof *w);
+    w->config = *config;
+    w->rng = ta_rng_make(config->seed, RNG_STREAM);
+    w->now_ns = 1;
+    w->spec = (struct ta_exchange_spec){.topology = config->per_node > 0 ? "clusters" : "tree",
+                                        .fan_out = config->fan_out,
+                                        .puts_in_flight = config->in_flight,
+                                        .dead_after_s = config->dead_after_s};
+    size_t n = config->n_params, mean = config->statistics ? n / 4 : 0;
+    w->model.n_params = n;
+    w->model.segments[0] = (struct ta_segment){.kind = TA_SEGMENT_SUM, .count = n - mean};
+    w->model.segments[1] = (struct ta_segment){.kind = TA_SEGMENT_MEAN, .offset = n - mean, .count = mean};
+    w->model.n_segments = mean > 0 ? 2 : 1;
+    tree_must(w, ta_kernels_cpu.open(&(struct ta_kernels_config){.threads = 1}, &w->kernels));
+    struct ta_sim_config fabric = config->fabric;
+    fabric.seed = config->seed;
+    fabric.n_ranks = config->n_ranks;
+    tree_must(w, ta_sim_create(&fabric, &w->fabric));
+    tree_must(w, TA_NEW(&w->w0, n, "w0"));
+    tree_must(w, TA_NEW(&w->truth, n, "updates made"));
+    tree_must(w, TA_NEW(&w->statistics, n * config->n_ranks, "statistics"));
+    tree_must(w, TA_NEW(&w->replica, config->n_ranks, "replicas"));
+    for (size_t i = 0; i < n; i++) w->w0[i] = (float)(i % 13);
+    for (unsigned r = 0; r < config->n_ranks; r++) {
+        memcpy(w->statistics + r * n, w->w0, n * sizeof(float));
+        open_replica(w, r);
+    }
+    for (unsigned a = 0; a < config->n_ranks; a++)
+        for (unsigned b = a + 1; b < config->n_ranks; b++) {
+            bool met = ta_exchange_tree.meets(w->replica[a].x, b);
+            assert_int_equal(met, ta_exchange_tree.meets(w->replica[b].x, a));
+            if (met) connect_pair(w, a, b);
+        }
+}
+
+void tree_world_close(struct tree_world *w) {
+    assert_int_equal(ta_sim_refused(w->fabric), 0);
+    for (unsigned r = 0; r < w->config.n_ranks; r++) {
+        if (w->replica[r].closed) continue;
+        ta_exchange_tree.close(w->replica[r].x);
+        ta_transport_sim.close(w->replica[r].transport);
+    }
+    ta_sim_destroy(w->fabric);
+    ta_mem_free(w->replica);
+    ta_mem_free(w->statistics);
+    ta_mem_free(w->truth);
+    ta_mem_free(w->w0);
+    ta_kernels_cpu.close(w->kernels);
+}
+
+void tree_world_step(struct tree_world *w, unsigned rank) {
+    struct ta_exchange *x = w->replica[rank].x;
+    size_t n = w->config.n_params, first_mean = w->model.segments[0].count;
+    for (unsigned i = 0; i < 3; i++) {
+        size_t at = ta_rng_below(&w->rng, (uint32_t)n);
+        uint32_t value = 1 + ta_rng_below(&w->rng, 4);
+        if (at < first_mean) {
+            x->delta[at] += (float)value;
+            w->truth[at] += value;
+        } else {
+            x->delta[at] = w->statistics[rank * n + at] = (float)value * 8;
+        }
+    }
+    tree_must(w, ta_exchange_tree.stepped(x, 1, w->now_ns));
+    w->steps++;
+}
+
+void tree_world_poll(struct tree_world *w, unsigned rank) {
+    struct tree_replica *r = &w->replica[rank];
+    if (r->killed || r->closed || r->ended != TA_OK) return;
+    r->ended = ta_exchange_tree.poll(r->x, w->now_ns);
+    if (r->ended != TA_OK) snprintf(r->why, sizeof r->why, "%s", ta_why());
+}
+
+void tree_world_kill(struct tree_world *w, unsigned rank) {
+    w->replica[rank].killed = true;
+    ta_sim_kill(w->fabric, rank, w->now_ns, 1000);
+}
+
+void tree_world_break(struct tree_world *w, unsigned a, unsigned b) {
+    ta_sim_break(w->fabric, a, b, w->now_ns);
+    ta_exchange_tree.peer_broken(w->replica[a].x, b, w->now_ns);
+    ta_exchange_tree.peer_broken(w->replica[b].x, a, w->now_ns);
+    ta_transport_sim.disconnect(w->replica[a].transport, b);
+    ta_transport_sim.disconnect(w->replica[b].transport, a);
+    connect_pair(w, a, b);
+}
+
+static bool lives(const struct tree_world *w, unsigned rank) {
+    return !w->replica[rank].killed && w->replica[rank].ended == TA_OK;
+}
+
+void tree_world_play(struct tree_world *w, unsigned turns, double steps, int64_t tick_ns) {
+    for (unsigned i = 0; i < turns; i++) {
+        w->now_ns += tick_ns;
+        for (unsigned r = 0; r < w->config.n_ranks; r++) {
+            if (!lives(w, r)) continue;
+            tree_world_poll(w, r);
+            if (lives(w, r) && ta_rng_uniform(&w->rng) < steps && ta_exchange_tree.ready(w->replica[r].x, w->now_ns) == TA_OK)
+                tree_world_step(w, r);
+        }
+    }
+}
+
+/* Each does so again and again, as the state machine of a replica, in any order. */
+static bool all(struct tree_world *w, ta_status (*call)(struct ta_exchange *, uint32_t, int64_t), uint32_t round,
+                unsigned turns) {
+    bool *done = NULL;
+    unsigned left = 0;
+    tree_must(w, TA_NEW(&done, w->config.n_ranks, "who is there"));
+    for (unsigned r = 0; r < w->config.n_ranks; r++) left += lives(w, r);
+    for (unsigned i = 0; i < turns && left > 0; i++) {
+        w->now_ns += 500;
+        for (unsigned r = 0; r < w->config.n_ranks; r++) {
+            if (!lives(w, r)) continue;
+            tree_world_poll(w, r);
+            if (done[r] || !lives(w, r) || ta_rng_below(&w->rng, 4) == 0) continue;
+            ta_status status = call(w->replica[r].x, round, w->now_ns);
+            if (status == TA_AGAIN) continue;
+            tree_must(w, status);
+            done[r] = true;
+            left--;
+        }
+    }
+    ta_mem_free(done);
+    return left == 0;
+}
+
+bool tree_world_settle(struct tree_world *w, uint32_t round, unsigned turns) {
+    return all(w, ta_exchange_tree.settle, round, turns);
+}
+
+bool tree_world_resume(struct tree_world *w, uint32_t round, unsigned turns) {
+    return all(w, ta_exchange_tree.resume, round, turns);
+}
+
+static void check_statistics(struct tree_world *w) {
+    size_t n = w->config.n_params;
+    unsigned ranks = w->config.n_ranks;
+    for (size_t i = w->model.segments[0].count; i < n; i++) {
+        double sum = 0;
+        for (unsigned r = 0; r < ranks; r++) sum += (double)w->statistics[r * n + i];
+        double mean = sum / ranks, w_i = (double)w->replica[0].x->w[i];
+        if (fabs(w_i - mean) > 1e-5 * (1 + fabs(mean))) tree_fail(w, "statistic %zu is %g, the mean is %g", i, w_i, mean);
+        for (unsigned r = 0; r < ranks; r++) w->statistics[r * n + i] = (float)w_i; /* all start anew from it */
+    }
+}
+
+void tree_world_check_rest(struct tree_world *w) {
+    size_t n = w->config.n_params;
+    for (unsigned r = 0; r < w->config.n_ranks; r++) {
+        struct ta_exchange *x = w->replica[r].x;
+        uint64_t total = x->steps;
+        if (memcmp(x->w, w->replica[0].x->w, n * sizeof(float)) != 0) tree_fail(w, "ranks 0 and %u rest on other bits", r);
+        for (unsigned p = 0; p < w->config.n_ranks; p++) {
+            struct ta_peer_stats stats;
+            ta_exchange_tree.peer_stats(x, p, &stats);
+            total += stats.steps_applied;
+        }
+        if (total != w->steps) tree_fail(w, "rank %u counts %llu steps of %llu", r, (unsigned long long)total,
+                                         (unsigned long long)w->steps);
+        for (size_t i = 0; i < w->model.segments[0].count; i++)
+            if (x->delta[i] != 0) tree_fail(w, "rank %u: delta[%zu] is %g at rest", r, i, (double)x->delta[i]);
+    }
+    for (size_t i = 0; i < w->model.segments[0].count; i++) {
+        double is = (double)w->replica[0].x->w[i], should = (double)w->w0[i] + (double)w->truth[i];
+        if (is != should) tree_fail(w, "w[%zu] is %g, all updates make %g", i, is, should);
+    }
+    check_statistics(w);
+}

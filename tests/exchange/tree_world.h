@@ -1,0 +1,75 @@
+/* tree_world: replicas joined to a tree on a simulated fabric, in one thread, and the truth about what all have done.
+ *
+ * Updates are whole numbers in floats, so sums are exact whatever the order. The last quarter of the parameters is a `mean`
+ * segment. Time is virtual.
+ */
+#ifndef TA_TEST_TREE_WORLD_H
+#define TA_TEST_TREE_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "exchange.h"
+#include "rng.h"
+#include "sim.h"
+#include "tree.h"
+
+struct tree_config {
+    uint64_t seed;
+    unsigned n_ranks, fan_out, per_node; /* per_node 0: topology tree; else clusters */
+    size_t n_params;
+    unsigned in_flight;
+    bool statistics;         /* the last quarter is a `mean` segment */
+    double dead_after_s;
+    struct ta_sim_config fabric; /* seed and n_ranks are filled in */
+    const struct ta_exchange_start *start; /* for all; NULL: w0 of whole numbers */
+};
+
+struct tree_replica {
+    struct ta_exchange *x;
+    struct ta_transport *transport;
+    bool killed, closed;
+    ta_status ended; /* what poll said; OK: it goes on */
+    char why[256];
+};
+
+struct tree_world {
+    struct tree_config config;
+    struct ta_exchange_spec spec;
+    struct ta_model model;
+    struct ta_kernels *kernels;
+    struct ta_sim_fabric *fabric;
+    struct tree_replica *replica;
+    float *w0;
+    int64_t *truth;      /* [n_params] of `sum`: all updates ever made */
+    float *statistics;   /* [n_ranks][n_params]: the value of each, as it set it */
+    uint64_t steps;      /* of all */
+    struct ta_rng rng;
+    int64_t now_ns;
+};
+
+#define tree_fail(w, ...)                                               \
+    do {                                                                \
+        print_error("seed %llu: ", (unsigned long long)(w)->config.seed); \
+        fail_msg(__VA_ARGS__);                                          \
+    } while (0)
+#define tree_must(w, call)                                              \
+    do {                                                                \
+        if ((call) != TA_OK) tree_fail(w, "%s: %s", #call, ta_why());   \
+    } while (0)
+
+void tree_world_open(struct tree_world *w, const struct tree_config *config); /* and connects */
+void tree_world_close(struct tree_world *w);
+void tree_world_step(struct tree_world *w, unsigned rank);
+void tree_world_poll(struct tree_world *w, unsigned rank);
+void tree_world_kill(struct tree_world *w, unsigned rank);
+void tree_world_break(struct tree_world *w, unsigned a, unsigned b); /* and a new path at once */
+/* For so many rounds of polls, each at random replicas steps with that probability; all are polled. */
+void tree_world_play(struct tree_world *w, unsigned turns, double steps, int64_t tick_ns);
+/* All that live settle, or resume; false: they cannot within `turns`. */
+bool tree_world_settle(struct tree_world *w, uint32_t round, unsigned turns);
+bool tree_world_resume(struct tree_world *w, uint32_t round, unsigned turns);
+/* At rest: all have the same bits, and every update of every replica once. */
+void tree_world_check_rest(struct tree_world *w);
+
+#endif
