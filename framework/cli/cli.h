@@ -26,6 +26,7 @@ extern const struct ta_verb ta_verb_doctor;  /* doctor.c */
 extern const struct ta_verb ta_verb_submit;  /* submit.c */
 extern const struct ta_verb ta_verb_watch;   /* watch.c */
 extern const struct ta_verb ta_verb_report;  /* report.c */
+extern const struct ta_verb ta_verb_sim;     /* sim.c */
 extern const struct ta_verb ta_verb_version; /* version.c */
 
 /* After a second SIGINT: ends the program by that signal, as the shell would see of any other. */

@@ -41,6 +41,9 @@ static const struct ta_verb *const verbs[] = {
 #ifdef TA_CLI_REPORT
     &ta_verb_report,
 #endif
+#ifdef TA_CLI_SIM
+    &ta_verb_sim,
+#endif
     &ta_verb_version,
 };
 
