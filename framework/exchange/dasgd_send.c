@@ -64,7 +64,8 @@ static bool is_due(const struct ta_dasgd *d, const struct ta_dasgd_message *m) {
 static bool seal(struct ta_dasgd *d, unsigned peer) {
     struct ta_dasgd_out *out = &d->out[peer];
     if (!can_seal(d, peer)) return false;
-    growing(d, peer)->number = ++out->made;
+    growing(d, peer)->number = out->made + 1;
+    out->made++;
     struct ta_dasgd_message *next = growing(d, peer);
     memset(next->head, 0, TA_DASGD_WORDS * sizeof *next->head);
     next->head[TA_DASGD_ID] = TA_DASGD_MAGIC << 32 | (d->base.rank + 1);

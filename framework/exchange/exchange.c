@@ -22,9 +22,10 @@ ta_status ta_exchange_find(const struct ta_exchange_spec *spec, const struct ta_
         *out = is(topology, "full") ? &ta_exchange_live : &ta_exchange_tree;
         return TA_OK;
     }
-    if (is(type, "dasgd"))
-        return ta_fail(TA_NOT_BUILT, "exchange 'dasgd' (the paper's protocol: each gradient is a message that the "
-                       "receiver applies on arrival) is not in this program; use 'live'");
+    if (is(type, "dasgd")) {
+        *out = &ta_exchange_dasgd;
+        return TA_OK;
+    }
     if (is(type, "sync")) {
         *out = &ta_exchange_sync;
         return ta_sync_check(spec);

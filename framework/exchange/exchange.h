@@ -233,6 +233,7 @@ struct ta_exchange_ops {
 };
 
 extern const struct ta_exchange_ops ta_exchange_live;
+extern const struct ta_exchange_ops ta_exchange_dasgd; /* dasgd.h */
 extern const struct ta_exchange_ops ta_exchange_tree; /* live windows between neighbours alone: topology tree, clusters */
 extern const struct ta_exchange_ops ta_exchange_sync; /* all-reduce of every gradient, in lock-step */
 
