@@ -183,6 +183,24 @@ static ta_status check_stream(const struct ta_run_config *c) {
     return ta_pacer_init(&pacer, &pace);
 }
 
+/* In lock-step every replica makes one step for each of the others', of the same weights, and the same update. */
+static ta_status check_lock_step(const struct ta_run_config *c, const struct ta_exchange_ops *exchange) {
+    if (exchange != &ta_exchange_sync) return TA_OK;
+    if (c->model.type != TA_MODEL_LAYERS)
+        return ta_fail(TA_CONFIG, "exchange.type: sync sends whole gradients, and a table of rows has none: word models go with "
+                       "exchange.type live");
+    if (c->online.mode != TA_MODE_TRAIN)
+        return ta_fail(TA_CONFIG, "online.mode: with exchange.type sync all replicas train, always: a replica that only predicts "
+                       "gives no gradients, for which the others would wait; use live");
+    if (c->online.answers_count > 0 || c->online.label_delay > 0)
+        return ta_fail(TA_CONFIG, "online.%s: with exchange.type sync every replica makes one step for each of the others', "
+                       "all with the same update; use live", c->online.answers_count > 0 ? "answers" : "label_delay");
+    if (c->run.spares > 0)
+        return ta_fail(TA_CONFIG, "run.spares: %u: nobody can join a ring later; set it to 0, or use exchange.type live",
+                       c->run.spares);
+    return TA_OK;
+}
+
 ta_status ta_run_config_check(struct ta_run_config *c) {
     set_defaults(c);
     const struct {
@@ -219,6 +237,10 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         ta_status status = in_range(ranges[i].key, ranges[i].value, ranges[i].least, ranges[i].most);
         if (status != TA_OK) return status;
     }
+    for (uint32_t i = 0; i < c->run.slow_count; i++)
+        if (!(c->run.slow[i].factor >= 1 && c->run.slow[i].factor <= 1e6))
+            return ta_fail(TA_CONFIG, "run.slow: rank %u is to take %g times as long; factors are 1 to 1e6", c->run.slow[i].rank,
+                           c->run.slow[i].factor);
     if (c->exchange.spec.dead_after_s < 2 * c->exchange.spec.heartbeat_s)
         return ta_fail(TA_CONFIG, "exchange.dead_after: %g s is less than two heartbeats of %g s: live peers would be dropped",
                        c->exchange.spec.dead_after_s, c->exchange.spec.heartbeat_s);
@@ -238,6 +260,7 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         status = ta_fail(TA_CONFIG, "run.from: %s: a word model predicts nothing that a stream could ask for, and begins with "
                                     "vectors of its own: ask it for words with `tensair eval words`", c->run.from);
     if (status == TA_OK) status = ta_exchange_find(&c->exchange.spec, &exchange);
+    if (status == TA_OK) status = check_lock_step(c, exchange);
     if (status == TA_OK) status = ta_exchange_bound(&c->exchange.spec, &bound);
     bool automatic = c->transport.type == NULL || strcmp(c->transport.type, "auto") == 0;
     if (status == TA_OK)
