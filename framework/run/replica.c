@@ -92,6 +92,9 @@ void ta_replica_close(struct ta_replica *r) {
 
 /* One turn in the present state. */
 static ta_status turn(struct ta_replica *r, int64_t now_ns) {
+    bool meets = r->state >= TA_REPLICA_TRAINING && r->state <= TA_REPLICA_FINISHING;
+    ta_status status = meets ? ta_replica_look(r, now_ns) : TA_OK;
+    if (status != TA_OK) return status;
     switch (r->state) {
         case TA_REPLICA_JOINING: return ta_replica_join(r, now_ns);
         case TA_REPLICA_TRAINING:

@@ -92,7 +92,8 @@ struct ta_replica {
     struct ta_share walk;  /* our position in it: x->position */
     struct ta_replica_deal deal, before;
     bool finished;         /* we have said that we wait for the last round: nothing more is dealt to us */
-    int64_t looked_ns;     /* next look for somebody lost */
+    int64_t look_ns;       /* next look at who is there; */
+    bool looked;           /* that was in this tick */
     struct ta_replayer *replayer;
 
     struct ta_model model;
@@ -191,7 +192,7 @@ void ta_replica_position_move(struct ta_replica *r, uint64_t number);
 void ta_replica_position_drop(struct ta_replica *r);
 bool ta_replica_takes_over(const struct ta_replica *r); /* run.takeover, and the exchange can */
 /* Somebody we know to be lost has left something that is to be dealt, by a round that is no checkpoint's. */
-bool ta_replica_takeover_due(struct ta_replica *r, int64_t now_ns);
+bool ta_replica_takeover_due(struct ta_replica *r);
 /* At rest. What all replicas together have done: into `out`, which is replaced. Errors: NO_MEMORY. */
 ta_status ta_replica_done_by_all(struct ta_replica *r, struct ta_frontier *out);
 /* At rest. Deals what is left to those who are there, if somebody is not: all come to the same. Errors: NO_MEMORY; of the
@@ -221,6 +222,9 @@ ta_status ta_replica_answer_head(struct ta_replica *r);                 /* the l
 void ta_replica_alarm(struct ta_replica *r, uint64_t record, int64_t now_ns); /* our own detector's, for the metrics */
 void ta_replica_tell_mode(struct ta_replica *r, int64_t now_ns);              /* whether it trains, for the metrics */
 /* replica_round.c */
+/* Looks at who is there a few times a second, between two reports too: a loss is told soon. Errors: PEER: the others have ended
+ * the run without us. */
+ta_status ta_replica_look(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_settle(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_finish(struct ta_replica *r, int64_t now_ns);

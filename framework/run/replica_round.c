@@ -30,6 +30,27 @@ static bool checkpoint_due(struct ta_replica *r, int64_t now_ns) {
     return status != TA_BUSY;
 }
 
+/* Somebody who has trained has come to an orderly end, with all that he counted on, and we have not: he held us for dead, and
+ * could not tell us. */
+static bool is_left_behind(const struct ta_replica *r) {
+    if (r->state == TA_REPLICA_SNAPSHOT) return false;
+    for (unsigned rank = 0; rank < r->config.n_ranks; rank++) {
+        const struct ta_board_row *row = &r->config.board->rows[rank];
+        if (rank != r->config.rank && ta_board_get(row->finished) != 0 && ta_board_get(row->started_ns) != 0) return true;
+    }
+    return false;
+}
+
+ta_status ta_replica_look(struct ta_replica *r, int64_t now_ns) {
+    r->looked = now_ns >= r->look_ns;
+    if (!r->looked) return TA_OK;
+    r->look_ns = now_ns + TA_NS_PER_S / 4;
+    ta_replica_look_at_peers(r, now_ns);
+    if (!is_left_behind(r)) return TA_OK;
+    return ta_fail(TA_PEER, "the others have ended the run without rank %u: it was silent for too long; if it was only slow, raise "
+                            "exchange.dead_after", r->config.rank);
+}
+
 bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns) {
     uint32_t reason = 0, asked = r->exchange_ops->requested(r->x, &reason);
     if (r->stop && !(asked > r->round && is_stop(asked))) {
@@ -38,7 +59,7 @@ bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns) {
         ta_replica_event(r, now_ns, "stop", "asked to checkpoint and stop");
     } else if (asked <= r->round && checkpoint_due(r, now_ns)) {
         r->exchange_ops->request(r->x, (r->round / 4 + 1) * 4, REASON_CHECKPOINT);
-    } else if (asked <= r->round && r->state == TA_REPLICA_TRAINING && ta_replica_takeover_due(r, now_ns)) {
+    } else if (asked <= r->round && r->looked && r->state == TA_REPLICA_TRAINING && ta_replica_takeover_due(r)) {
         r->exchange_ops->request(r->x, (r->round + 2) / 4 * 4 + 2, REASON_TAKEOVER);
     }
     asked = r->exchange_ops->requested(r->x, &reason);

@@ -21,8 +21,6 @@
 
 enum { COUNT_BITS = 40 }; /* of a position: batches. A round has 24 (slot.h) */
 
-static const int64_t look_every_ns = TA_NS_PER_S / 4;
-
 /* What all know of a rank at rest. */
 struct standing {
     uint32_t deal;
@@ -137,11 +135,8 @@ ta_status ta_replica_done_by_all(struct ta_replica *r, struct ta_frontier *out) 
 
 /* --- dealing anew --- */
 
-bool ta_replica_takeover_due(struct ta_replica *r, int64_t now_ns) {
-    if (!ta_replica_takes_over(r) || now_ns < r->looked_ns) return false;
-    r->looked_ns = now_ns + look_every_ns;
-    ta_replica_look_at_peers(r, now_ns);
-    for (unsigned rank = 0; rank < r->config.n_ranks; rank++) {
+bool ta_replica_takeover_due(struct ta_replica *r) {
+    for (unsigned rank = 0; rank < r->config.n_ranks && ta_replica_takes_over(r); rank++) {
         if (rank == r->config.rank || r->life[rank] != TA_PEER_DEAD) continue;
         struct standing s;
         stand(r, &r->deal, rank, &s);
