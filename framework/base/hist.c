@@ -13,7 +13,7 @@ static unsigned bucket_of(uint64_t value) {
     return shift * TA_HIST_SUB + (unsigned)(value >> shift);
 }
 
-static uint64_t highest_in(unsigned bucket) {
+uint64_t ta_hist_highest_in(unsigned bucket) {
     if (bucket < EXACT) return bucket;
     unsigned shift = bucket / TA_HIST_SUB - 1;
     uint64_t lead = bucket % TA_HIST_SUB + TA_HIST_SUB;
@@ -46,7 +46,7 @@ uint64_t ta_hist_percentile(const struct ta_hist *hist, double percent) {
     for (unsigned i = 0; i < TOP; i++) {
         seen += hist->bucket[i];
         if (seen < rank) continue;
-        uint64_t high = highest_in(i);
+        uint64_t high = ta_hist_highest_in(i);
         return high < hist->max ? high : hist->max;
     }
     return hist->max;

@@ -27,4 +27,7 @@ double ta_hist_mean(const struct ta_hist *hist);                        /* 0 whe
  * value seen; 100 gives that one exactly, an empty histogram 0. */
 uint64_t ta_hist_percentile(const struct ta_hist *hist, double percent);
 
+/* The highest value that a bucket takes. */
+uint64_t ta_hist_highest_in(unsigned bucket);
+
 #endif

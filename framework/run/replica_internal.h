@@ -17,20 +17,8 @@
 #include "replica_words.h"
 #include "score.h"
 #include "stream.h"
+#include "phases.h"
 #include "transport.h"
-
-/* Where the time of a step goes. */
-enum ta_phase {
-    TA_PHASE_STREAM,
-    TA_PHASE_PREDICT,
-    TA_PHASE_COMPUTE,
-    TA_PHASE_APPLY, /* the exchange's poll: progress and the sum of the registers */
-    TA_PHASE_PUT,
-    TA_PHASE_WAIT,  /* for others, as the exchange wants it */
-    TA_PHASE_REST,  /* rounds and snapshots */
-    TA_PHASE_IDLE,
-    TA_PHASES
-};
 
 enum ta_meeting { TA_MEETING_OPEN, TA_MEETING_DONE, TA_MEETING_GONE };
 
@@ -156,6 +144,7 @@ struct ta_replica {
     int64_t predicted_ns, trained_ns; /* of the batch that was handed out last; 0: not yet */
     bool was_idle;
     bool waits; /* the exchange does not let us compute yet */
+    bool gave_step; /* the exchange was given a step of this batch */
     struct ta_peer_stats peer;   /* scratch: it is large */
 };
 
@@ -207,6 +196,8 @@ ta_status ta_replica_open_stream(struct ta_replica *r);
 /* A spare that was not met before offers its key: its path is to be made. */
 bool ta_replica_spare_came(struct ta_replica *r, unsigned peer);
 ta_status ta_replica_join(struct ta_replica *r, int64_t now_ns);
+/* replica_slow.c: after computing, before it counts as done */
+void ta_replica_slow(struct ta_replica *r);
 /* replica_train.c: one batch */
 ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns);
 /* Turns classes into targets where the loss wants them, counts the labelled. */

@@ -92,15 +92,16 @@ ta_status ta_replica_step(struct ta_replica *r, const struct ta_step *step, int6
     status = r->kernel_ops->train(net, r->x->w, step->x, &step->labels, masks, r->grad, ask && !own ? b->predictions : NULL,
                                   ask && !own ? b->losses : NULL);
     if (status != TA_OK) return status;
+    ta_replica_slow(r);
     ta_replica_phase(r, TA_PHASE_COMPUTE);
     if (ask && !own) r->predicted_ns = r->mark_ns;
     int64_t trained_ns = r->trained_ns;
     status = r->exchange_ops->step(r->x, r->grad, step->labelled, now_ns);
     if (!ask) r->trained_ns = trained_ns;
     bool made = status == TA_OK;
+    r->gave_step |= made;
     if (status == TA_NUMERIC) status = bad_step(r);
     else if (made) r->bad_steps = 0;
-    if (status == TA_OK && !made) status = r->exchange_ops->stepped(r->x, 0, now_ns);
     if (made && step->again) r->rehearsed += step->labelled;
     ta_replica_phase(r, TA_PHASE_PUT);
     return status;
@@ -111,6 +112,7 @@ static ta_status use_words(struct ta_replica *r, const struct ta_batch *batch, i
     uint32_t records;
     double loss;
     ta_status status = ta_replica_words_train(r, batch, &records, &loss);
+    ta_replica_slow(r);
     ta_replica_phase(r, TA_PHASE_COMPUTE);
     r->predicted_ns = r->trained_ns = r->mark_ns;
     if (status != TA_OK) return status;
@@ -165,10 +167,13 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     }
     if (status != TA_OK) return status;
     uint64_t steps = r->x->steps;
+    r->gave_step = ta_replica_of_words(r);
     ta_replica_latency_handed(r, batch, now_ns);
     ta_replica_position_move(r, batch->number);
     status = ta_replica_of_words(r) ? use_words(r, batch, now_ns) : ta_replica_online_batch(r, batch, now_ns);
     ta_replica_latency_used(r, batch, steps);
+    /* Predicted only, no label, no finite gradient. */
+    if (status == TA_OK && !r->gave_step) status = r->exchange_ops->stepped(r->x, 0, now_ns);
     uint64_t number = batch->number;
     if (batch->due_ns > r->stream_ns) r->stream_ns = batch->due_ns; /* after a takeover older batches may come */
     r->life_records += batch->records;

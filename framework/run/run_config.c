@@ -241,6 +241,10 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         if (!(c->run.slow[i].factor >= 1 && c->run.slow[i].factor <= 1e6))
             return ta_fail(TA_CONFIG, "run.slow: rank %u is to take %g times as long; factors are 1 to 1e6", c->run.slow[i].rank,
                            c->run.slow[i].factor);
+    for (uint32_t i = 0; i < c->run.slow_count; i++)
+        if (!(c->run.slow[i].factor >= 1 && c->run.slow[i].factor <= 1e6))
+            return ta_fail(TA_CONFIG, "run.slow: rank %u is to take %g times as long; factors are 1 to 1e6", c->run.slow[i].rank,
+                           c->run.slow[i].factor);
     if (c->exchange.spec.dead_after_s < 2 * c->exchange.spec.heartbeat_s)
         return ta_fail(TA_CONFIG, "exchange.dead_after: %g s is less than two heartbeats of %g s: live peers would be dropped",
                        c->exchange.spec.dead_after_s, c->exchange.spec.heartbeat_s);

@@ -1,7 +1,7 @@
 /* run_config: the whole configuration of a run as one struct, read from YAML, checked, with every default filled in.
  *
  *     run:        {seed: 1, replicas: 2, spares: 0, run_dir: runs/a, log_level: warn, from: CHECKPOINT, max_records: 0, epochs: 1,
- *                  max_seconds: 0, takeover: auto | yes | no}
+ *                  max_seconds: 0, takeover: auto | yes | no, slow: [{rank: 1, factor: 10}, ...] (for experiments)}
  *     stream:     {file: x.h5 | generator: sea, records: 0, seed: 0, drift: "abrupt@5000:2",
  *                  inject_drift: [{type: swap, at: 10000, classes: [3, 7]}, ...] (inject.h), batch: 32, ring: 8,
  *                  on_overload: lag | drop, max_lag: 1}
@@ -44,6 +44,12 @@ enum { TA_MAX_REPLICAS = 1024 };
  * whom it would be. NO: nobody does in this life. */
 enum ta_takeover { TA_TAKEOVER_AUTO, TA_TAKEOVER_YES, TA_TAKEOVER_NO };
 
+/* A replica whose steps take `factor` times as long as they would. */
+struct ta_slow {
+    uint32_t rank;
+    double factor;
+};
+
 struct ta_run_section {
     uint64_t seed;        /* 0: 1 */
     uint32_t replicas;    /* 0: 1 */
@@ -54,6 +60,8 @@ struct ta_run_section {
     char *from;           /* weights to begin with: a checkpoint or a model file (pretrained.h); NULL: drawn from the seed */
     double epochs;        /* passes over a stream that has an end; 0: 1; -1: for ever */
     double max_seconds;   /* training ends in order after so long; 0: no limit */
+    struct ta_slow *slow; /* made slow, for experiments with stragglers: replica_slow.c */
+    uint32_t slow_count;
     enum ta_takeover takeover;
 };
 

@@ -25,6 +25,13 @@ static const cyaml_strval_t scale_names[] = {{"sum", 0}, {"mean", 1}};
 static const cyaml_strval_t takeover_names[] = {
     {"auto", TA_TAKEOVER_AUTO}, {"yes", TA_TAKEOVER_YES}, {"no", TA_TAKEOVER_NO}};
 
+static const cyaml_schema_field_t slow_fields[] = {
+    COUNT("rank", struct ta_slow, rank),
+    NUMBER("factor", struct ta_slow, factor),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t slow_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct ta_slow, slow_fields)};
+
 static const cyaml_schema_field_t run_fields[] = {
     COUNT("seed", struct ta_run_section, seed),
     COUNT("replicas", struct ta_run_section, replicas),
@@ -35,6 +42,7 @@ static const cyaml_schema_field_t run_fields[] = {
     COUNT("max_records", struct ta_run_section, max_records),
     NUMBER("epochs", struct ta_run_section, epochs),
     NUMBER("max_seconds", struct ta_run_section, max_seconds),
+    CYAML_FIELD_SEQUENCE("slow", CYAML_FLAG_POINTER | OPTIONAL, struct ta_run_section, slow, &slow_value, 0, 1024),
     CHOICE("takeover", struct ta_run_section, takeover, takeover_names),
     CYAML_FIELD_END,
 };
