@@ -47,6 +47,9 @@ struct ta_replay_look {
     size_t held_bytes, most_bytes; /* of registers kept for somebody, now and at most */
 };
 void ta_replay_look(const struct ta_replay *replay, struct ta_replay_look *out);
+/* XXH3 of a register of the model of `x`; the step of `rank` that is in w (UINT64_MAX: none yet). */
+ta_status ta_replay_checksum(const struct ta_exchange *x, const float *values, uint64_t *out);
+uint64_t ta_replay_held(const struct ta_exchange *x, unsigned rank);
 /* Why this rank cannot go on, in words ("waits for step 7 of rank 2, whose recording ends at step 6"). */
 void ta_replay_describe(const struct ta_replay *replay, unsigned rank, char *out, size_t bytes);
 

@@ -61,6 +61,13 @@ static uint64_t sum_of(const struct ta_replayed *r, const float *values) {
     return XXH3_64bits(values, r->base.model->n_params * sizeof(float));
 }
 
+ta_status ta_replay_checksum(const struct ta_exchange *x, const float *values, uint64_t *out) {
+    *out = sum_of(of_const(x), values);
+    return TA_OK;
+}
+
+uint64_t ta_replay_held(const struct ta_exchange *x, unsigned rank) { return of_const(x)->held[rank]; }
+
 static ta_status replay_ready(struct ta_exchange *x, int64_t now_ns) {
     struct ta_replayed *r = of(x);
     const struct ta_record_event *e = &cursor_of(r)->event;

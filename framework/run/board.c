@@ -46,6 +46,8 @@ void ta_board_close(struct ta_board *board) {
 }
 
 static void add_row(const struct ta_board_row *row, struct ta_board_sum *out) {
+    out->recording_ns += ta_board_get(row->recording_ns);
+    out->recorded_bytes += ta_board_get(row->recorded_bytes);
     out->records += ta_board_get(row->records);
     out->hits += ta_board_get(row->hits);
     out->trained += ta_board_get(row->trained);

@@ -34,6 +34,7 @@ struct ta_board_row {
     _Atomic uint64_t stale_count, stale_sum, stale_max;
     _Atomic uint64_t rest_round, checksum; /* XXH3 of w when round rest_round was settled */
     _Atomic uint64_t peers_lost;
+    _Atomic uint64_t recording_ns, recorded_bytes; /* spent on being recorded, and what came of it; 0: it is not */
     _Atomic uint64_t lost;            /* set by a peer that has dropped this replica */
     _Atomic uint64_t done_records;    /* at the last rest: of the whole run, those that all its lives have done; 0: unknown */
     _Atomic uint64_t held_bytes, derived_bytes; /* exchange + optimizer + net + ring: held, and what the design allows */
@@ -62,7 +63,7 @@ void ta_board_close(struct ta_board *board); /* zeroed: fine */
 struct ta_board_sum {
     uint64_t records, hits, trained, life_records, dropped, starved, skipped_steps, unlabelled, steps, puts, put_bytes,
         put_rows, words, done_records; /* done_records: the most that any says */
-    uint64_t stale_count, stale_sum, stale_max;
+    uint64_t stale_count, stale_sum, stale_max, recording_ns, recorded_bytes;
     unsigned finished, ended;
     double loss_sum, window_accuracy, window_loss; /* windows: mean over replicas that have seen anything */
     int64_t lag_ns;                                /* largest; -1: pace max knows none */

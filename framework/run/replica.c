@@ -73,6 +73,7 @@ void ta_replica_close(struct ta_replica *r) {
     ta_store_close(r->store);
     close_net(r);
     if (r->x != NULL) r->exchange_ops->close(r->x);
+    ta_replica_record_close(r);
     if (r->transport != NULL) r->transport_ops->close(r->transport);
     if (r->kernels != NULL && r->config.shared == NULL) r->kernel_ops->close(r->kernels);
     ta_model_free(&r->model);

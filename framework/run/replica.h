@@ -63,6 +63,7 @@ struct ta_replica_config {
     const char *resume;              /* a complete checkpoint to go on from; NULL: start anew */
     void *fabric;                    /* transport.type sim: the fabric all replicas share */
     const struct ta_replica_shared *shared; /* NULL: a replica on its own */
+    struct ta_replay *replay;        /* what it is to repeat (replay.h); NULL: it lives */
     struct ta_board *board;          /* n_ranks rows; outlives the replica */
     struct ta_log *log;              /* may be NULL */
 };

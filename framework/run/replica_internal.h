@@ -102,6 +102,7 @@ struct ta_replica {
     struct ta_transport *transport;
     const struct ta_exchange_ops *exchange_ops;
     struct ta_exchange *x;
+    struct ta_recorder *recorder; /* NULL: it is not recorded */
     struct ta_store *store; /* NULL: replicas meet through files */
     bool store_gone;
     struct ta_rendezvous *rendezvous;
@@ -157,6 +158,9 @@ void ta_replica_phase(struct ta_replica *r, enum ta_phase phase);
 
 /* replica_open.c */
 ta_status ta_replica_build(struct ta_replica *r);
+/* replica_record.c: what the exchange is to write down, and the end of it. Nothing to do without run.record. */
+ta_status ta_replica_record_open(struct ta_replica *r, uint32_t epoch, const struct ta_exchange_start *start);
+void ta_replica_record_close(struct ta_replica *r);
 /* replica_resume.c */
 ta_status ta_restart_prepare(struct ta_replica *r, struct ta_restart *out);
 ta_status ta_restart_apply(struct ta_replica *r, struct ta_restart *restart); /* optimizer, score, share */

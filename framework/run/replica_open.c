@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "replay.h"
 #include "replica_internal.h"
 
 /* Which labels go with which loss, before anything large is allocated. */
@@ -114,6 +115,7 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
     ta_status status = ta_transport_choose(&r->run->transport, n, r->config.per_host, &r->transport_ops, why, sizeof why);
     if (status == TA_OK && n > 1) ta_log_info(r->config.log, "%s", why);
     if (status == TA_OK) status = ta_exchange_find(&e->spec, &r->exchange_ops);
+    if (r->config.replay != NULL) r->exchange_ops = &ta_exchange_replay;
     if (status != TA_OK) return status;
     struct ta_transport_config transport = {
         .rank = r->config.rank,
@@ -149,7 +151,10 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
         .records = restart->exact && !ta_replica_is_spare(r) ? restart->own.records : 0,
         .peer_steps = restart->peer_steps,
     };
-    status = r->exchange_ops->open(&config, &start, &r->x);
+    status = ta_replica_record_open(r, restart->epoch, &start);
+    config.recorder = r->recorder;
+    config.replay = r->config.replay;
+    if (status == TA_OK) status = r->exchange_ops->open(&config, &start, &r->x);
     if (status == TA_OK) status = TA_NEW(&r->met, n, "the list of peers");
     if (status == TA_OK) status = TA_NEW(&r->life, n, "the list of peers");
     for (unsigned rank = ta_replica_founders(r); status == TA_OK && rank < n; rank++) r->life[rank] = TA_PEER_ABSENT;

@@ -6,6 +6,7 @@
 #include "check.h"
 #include "clock.h"
 #include "mem.h"
+#include "replay.h"
 #include "replica_internal.h"
 
 enum { MOST_BAD_STEPS = 1000 };
@@ -147,16 +148,28 @@ static ta_status may_step(struct ta_replica *r, int64_t now_ns) {
     return status;
 }
 
-ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
+/* By the clock, or as it was recorded. */
+static bool is_over(const struct ta_replica *r, int64_t now_ns) {
     double limit_s = r->run->run.max_seconds;
+    if (r->config.replay != NULL) return ta_replay_is_over(r->config.replay, r->config.rank);
+    return limit_s != 0 && (double)(now_ns - r->start_ns) >= limit_s * TA_NS_PER_S;
+}
+
+/* A batch that had come too late when this was recorded. */
+static ta_status drop(struct ta_replica *r, const struct ta_batch *batch) {
+    uint64_t number = batch->number;
+    ta_replayer_release(r->replayer, batch);
+    return ta_share_done(&r->share, number);
+}
+
+ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     const struct ta_batch *batch = NULL;
     ta_replica_online_listen(r, now_ns);
     ta_status status = ta_replica_online_ready(r);
     if (status == TA_OK) status = may_step(r, now_ns);
     if (status != TA_OK) return status;
     status = TA_END;
-    if (limit_s == 0 || (double)(now_ns - r->start_ns) < limit_s * TA_NS_PER_S)
-        status = ta_replayer_next(r->replayer, now_ns, &batch);
+    if (!is_over(r, now_ns)) status = ta_replayer_next(r->replayer, now_ns, &batch);
     ta_replica_phase(r, TA_PHASE_STREAM);
     if (status == TA_END) {
         r->state = TA_REPLICA_FINISHING;
@@ -170,6 +183,7 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     r->gave_step = ta_replica_of_words(r);
     ta_replica_latency_handed(r, batch, now_ns);
     ta_replica_position_move(r, batch->number);
+    if (r->config.replay != NULL && ta_replay_drops(r->config.replay, r->config.rank)) return drop(r, batch);
     status = ta_replica_of_words(r) ? use_words(r, batch, now_ns) : ta_replica_online_batch(r, batch, now_ns);
     ta_replica_latency_used(r, batch, steps);
     /* Predicted only, no label, no finite gradient. */

@@ -11,6 +11,7 @@
 
 #include "inject.h"
 #include "mem.h"
+#include "run_record.h"
 
 enum { MAX_BATCH = 1 << 20, MAX_RING = 1 << 16, MAX_WINDOW = 1 << 26, MAX_NAME = 128 };
 
@@ -266,6 +267,7 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     if (status == TA_OK) status = ta_exchange_find(&c->exchange.spec, &exchange);
     if (status == TA_OK) status = check_lock_step(c, exchange);
     if (status == TA_OK) status = ta_exchange_bound(&c->exchange.spec, &bound);
+    if (status == TA_OK) status = ta_run_record_check(c);
     bool automatic = c->transport.type == NULL || strcmp(c->transport.type, "auto") == 0;
     if (status == TA_OK)
         status = ta_transport_find(automatic ? "self" : c->transport.type, &transport);

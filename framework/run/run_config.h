@@ -57,6 +57,7 @@ struct ta_run_section {
     char *run_dir;        /* NULL: runs/NAME-UTC */
     char *log_level;      /* least level that reaches stderr; NULL: warn. The files take info and above */
     uint64_t max_records; /* of the whole run, all replicas together; 0: no limit */
+    char *record;         /* folder in which what a replay needs is written down (run_record.h); NULL: it is not */
     char *from;           /* weights to begin with: a checkpoint or a model file (pretrained.h); NULL: drawn from the seed */
     double epochs;        /* passes over a stream that has an end; 0: 1; -1: for ever */
     double max_seconds;   /* training ends in order after so long; 0: no limit */

@@ -39,6 +39,7 @@ static const cyaml_schema_field_t run_fields[] = {
     TEXT("run_dir", struct ta_run_section, run_dir),
     TEXT("log_level", struct ta_run_section, log_level),
     TEXT("from", struct ta_run_section, from),
+    TEXT("record", struct ta_run_section, record),
     COUNT("max_records", struct ta_run_section, max_records),
     NUMBER("epochs", struct ta_run_section, epochs),
     NUMBER("max_seconds", struct ta_run_section, max_seconds),

@@ -81,6 +81,18 @@ unsigned ta_summary_joined(const struct ta_summary *s) {
     return n;
 }
 
+/* Of the time of all replicas together. */
+static double recording_share(const struct ta_summary *s, const struct figures *f) {
+    double all_s = f->seconds * s->replicas;
+    return all_s > 0 ? (double)f->sum.recording_ns / TA_NS_PER_S / all_s : 0;
+}
+
+static void print_recording(const struct ta_summary *s, const struct figures *f, FILE *out) {
+    if (f->sum.recorded_bytes == 0) return;
+    fprintf(out, "recording    %.1f %% of the time, %.1f kB per replica\n", 100 * recording_share(s, f),
+            (double)f->sum.recorded_bytes / s->replicas / 1e3);
+}
+
 static void print_oddities(const struct ta_summary *s, const struct figures *f, FILE *out) {
     char text[27], all[27];
     if (f->sum.dropped > 0) fprintf(out, "dropped      %s records came too late\n", ta_progress_group(f->sum.dropped, text));
@@ -131,6 +143,7 @@ void ta_summary_print(const struct ta_summary *s, FILE *out) {
     fprintf(out, "staleness    S_avg %.3f  S_max %" PRIu64 "\n", f.s_avg, f.sum.stale_max);
     if (json_object_size(s->latency) > 0) print_latency(s->latency, out);
     print_oddities(s, &f, out);
+    print_recording(s, &f, out);
     if (s->drift.made > 0) ta_drift_report_print(&s->drift, out);
     fprintf(out, "checkpoint   %s\n", s->checkpoint[0] != '\0' ? s->checkpoint : "none");
     fprintf(out, "metrics      %s/metrics.jsonl\n", s->dir->path);
@@ -156,6 +169,10 @@ json_t *ta_summary_json(const struct ta_summary *s) {
         json_object_set_new(o, "rows", json_integer((json_int_t)f.sum.put_rows));
     }
     if (s->drift.made > 0) json_object_set_new(o, "drift", ta_drift_report_json(&s->drift));
+    if (f.sum.recorded_bytes > 0) {
+        json_object_set_new(o, "recording_share", ta_json_real(recording_share(s, &f)));
+        json_object_set_new(o, "recorded_bytes", json_integer((json_int_t)f.sum.recorded_bytes));
+    }
     json_object_set_new(o, "trained", json_integer((json_int_t)f.sum.trained));
     if (s->latency != NULL) json_object_set(o, "latency", s->latency);
     json_object_set_new(o, "untrained", json_integer((json_int_t)s->untrained));
