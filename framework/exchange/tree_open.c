@@ -78,6 +78,7 @@ static ta_status open_neighbours(struct ta_tree *t) {
         struct ta_tree_neighbour *to = &t->neighbour[i];
         unsigned its = ta_tree_degree(&t->shape, edges[i].rank), place = ta_tree_place(&t->shape, edges[i].rank, rank);
         to->edge = edges[i];
+        to->known.based = 1; /* as all at first */
         to->control = control_at(t, place);
         to->body = body_at(t, its, place);
         to->copies = t->copies + (size_t)i * (t->in_flight + 1);

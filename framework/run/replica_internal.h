@@ -151,6 +151,11 @@ struct ta_replica {
 
 static inline struct ta_board_row *ta_replica_row(struct ta_replica *r) { return &r->config.board->rows[r->config.rank]; }
 
+/* Whether the exchange puts to `peer`: else there is no path to it. */
+static inline bool ta_replica_meets(const struct ta_replica *r, unsigned peer) {
+    return peer != r->config.rank && (r->exchange_ops->meets == NULL || r->exchange_ops->meets(r->x, peer));
+}
+
 static inline bool ta_replica_of_words(const struct ta_replica *r) { return r->model.words.rows > 0; }
 
 /* Adds the time since the last call to `phase`. */

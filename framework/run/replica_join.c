@@ -150,7 +150,7 @@ ta_status ta_replica_join(struct ta_replica *r, int64_t now_ns) {
     if (ta_replica_is_spare(r)) return join_late(r, now_ns);
     ta_replica_poll_store(r);
     for (unsigned peer = 0; peer < ta_replica_founders(r); peer++) {
-        if (peer == r->config.rank || r->met[peer] != TA_MEETING_OPEN) continue;
+        if (!ta_replica_meets(r, peer) || r->met[peer] != TA_MEETING_OPEN) continue;
         ta_status status = meet(r, peer, now_ns);
         if (status == TA_OK) continue;
         if (status != TA_AGAIN) return status;

@@ -139,6 +139,7 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
         .transport = r->transport,
         .rank = r->config.rank,
         .n_ranks = n,
+        .per_node = r->config.per_host,
         .spares = r->config.spares,
         .epoch = restart->epoch,
         .log = r->config.log,

@@ -55,7 +55,7 @@ ta_status ta_replica_publish(struct ta_replica *r) {
                                           .model = model};
     if (status == TA_OK) status = ta_rendezvous_open(&config, &r->rendezvous);
     for (unsigned peer = 0; status == TA_OK && peer < r->config.n_ranks; peer++) {
-        if (peer == r->config.rank) continue;
+        if (!ta_replica_meets(r, peer)) continue;
         r->path[peer].generation = 1;
         /* A spare gets one when it comes; it offers all of them one. */
         if (peer < ta_replica_founders(r) || ta_replica_is_spare(r)) status = offer(r, peer);
@@ -144,7 +144,7 @@ void ta_replica_look_at_paths(struct ta_replica *r, int64_t now_ns) {
     unsigned most = r->paths_looks > 0 ? LOOKS_AT_ONCE : 0; /* where nobody has a new key, there is nothing to read */
     for (unsigned i = 0; i < n; i++) {
         unsigned peer = (r->paths_from + i) % n;
-        if (peer == r->config.rank || r->life[peer] == TA_PEER_LEFT) continue;
+        if (!ta_replica_meets(r, peer) || r->life[peer] == TA_PEER_LEFT) continue;
         if (r->met[peer] != TA_MEETING_DONE && (most == 0 || !ta_replica_spare_came(r, peer))) continue;
         bool gone = atomic_load_explicit(&r->config.board->rows[peer].ended, memory_order_acquire) == TA_ENDED_KNOWN;
         bool whole = r->path[peer].stands && r->transport_ops->peer_state(r->transport, peer) != TA_PEER_BROKEN;

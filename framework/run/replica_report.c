@@ -110,7 +110,7 @@ struct totals {
 static json_t *list_peers(struct ta_replica *r, struct totals *t) {
     json_t *list = json_array();
     for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
-        if (peer == r->config.rank) continue;
+        if (!ta_replica_meets(r, peer)) continue;
         struct ta_peer_stats *s = &r->peer;
         r->exchange_ops->peer_stats(r->x, peer, s);
         if (s->life == TA_PEER_ABSENT) continue;
@@ -270,7 +270,7 @@ void ta_replica_print(struct ta_replica *r, int64_t now_ns) {
                 r->optimizer.skipped, (double)stream.lag_ns / TA_NS_PER_S, r->round,
                 r->start_ns == 0 ? 0 : (double)(now_ns - r->start_ns) / TA_NS_PER_S);
     for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
-        if (peer == r->config.rank) continue;
+        if (!ta_replica_meets(r, peer)) continue;
         r->exchange_ops->peer_stats(r->x, peer, &r->peer);
         ta_log_warn(r->config.log, "peer %u: %s, %" PRIu64 " of its steps applied here, %" PRIu64 " of ours applied there, "
                     "%" PRIu64 " puts, staleness %.2f", peer, life_names[r->peer.life], r->peer.steps_applied,

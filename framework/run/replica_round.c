@@ -171,7 +171,7 @@ static void say_farewell(struct ta_replica *r, int64_t now_ns) {
     ta_replica_look_at_paths(r, now_ns);
     r->farewell = false;
     for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
-        if (peer == r->config.rank) continue;
+        if (!ta_replica_meets(r, peer)) continue;
         bool whole = r->path[peer].stands && r->transport_ops->peer_state(r->transport, peer) != TA_PEER_BROKEN;
         bool waits = r->life[peer] == TA_PEER_LIVE && !whole;
         if (waits || r->transport_ops->in_flight(r->transport, peer) > 0) r->farewell = true;
