@@ -1,21 +1,24 @@
 /* train: `tensair train CONFIG`. */
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "launcher.h"
 #include "mem.h"
 #include "pretrained.h"
+#include "replay_run.h"
 #include "run_config.h"
 
 static const char help[] =
     "usage: tensair train CONFIG.yaml [-n REPLICAS] [--set KEY=VALUE]... [--run-dir DIR] [--resume auto|PATH|never]\n"
-    "                     [--from MODEL] [--mode MODE] [--nodes M --node K] [--join K] [--log-level LEVEL]\n"
-    "                     [--quiet] [--print-config]\n"
+    "                     [--from MODEL] [--mode MODE] [--nodes M --node K] [--join K] [--record DIR] [--replay DIR [--until RANK:STEP]]\n"
+    "                     [--log-level LEVEL] [--quiet] [--print-config]\n"
     "\n"
     "Trains a network on a stream with one or more replicas on this machine, or on several.\n"
     "\n"
@@ -35,6 +38,9 @@ static const char help[] =
     "                       srun, mpirun, mpiexec or torchrun knows both by itself, and -n is then as many as there are tasks\n"
     "  --join K             start spare K (from 0) of the run that is under way in --run-dir, begun with run.spares above K:\n"
     "                       it goes on where a replica that was lost has stopped\n"
+    "  --record DIR         write down in DIR which steps of its peers each replica had in its weights (run.record), so that\n"
+    "  --replay DIR         repeats that run bit for bit, in one process, in a run directory of its own: same configuration\n"
+    "  --until RANK:STEP    the replay stops after that step of that replica: its loss, gradient and weights\n"
     "  --log-level LEVEL    least level shown on stderr: debug, info, warn (the default), error (run.log_level)\n"
     "  --quiet              no progress\n"
     "  --print-config       print the effective configuration and exit\n"
@@ -43,7 +49,7 @@ static const char help[] =
     "Exit status: 0 finished and saved; 1 failed; 2 usage or configuration; 69 a replica was lost; 74 input or output;\n"
     "75 checkpointed, please run again.\n";
 
-enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_FROM, OPTION_LOG_LEVEL, OPTION_MODE, OPTION_NODES, OPTION_NODE, OPTION_JOIN, OPTION_PRINT, OPTION_HELP };
+enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_FROM, OPTION_LOG_LEVEL, OPTION_MODE, OPTION_NODES, OPTION_NODE, OPTION_JOIN, OPTION_RECORD, OPTION_REPLAY, OPTION_UNTIL, OPTION_PRINT, OPTION_HELP };
 
 static const struct option options[] = {
     {"replicas", required_argument, NULL, 'n'},
@@ -58,6 +64,9 @@ static const struct option options[] = {
     {"nodes", required_argument, NULL, OPTION_NODES},
     {"node", required_argument, NULL, OPTION_NODE},
     {"join", required_argument, NULL, OPTION_JOIN},
+    {"record", required_argument, NULL, OPTION_RECORD},
+    {"replay", required_argument, NULL, OPTION_REPLAY},
+    {"until", required_argument, NULL, OPTION_UNTIL},
     {"quiet", no_argument, NULL, 'q'},
     {"print-config", no_argument, NULL, OPTION_PRINT},
     {"print_config", no_argument, NULL, OPTION_PRINT},
@@ -67,8 +76,10 @@ static const struct option options[] = {
 
 struct arguments {
     struct ta_launch launch;
+    struct ta_replay_run replay; /* folder NULL: none */
     const char **overrides; /* [argc + 6] */
     char from_environment[2][96];
+    char record[PATH_MAX + 16];
     char replicas[32], log_level[64], mode[64], found[TA_PRETRAINED_PATH], from[TA_PRETRAINED_PATH + 16];
     bool print, help;
 };
@@ -91,6 +102,27 @@ static ta_status parse_from(struct arguments *a, const char *text) {
     snprintf(a->from, sizeof a->from, "run.from='%s'", a->found);
     a->overrides[a->launch.n_overrides++] = a->from;
     return TA_OK;
+}
+
+/* In full: the replicas are told by it too, and `tensair train` again may be called from elsewhere. */
+static ta_status parse_record(struct arguments *a, const char *text) {
+    char here[PATH_MAX];
+    if (strchr(text, '\'') != NULL) return ta_fail(TA_CONFIG, "--record %s: the path has a quote in it", text);
+    if (getcwd(here, sizeof here) == NULL) return ta_fail_errno(TA_IO, "the current folder cannot be named");
+    int n = snprintf(a->record, sizeof a->record, "run.record='%s%s%s'", text[0] == '/' ? "" : here, text[0] == '/' ? "" : "/", text);
+    if (n < 0 || (size_t)n >= sizeof a->record) return ta_fail(TA_CONFIG, "--record %s: the path is too long", text);
+    a->overrides[a->launch.n_overrides++] = a->record;
+    return TA_OK;
+}
+
+static ta_status replay(struct arguments *a) {
+    const struct ta_launch *l = &a->launch;
+    a->replay.config_path = l->config_path;
+    a->replay.overrides = l->overrides;
+    a->replay.n_overrides = l->n_overrides;
+    a->replay.run_dir = l->run_dir;
+    a->replay.quiet = l->quiet;
+    return ta_replay_run(&a->replay);
 }
 
 static ta_status parse_node(const char *option, const char *text, long least, long *out) {
@@ -135,6 +167,9 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
             case OPTION_NODES: status = parse_node("--nodes", optarg, 1, &a->launch.nodes); break;
             case OPTION_NODE: status = parse_node("--node", optarg, 0, &a->launch.node); break;
             case OPTION_JOIN: status = parse_node("--join", optarg, 0, &a->launch.join); break;
+            case OPTION_RECORD: status = parse_record(a, optarg); break;
+            case OPTION_REPLAY: a->replay.folder = optarg; break;
+            case OPTION_UNTIL: status = ta_replay_run_until(optarg, &a->replay); break;
             case OPTION_PRINT: a->print = true; break;
             case 'h':
             case OPTION_HELP: a->help = true; break;
@@ -144,6 +179,7 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
         if (status != TA_OK) return status;
     }
     if (a->help) return TA_OK;
+    if (a->replay.until && a->replay.folder == NULL) return ta_fail(TA_USAGE, "--until goes with --replay alone");
     if (optind >= argc) return ta_fail(TA_USAGE, "needs a configuration file; see tensair train --help");
     if (optind + 1 < argc) return ta_fail(TA_USAGE, "'%s' is one argument too many", argv[optind + 1]);
     a->launch.config_path = argv[optind];
@@ -182,6 +218,7 @@ static ta_status train(int argc, char **argv) {
     bool interrupted = false;
     if (status == TA_OK && a.help) fputs(help, stdout);
     else if (status == TA_OK && a.print) status = print_config(&a.launch);
+    else if (status == TA_OK && a.replay.folder != NULL) status = replay(&a);
     else if (status == TA_OK && ta_launch_is_replica()) status = ta_launch_replica(&a.launch, &interrupted);
     else if (status == TA_OK && a.launch.join >= 0) status = ta_launch_join(&a.launch, &interrupted);
     else if (status == TA_OK) status = ta_launch(&a.launch, &interrupted);
