@@ -65,6 +65,8 @@ static void add_row(const struct ta_board_row *row, struct ta_board_sum *out) {
     if (done > out->done_records) out->done_records = done;
     out->stale_count += ta_board_get(row->stale_count);
     out->stale_sum += ta_board_get(row->stale_sum);
+    for (unsigned b = 0; b < TA_STALE_BINS; b++) out->stale_bin[b] += ta_board_get(row->stale_bin[b]);
+    for (unsigned p = 0; p < TA_PHASES; p++) out->phase_ns[p] += ta_board_get(row->phase_ns[p]);
     uint64_t stale_max = ta_board_get(row->stale_max);
     if (stale_max > out->stale_max) out->stale_max = stale_max;
     out->finished += ta_board_get(row->finished) != 0;

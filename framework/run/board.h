@@ -14,6 +14,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "phases.h"
+#include "stale_bins.h"
 #include "status.h"
 
 /* Whether a replica is gone. PRESUMED: its node has not been heard for too long; it may come back. */
@@ -32,6 +34,8 @@ struct ta_board_row {
     _Atomic uint64_t steps, puts, put_bytes, put_rows;
     _Atomic uint64_t words;           /* word models: read in this life, of those that have a row */
     _Atomic uint64_t stale_count, stale_sum, stale_max;
+    _Atomic uint64_t stale_bin[TA_STALE_BINS]; /* of its gradients, in this life */
+    _Atomic uint64_t phase_ns[TA_PHASES];      /* where the time of this life went, up to its last report */
     _Atomic uint64_t rest_round, checksum; /* XXH3 of w when round rest_round was settled */
     _Atomic uint64_t peers_lost;
     _Atomic uint64_t recording_ns, recorded_bytes; /* spent on being recorded, and what came of it; 0: it is not */
@@ -64,6 +68,7 @@ struct ta_board_sum {
     uint64_t records, hits, trained, life_records, dropped, starved, skipped_steps, unlabelled, steps, puts, put_bytes,
         put_rows, words, done_records; /* done_records: the most that any says */
     uint64_t stale_count, stale_sum, stale_max, recording_ns, recorded_bytes;
+    uint64_t stale_bin[TA_STALE_BINS], phase_ns[TA_PHASES];
     unsigned finished, ended;
     double loss_sum, window_accuracy, window_loss; /* windows: mean over replicas that have seen anything */
     int64_t lag_ns;                                /* largest; -1: pace max knows none */

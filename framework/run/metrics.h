@@ -21,10 +21,14 @@
  *     dropped            records dropped (on_overload: drop); starved: times the reader was late
  *     unlabelled         records without a label: predicted, not trained on
  *     steps, skipped_steps       local steps made; dropped because the gradient was not finite
- *     s_avg, s_max       staleness: steps made elsewhere that were missing from the weights of a gradient, over all peers
- *     peers              [{rank, life, puts, bytes, busy, applied, acked, s_avg, s_p50, s_p99, s_max}]
+ *     s_avg, s_max       staleness: steps made elsewhere that were missing from the weights of a gradient, all peers together:
+ *                        mean and most over the gradients of this life
+ *     staleness          [[value, gradients], ...] the same as a histogram, not per window: what adds up over replicas
+ *                        exactly (stale_bins.h: exact below 32, then the highest value of a bin)
+ *     peers              [{rank, life, puts, bytes, busy, applied, acked, s_avg, s_p50, s_p99, s_max, staleness}]
+ *                        staleness towards each alone; as a histogram with at most 64 replicas
  *     puts, bytes, busy  sums over peers
- *     stream_s, predict_s, compute_s, apply_s, put_s, rest_s, idle_s      where the time went since the line before
+ *     stream_s, predict_s, compute_s, apply_s, put_s, wait_s, rest_s, idle_s      where the time went since the line before
  *     rows               of tables put to peers; in `bytes` too
  *     words, words_per_s, centres, pairs     word models: words read that have a row, in this life; those trained on after
  *                        sub-sampling; products of two vectors
@@ -49,7 +53,8 @@
  *     words, words_per_s, rows (word models),
  *     trained (records trained on in this life, each counted once),
  *     drift (made to order, see drift_report.h),
- *     latency (as in a window, of all replicas),
+ *     latency (as in a window, of all replicas), s_p99, staleness (of all gradients of all replicas),
+ *     phases_s (seconds of all replicas, by phase: stream, predict, ...), slowed_by (a sentence, or null: phases.h),
  *     untrained (records that nobody has trained on, as some replica was lost), checkpoint (path or null).
  */
 #ifndef TA_METRICS_H

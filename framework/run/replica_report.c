@@ -9,11 +9,12 @@
 #include "jsonl.h"
 #include "replica_internal.h"
 
-enum { FEW_CLASSES = 20 }; /* told class by class */
+enum {
+    FEW_CLASSES = 20, /* told class by class */
+    FEW_RANKS = 64,   /* each peer with its histogram */
+};
 
 static const char *const life_names[] = {"joining", "live", "left", "dead", "absent"};
-static const char *const phase_names[] = {"stream_s", "predict_s", "compute_s", "apply_s", "put_s",
-                                         "wait_s", "rest_s", "idle_s"};
 
 void ta_replica_event(struct ta_replica *r, int64_t now_ns, const char *event, const char *format, ...) {
     char text[512];
@@ -105,7 +106,38 @@ static void count_memory(struct ta_replica *r) {
 struct totals {
     uint64_t puts, bytes, rows, busy, stale_count, stale_max;
     double stale_sum;
+    uint64_t stale_bin[TA_STALE_BINS];
 };
+
+static void add_histogram(json_t *object, const struct ta_hist *staleness) {
+    uint64_t bins[TA_STALE_BINS];
+    ta_stale_bins_of(staleness, bins);
+    json_object_set_new(object, "staleness", ta_stale_json(bins, staleness->max));
+}
+
+/* Of all our gradients. Where the exchange does not count gradient by gradient: a gradient is stale by what all peers
+ * had made, so means add up, counts do not. */
+static void add_up_staleness(struct ta_replica *r, struct totals *t) {
+    const struct ta_hist *all = r->x->staleness;
+    if (all != NULL) {
+        t->stale_sum = all->sum;
+        t->stale_count = all->count;
+        t->stale_max = all->max;
+        ta_stale_bins_of(all, t->stale_bin);
+        return;
+    }
+    for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
+        const struct ta_hist *its = &r->peer.staleness;
+        uint64_t bins[TA_STALE_BINS];
+        if (peer == r->config.rank) continue;
+        r->exchange_ops->peer_stats(r->x, peer, &r->peer);
+        ta_stale_bins_of(its, bins);
+        t->stale_sum += its->sum;
+        if (its->count > t->stale_count) t->stale_count = its->count;
+        if (its->max > t->stale_max) t->stale_max = its->max;
+        for (unsigned b = 0; b < TA_STALE_BINS; b++) t->stale_bin[b] += bins[b];
+    }
+}
 
 static json_t *list_peers(struct ta_replica *r, struct totals *t) {
     json_t *list = json_array();
@@ -118,18 +150,16 @@ static json_t *list_peers(struct ta_replica *r, struct totals *t) {
         t->bytes += s->bytes;
         t->rows += s->rows;
         t->busy += s->busy;
-        t->stale_sum += s->staleness.sum;
-        /* A gradient is stale by what all peers had made: means add up, counts do not. */
-        if (s->staleness.count > t->stale_count) t->stale_count = s->staleness.count;
-        if (s->staleness.max > t->stale_max) t->stale_max = s->staleness.max;
-        json_array_append_new(
-            list, json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "rank", (int)peer, "life",
-                            life_names[s->life], "puts", (json_int_t)s->puts, "bytes", (json_int_t)s->bytes, "rows", (json_int_t)s->rows, "busy",
-                            (json_int_t)s->busy, "applied", (json_int_t)s->steps_applied, "acked",
-                            (json_int_t)s->steps_acked, "s_avg", ta_hist_mean(&s->staleness), "s_p50",
-                            (json_int_t)ta_hist_percentile(&s->staleness, 50), "s_p99",
-                            (json_int_t)ta_hist_percentile(&s->staleness, 99), "s_max", (json_int_t)s->staleness.max));
+        json_t *one = json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "rank", (int)peer, "life",
+                                life_names[s->life], "puts", (json_int_t)s->puts, "bytes", (json_int_t)s->bytes, "rows",
+                                (json_int_t)s->rows, "busy", (json_int_t)s->busy, "applied", (json_int_t)s->steps_applied,
+                                "acked", (json_int_t)s->steps_acked, "s_avg", ta_hist_mean(&s->staleness), "s_p50",
+                                (json_int_t)ta_hist_percentile(&s->staleness, 50), "s_p99",
+                                (json_int_t)ta_hist_percentile(&s->staleness, 99), "s_max", (json_int_t)s->staleness.max);
+        if (r->config.n_ranks <= FEW_RANKS) add_histogram(one, &s->staleness);
+        json_array_append_new(list, one);
     }
+    add_up_staleness(r, t);
     return list;
 }
 
@@ -141,6 +171,9 @@ static void show(struct ta_replica *r, const struct totals *t, const struct ta_r
     ta_board_set(row->stale_count, t->stale_count);
     ta_board_set(row->stale_sum, (uint64_t)t->stale_sum);
     ta_board_set(row->stale_max, t->stale_max);
+    for (unsigned b = 0; b < TA_STALE_BINS; b++) ta_board_set(row->stale_bin[b], t->stale_bin[b]);
+    for (unsigned p = 0; p < TA_PHASES; p++)
+        ta_board_set(row->phase_ns[p], ta_board_get(row->phase_ns[p]) + (uint64_t)(r->phase_ns[p] > 0 ? r->phase_ns[p] : 0));
     ta_board_set(row->dropped, r->base_dropped + stream->dropped_records);
     ta_board_set(row->starved, stream->starved);
     /* Without due times there is nothing to be late for. */
@@ -202,6 +235,7 @@ static void add_counts(struct ta_replica *r, json_t *line, const struct totals *
     set_count(line, "skipped_steps", r->optimizer.skipped);
     set_real(line, "s_avg", t->stale_count > 0 ? t->stale_sum / (double)t->stale_count : 0);
     set_count(line, "s_max", t->stale_max);
+    json_object_set_new(line, "staleness", ta_stale_json(t->stale_bin, t->stale_max));
     set_count(line, "puts", t->puts);
     set_count(line, "bytes", t->bytes);
     set_count(line, "rows", t->rows);
@@ -245,7 +279,11 @@ void ta_replica_report(struct ta_replica *r, int64_t now_ns) {
         add_counts(r, line, &t, &stream);
         if (ta_replica_of_words(r)) add_words(r, line, seconds);
         if (r->latency.all != NULL) json_object_set_new(line, "latency", ta_latencies_json(r->latency.all));
-        for (int i = 0; i < TA_PHASES; i++) set_real(line, phase_names[i], (double)r->phase_ns[i] / TA_NS_PER_S);
+        for (int i = 0; i < TA_PHASES; i++) {
+            char key[16];
+            snprintf(key, sizeof key, "%s_s", ta_phase_names[i]);
+            set_real(line, key, (double)r->phase_ns[i] / TA_NS_PER_S);
+        }
         json_object_set(line, "peers", peers);
         ta_metrics_write(&r->metrics, line);
     }

@@ -115,6 +115,34 @@ static void print_oddities(const struct ta_summary *s, const struct figures *f, 
         fprintf(out, "untrained    %s records that nobody trained on\n", ta_progress_group(s->untrained, text));
 }
 
+static void phases_of(const struct figures *f, double times[TA_PHASES]) {
+    for (int i = 0; i < TA_PHASES; i++) times[i] = (double)f->sum.phase_ns[i];
+}
+
+/* Where the time went, of all replicas together, and what may be done about it. */
+static void print_phases(const struct figures *f, FILE *out) {
+    double times[TA_PHASES];
+    char text[256];
+    phases_of(f, times);
+    ta_phases_print(times, text, sizeof text);
+    if (text[0] != '\0') fprintf(out, "time         %s\n", text);
+    ta_phases_advise(times, f->sum.lag_ns >= 0, text, sizeof text);
+    if (text[0] != '\0') fprintf(out, "slowed by    %s\n", text);
+}
+
+static void add_phases(const struct figures *f, json_t *summary) {
+    double times[TA_PHASES];
+    char text[256];
+    phases_of(f, times);
+    json_t *o = json_object();
+    for (int i = 0; i < TA_PHASES; i++) json_object_set_new(o, ta_phase_names[i], ta_json_real(times[i] / TA_NS_PER_S));
+    json_object_set_new(summary, "phases_s", o);
+    ta_phases_advise(times, f->sum.lag_ns >= 0, text, sizeof text);
+    json_object_set_new(summary, "slowed_by", text[0] != '\0' ? json_string(text) : json_null());
+}
+
+static uint64_t p99_of(const struct figures *f) { return ta_stale_percentile(f->sum.stale_bin, f->sum.stale_max, 99); }
+
 static void print_latency(const json_t *latency, FILE *out) {
     fprintf(out, "latency      ");
     for (unsigned m = 0; m < TA_MOMENTS; m++) {
@@ -140,7 +168,8 @@ void ta_summary_print(const struct ta_summary *s, FILE *out) {
                 100 * f.sum.window_accuracy, ta_progress_group(s->window, window));
     if (f.sum.records > 0)
         fprintf(out, "loss         %.5f prequential, %.5f over the last\n", f.loss, f.sum.window_loss);
-    fprintf(out, "staleness    S_avg %.3f  S_max %" PRIu64 "\n", f.s_avg, f.sum.stale_max);
+    fprintf(out, "staleness    S_avg %.3f, S_max %" PRIu64 ", p99 %" PRIu64 "\n", f.s_avg, f.sum.stale_max, p99_of(&f));
+    print_phases(&f, out);
     if (json_object_size(s->latency) > 0) print_latency(s->latency, out);
     print_oddities(s, &f, out);
     print_recording(s, &f, out);
@@ -179,6 +208,9 @@ json_t *ta_summary_json(const struct ta_summary *s) {
     json_object_set_new(o, "lost_ranks", list_ranks(s, false));
     json_object_set_new(o, "joined_ranks", list_ranks(s, true));
     json_object_set_new(o, "s_avg", ta_json_real(f.s_avg));
+    json_object_set_new(o, "s_p99", json_integer((json_int_t)p99_of(&f)));
+    json_object_set_new(o, "staleness", ta_stale_json(f.sum.stale_bin, f.sum.stale_max));
+    add_phases(&f, o);
     json_object_set_new(o, "checkpoint", s->checkpoint[0] != '\0' ? json_string(s->checkpoint) : json_null());
     return o;
 }
