@@ -12,7 +12,7 @@ enum ta_phase {
     TA_PHASE_APPLY, /* the exchange's poll: progress and the sum of the registers */
     TA_PHASE_PUT,
     TA_PHASE_WAIT,  /* for others, as the exchange wants it */
-    TA_PHASE_REST,  /* rounds and snapshots */
+    TA_PHASE_REST,  /* rounds, snapshots, the wait for others in the end */
     TA_PHASE_IDLE,  /* nothing was due, or read */
     TA_PHASES
 };

@@ -118,7 +118,8 @@ static bool report_due(const struct ta_replica *r, int64_t now_ns) {
 }
 
 ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
-    ta_replica_phase(r, !r->was_idle ? TA_PHASE_REST : r->waits ? TA_PHASE_WAIT : TA_PHASE_IDLE);
+    bool rests = !r->was_idle || r->state != TA_REPLICA_TRAINING;
+    ta_replica_phase(r, rests ? TA_PHASE_REST : r->waits ? TA_PHASE_WAIT : TA_PHASE_IDLE);
     ta_status status = TA_OK;
     if (r->state != TA_REPLICA_SAVING && r->state != TA_REPLICA_DONE) {
         status = r->exchange_ops->poll(r->x, now_ns);
