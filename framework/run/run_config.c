@@ -197,7 +197,7 @@ static ta_status check_lock_step(const struct ta_run_config *c, const struct ta_
         return ta_fail(TA_CONFIG, "online.%s: with exchange.type sync every replica makes one step for each of the others', "
                        "all with the same update; use live", c->online.answers_count > 0 ? "answers" : "label_delay");
     if (c->run.spares > 0)
-        return ta_fail(TA_CONFIG, "run.spares: %u: nobody can join a ring later; set it to 0, or use exchange.type live",
+        return ta_fail(TA_CONFIG, "run.spares: %u: nobody can join an exchange of type sync later; set it to 0, or use live",
                        c->run.spares);
     return TA_OK;
 }
@@ -238,10 +238,6 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         ta_status status = in_range(ranges[i].key, ranges[i].value, ranges[i].least, ranges[i].most);
         if (status != TA_OK) return status;
     }
-    for (uint32_t i = 0; i < c->run.slow_count; i++)
-        if (!(c->run.slow[i].factor >= 1 && c->run.slow[i].factor <= 1e6))
-            return ta_fail(TA_CONFIG, "run.slow: rank %u is to take %g times as long; factors are 1 to 1e6", c->run.slow[i].rank,
-                           c->run.slow[i].factor);
     for (uint32_t i = 0; i < c->run.slow_count; i++)
         if (!(c->run.slow[i].factor >= 1 && c->run.slow[i].factor <= 1e6))
             return ta_fail(TA_CONFIG, "run.slow: rank %u is to take %g times as long; factors are 1 to 1e6", c->run.slow[i].rank,

@@ -1,0 +1,151 @@
+"""Every kind of exchange as real processes: a run that ends, goes on and is stopped; the same weights where nothing is stale."""
+import json
+import os
+import signal
+import subprocess
+
+import h5py
+import harness
+import numpy
+from harness import TENSAIR, Place, check, contains, replicas_of
+
+CONFIG = """\
+run: {seed: 7, max_records: 9600}
+stream: {generator: sea, batch: 16}
+model:
+  loss: cross_entropy
+  layers:
+    - {type: dense, units: 16, activation: relu}
+    - {type: dense, units: 2, activation: softmax}
+optimizer: {type: sgd, rate: 0.01}
+"""
+BATCH, HALF, WHOLE = 16, 9600, 19200  # both are so many batches for each of 2 and of 3 replicas
+
+LOCK_STEP = {
+    "sync": ["exchange.type=sync"],
+    "live at staleness 0": ["exchange.type=live", "exchange.max_staleness=0"],
+    "dasgd at staleness 0": ["exchange.type=dasgd", "exchange.max_staleness=0"],
+}
+FREE = {
+    "live": ["exchange.type=live"],
+    "dasgd": ["exchange.type=dasgd"],
+    "live in a tree": ["exchange.type=live", "exchange.topology=tree"],
+}
+
+
+def options(keys):
+    return [word for key in keys for word in ("--set", key)]
+
+
+def built(keys):
+    """Whether this program has it; another refusal than that is a failure of the run."""
+    place = Place(CONFIG)
+    done = subprocess.run([TENSAIR, "train", place.at("run.yaml"), "--quiet", "--run-dir", place.at("probe"), "-n", "1",
+                           "--set", "run.max_records=16"] + options(keys), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+    return done.returncode == 0 or "is not in this program" not in done.stderr
+
+
+def newest(place, run_dir):
+    return place.at(run_dir, "checkpoint", place.checkpoints(run_dir)[-1])
+
+
+def weights(place, run_dir):
+    found = []
+    with h5py.File(os.path.join(newest(place, run_dir), "model.h5"), "r") as file:
+        file.visititems(lambda name, thing: found.append(thing[()].ravel()) if isinstance(thing, h5py.Dataset) else None)
+    return numpy.concatenate([numpy.asarray(f, dtype=numpy.float64) for f in found])
+
+
+def lives(name, keys, replicas):
+    """Half of it, then the rest, as one run: all is trained once, and saved so that it can be verified."""
+    place = Place(CONFIG)
+    many = options(keys) + ["-n", replicas]
+    place.train(*many)
+    half = place.metrics(kind="summary")[-1]
+    check(half["records"] == half["trained"] == HALF, f"{name}: {half}")
+    place.train(*many, "--set", f"run.max_records={WHOLE}")
+    whole = place.metrics(kind="summary")[-1]
+    check(whole["replicas"] == replicas and whole["exit_code"] == 0 and whole["lost"] == 0, f"{name}: {whole}")
+    check(whole["records"] == WHOLE, f"{name}: {whole['records']} records, not {WHOLE}")
+    check(sum(life["trained"] for life in (half, whole)) >= WHOLE, f"{name}: {half}, {whole}")
+    check(whole["accuracy"] > 0.7, f"{name}: accuracy {whole['accuracy']}")
+    shown = subprocess.run([TENSAIR, "ckpt", "verify", newest(place, "run")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           text=True, timeout=60)
+    check(shown.returncode == 0, f"{name}: {shown.stdout}")
+    return weights(place, "run"), whole
+
+
+def all_live():
+    for name, keys in FREE.items():
+        if not built(keys):
+            print(f"{name} is not built: left out")
+            continue
+        lives(name, keys, 3 if "tree" in name else 2)
+
+
+def all_the_same():
+    """Plain descent on the sum of as many gradients of the same weights: the same model, whoever carries them."""
+    for replicas in (2, 3):
+        models = {name: lives(name, keys, replicas) for name, keys in LOCK_STEP.items() if built(keys)}
+        check("sync" in models, "sync is not built")
+        for name, (model, summary) in models.items():
+            apart = numpy.abs(model - models["sync"][0]).max()
+            check(apart < 1e-5, f"{name}: {replicas} replicas are {apart} apart from sync")
+        check(models["sync"][1]["s_max"] == 0, f"S_max {models['sync'][1]['s_max']}")
+        check(len(models) == len(LOCK_STEP) or not all(built(k) for k in LOCK_STEP.values()), "left out")
+
+
+def stopped():
+    """By a signal, in the midst of a reduction or not; gone on with by as many, exactly, and by another number."""
+    place = Place(CONFIG.replace("sgd, rate: 0.01", "adam, rate: 0.001"))
+    many = options(LOCK_STEP["sync"])
+    place.train(*many, "-n", 2, "--set", "run.max_records=32000", run_dir="whole")
+    process = place.start(*many, "-n", 2, "--set", "run.max_records=32000")
+    place.wait_for(lambda: place.training(2), process, what="training")
+    process.send_signal(signal.SIGUSR1)
+    out, err = process.communicate(timeout=60)
+    check(process.returncode in (0, 75), f"exit status {process.returncode}\n{out}\n{err}")
+    place.train(*many, "-n", 2, "--set", "run.max_records=32000")
+    check((weights(place, "run") == weights(place, "whole")).all(), "a stopped run is another one")
+    place.train(*many, "-n", 3, "--set", "run.max_records=35000")
+    place.train("-n", 3, "--set", "exchange.type=live", "--set", "run.max_records=37000")
+    check(place.metrics(kind="summary")[-1]["records"] == 37000, "the stream was not trained to its end")
+
+
+def killed():
+    """The others form the ring anew, go on and agree."""
+    place = Place(CONFIG)
+    process = place.start(*options(LOCK_STEP["sync"]), "-n", 3, "--set", "run.max_records=3000000", "--set", "run.max_seconds=2")
+    place.wait_for(lambda: place.training(3), process, what="training")
+    os.kill(replicas_of(process.pid)[1], signal.SIGKILL)
+    out, err = harness.finish(process, 69)
+    contains(out, "lost         1 of 3")
+    rests = {}
+    for event in place.events("rest"):
+        rests.setdefault(event["text"].split(",")[0], set()).add(event["checksum"] if "checksum" in event else event["text"])
+    check(rests and all(len(sums) == 1 for sums in rests.values()), f"survivors disagree: {rests}\n{err}")
+    contains(open(place.at("run", "log", "rank-00000.log")).read(), "a ring of 2")
+
+
+def uneven():
+    """Shares that end at other times, and batches that are not full."""
+    place = Place(CONFIG)
+    place.train(*options(LOCK_STEP["sync"]), "-n", 3, "--set", "run.max_records=1000")
+    summary = place.metrics(kind="summary")[-1]
+    check(summary["records"] == summary["trained"] == 1000, json.dumps(summary))
+
+
+def refused():
+    place = Place(CONFIG)
+    for key in ("exchange.max_staleness=2", "exchange.damping=inverse", "exchange.puts_in_flight=2", "run.spares=1",
+                "online.label_delay=10"):
+        _, err = place.train(*options(LOCK_STEP["sync"] + [key]), "-n", 2, expect=2)
+        contains(err, key.split("=")[0], "sync")
+
+
+all_the_same()
+all_live()
+stopped()
+killed()
+uneven()
+refused()
