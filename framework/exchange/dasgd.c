@@ -76,7 +76,8 @@ static ta_status open_parts(struct ta_dasgd *d) {
     if (status == TA_OK) status = TA_NEW(&d->basis, n, "steps of peers in the gradient's weights");
     if (status == TA_OK) status = TA_NEW(&d->hist, n, "staleness histograms");
     if (status == TA_OK) status = open_arena(d, floats, "initial weights", &d->base.w0);
-    if (status == TA_OK) status = open_arena(d, floats, "cumulative delta", &d->base.delta);
+    if (status == TA_OK) status = open_arena(d, floats, "cumulative delta", &d->delta);
+    if (status == TA_OK && n > 1) status = open_arena(d, floats, "register at rest", &d->shown);
     if (status == TA_OK) status = open_arena(d, floats, "weights", &d->base.w);
     if (status == TA_OK && d->lock_step) status = open_arena(d, floats, "gradient of this tick", &d->held);
     d->held_bytes += sizeof *d + n * (sizeof *d->applied + sizeof *d->basis + sizeof *d->hist);
@@ -95,20 +96,35 @@ static ta_status register_sources(struct ta_dasgd *d) {
     return status;
 }
 
-/* Our own register is all that is needed of a former life; `mean` segments begin as w0's. */
+/* The registers of all, summed; statistics are our own, or begin as w0's. */
+static ta_status start_delta(struct ta_dasgd *d, const struct ta_exchange_start *start) {
+    struct ta_exchange *x = &d->base;
+    size_t bytes = x->model->n_params * sizeof(float);
+    ta_status status = TA_OK;
+    for (unsigned r = 0; r < x->n_ranks && start->deltas != NULL; r++) {
+        const float *its = x->w; /* nothing is in w yet */
+        if (start->deltas[r] != NULL && status == TA_OK)
+            status = d->kernel_ops->copy_in(d->kernels, x->w, start->deltas[r], bytes);
+        if (start->deltas[r] != NULL && status == TA_OK)
+            status = d->kernel_ops->sum(d->kernels, x->model->n_params, d->delta, d->delta, &its, 1);
+    }
+    const float *own = start->deltas != NULL ? start->deltas[x->rank] : NULL;
+    if (own == NULL) own = start->w0;
+    for (unsigned s = 0; s < x->model->n_segments && status == TA_OK && own != NULL; s++) {
+        const struct ta_segment *segment = &x->model->segments[s];
+        if (segment->kind == TA_SEGMENT_MEAN)
+            status = d->kernel_ops->copy_in(d->kernels, d->delta + segment->offset, own + segment->offset,
+                                            segment->count * sizeof(float));
+    }
+    return status;
+}
+
 static ta_status start_from(struct ta_dasgd *d, const struct ta_exchange_start *start) {
     struct ta_exchange *x = &d->base;
     ta_status status = TA_OK;
     if (start->w0 != NULL) status = d->kernel_ops->copy_in(d->kernels, x->w0, start->w0, x->model->n_params * sizeof(float));
-    const float *own = start->deltas != NULL ? start->deltas[x->rank] : NULL;
-    if (status == TA_OK && own != NULL)
-        status = d->kernel_ops->copy_in(d->kernels, x->delta, own, x->model->n_params * sizeof(float));
-    for (unsigned s = 0; s < x->model->n_segments && status == TA_OK && own == NULL; s++) {
-        const struct ta_segment *segment = &x->model->segments[s];
-        const float *from = x->w0 + segment->offset;
-        if (segment->kind == TA_SEGMENT_MEAN)
-            status = d->kernel_ops->mean(d->kernels, segment->count, x->delta + segment->offset, &from, 1);
-    }
+    if (status == TA_OK) status = start_delta(d, start);
+    x->delta = d->delta;
     x->steps = start->steps;
     x->records = start->records;
     for (unsigned p = 0; p < x->n_ranks; p++) {
@@ -128,7 +144,8 @@ static void dasgd_close(struct ta_exchange *x) {
     ta_control_close(&d->control); /* first: it ends what is in flight */
     d->kernel_ops->free(d->kernels, d->held);
     d->kernel_ops->free(d->kernels, x->w);
-    d->kernel_ops->free(d->kernels, x->delta);
+    d->kernel_ops->free(d->kernels, d->shown);
+    d->kernel_ops->free(d->kernels, d->delta);
     d->kernel_ops->free(d->kernels, x->w0);
     d->kernel_ops->free(d->kernels, d->bodies);
     ta_mem_free(d->hist);
@@ -163,7 +180,8 @@ static ta_status dasgd_open(const struct ta_exchange_config *config, const struc
     status = check(d, config);
     if (status == TA_OK) {
         lay_out(d, config->n_ranks, config->model->n_params);
-        d->base.n_registers = 4 + d->lock_step + (config->n_ranks - 1) * (2 * d->slots + 1);
+        unsigned peers = config->n_ranks - 1;
+        d->base.n_registers = 4 + d->lock_step + (peers > 0) + peers * (2 * d->slots + 1);
         status = ta_control_open(config, start, d->layout.payload_bytes, &d->control);
     }
     if (status == TA_OK) status = open_parts(d);
@@ -184,7 +202,7 @@ static ta_status dasgd_poll(struct ta_exchange *x, int64_t now_ns) {
     if (status != TA_OK) return status;
     if (x->n_ranks > 1) {
         ta_dasgd_hear_credits(d);
-        status = ta_dasgd_receive(d);
+        status = d->at_rest ? ta_dasgd_show(d) : ta_dasgd_receive(d); /* at rest only the lowest may have changed */
     }
     if (status == TA_OK) status = ta_dasgd_refresh(d);
     return status == TA_OK ? ta_dasgd_send(d, now_ns) : status;

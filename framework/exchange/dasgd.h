@@ -6,9 +6,13 @@
  *     applied there      by the receiver's own optimizer, in order of arrival, before its next gradient
  *
  * So the state of the optimizers is everybody's own, and so are the weights: with SGD replicas agree at rest to
- * rounding, with momentum or Adam they drift apart for good, as in the paper (`agrees` is false). A register is the sum
- * of all updates applied here; a checkpoint holds each replica's own. Statistics of batch normalisation (`mean`
- * segments): a message carries the mean of those of its gradients, and the receiver moves its own by it as by one batch.
+ * rounding, with momentum or Adam they drift apart, as in the paper (`agrees` is false). Statistics of batch
+ * normalisation (`mean` segments): a message carries the mean of those of its gradients, and the receiver moves its own
+ * by it as by one batch.
+ *
+ * Delta is the sum of all updates made here, also of those of peers. At rest base.delta shows it for the lowest live rank
+ * alone, and zero for the others: so in a checkpoint, as in those of every exchange, the weights are w0 + the registers
+ * of all, those of the lowest live rank. All go on from them, each with its own optimizer's state and statistics.
  *
  * Bounded memory, nobody blocks. Between each two replicas there is a ring of `slots` messages in the receiver's window.
  * The receiver says how many it has consumed by a put of 8 bytes (a credit) ahead of its own messages, or alone. Without
@@ -119,6 +123,8 @@ struct ta_dasgd {
     uint64_t *applied;           /* [n_ranks] steps of each in w */
     uint64_t *basis;             /* [n_ranks] the same, when the gradient now computed was begun */
     struct ta_hist *hist;        /* [n_ranks] staleness of the gradients of each, when applied here; ours: of all */
+    float *delta;                /* [n_params] base.delta, but at rest: that may be */
+    float *shown;                /* [n_params] zero, and our statistics */
     float *held;                 /* [n_params] lock-step: our gradient of this tick */
     bool holds;                  /* it, or an empty one */
     bool held_empty;
@@ -158,9 +164,14 @@ bool ta_dasgd_all_consumed(const struct ta_dasgd *d);
 
 /* dasgd_apply.c. w = w0 + delta, where it is not. Errors: of the kernels. */
 ta_status ta_dasgd_refresh(struct ta_dasgd *d);
-/* One update of delta, on a fresh w. Errors: of the updater. */
+/* What is in w now is what the next gradient is computed on. */
+void ta_dasgd_base(struct ta_dasgd *d);
+/* At rest: what base.delta is. Errors: of the kernels. */
+ta_status ta_dasgd_show(struct ta_dasgd *d);
+/* One update of delta, with w as it is: fresh, but in lock-step, where all updates of a tick are made on the weights that
+ * its gradients were computed on. Errors: of the updater. */
 ta_status ta_dasgd_update(struct ta_dasgd *d, const float *grad, float weight);
-/* Applies what has come, unless at rest; in lock-step ticks that are complete. Errors: of the updater but NUMERIC. */
+/* Not at rest: applies what has come; in lock-step ticks that are complete. Errors: of the updater but NUMERIC. */
 ta_status ta_dasgd_receive(struct ta_dasgd *d);
 
 /* dasgd_rounds.c: members of ta_exchange_dasgd. */

@@ -17,7 +17,7 @@ ta_status ta_dasgd_refresh(struct ta_dasgd *d) {
     const float *delta;
     for (unsigned s = 0; s < x->model->n_segments && d->stale; s++) {
         const struct ta_segment *segment = &x->model->segments[s];
-        delta = x->delta + segment->offset;
+        delta = d->delta + segment->offset;
         float *w = x->w + segment->offset;
         ta_status status = segment->kind == TA_SEGMENT_MEAN
                                ? d->kernel_ops->mean(d->kernels, segment->count, w, &delta, 1)
@@ -28,10 +28,33 @@ ta_status ta_dasgd_refresh(struct ta_dasgd *d) {
     return TA_OK;
 }
 
+static bool is_lowest(const struct ta_dasgd *d) {
+    for (unsigned r = 0; r < d->base.rank; r++)
+        if (ta_control_counts(&d->control, r)) return false;
+    return true;
+}
+
+ta_status ta_dasgd_show(struct ta_dasgd *d) {
+    struct ta_exchange *x = &d->base;
+    float *before = x->delta;
+    x->delta = is_lowest(d) ? d->delta : d->shown;
+    for (unsigned s = 0; s < x->model->n_segments && x->delta == d->shown && x->delta != before; s++) {
+        const struct ta_segment *segment = &x->model->segments[s];
+        const float *own = d->delta + segment->offset;
+        if (segment->kind != TA_SEGMENT_MEAN) continue;
+        ta_status status = d->kernel_ops->mean(d->kernels, segment->count, d->shown + segment->offset, &own, 1);
+        if (status != TA_OK) return status;
+    }
+    return TA_OK;
+}
+
+void ta_dasgd_base(struct ta_dasgd *d) {
+    for (unsigned r = 0; r < d->base.n_ranks; r++) d->basis[r] = r == d->base.rank ? d->base.steps : d->applied[r];
+}
+
 ta_status ta_dasgd_update(struct ta_dasgd *d, const float *grad, float weight) {
     struct ta_exchange *x = &d->base;
-    ta_status status = ta_dasgd_refresh(d);
-    if (status == TA_OK) status = d->updater.update(d->updater.owner, grad, x->w, x->scale * weight, x->delta);
+    ta_status status = d->updater.update(d->updater.owner, grad, x->w, x->scale * weight, d->delta);
     if (status == TA_OK) d->stale = true;
     return status;
 }
@@ -63,11 +86,13 @@ static bool look(const struct ta_dasgd *d, unsigned peer, struct arrival *out) {
     return true;
 }
 
-/* Steps in our weights that were not in those of the gradients with this basis; the sender's own always were. */
+/* Steps in our weights that were not in those of the gradients with this basis; the sender's own always were. In
+ * lock-step our weights are those before the tick: the updates of one tick are one. */
 static uint64_t missing(const struct ta_dasgd *d, unsigned sender, const char *basis) {
     uint64_t all = 0;
     for (unsigned r = 0; r < d->base.n_ranks; r++) {
-        uint64_t here = r == d->base.rank ? d->base.steps : d->applied[r], there = word(basis, 1 + (size_t)r);
+        uint64_t here = d->lock_step ? d->basis[r] : r == d->base.rank ? d->base.steps : d->applied[r];
+        uint64_t there = word(basis, 1 + (size_t)r);
         if (r != sender && here > there) all += here - there;
     }
     return all;
@@ -104,7 +129,8 @@ static ta_status apply(struct ta_dasgd *d, unsigned peer, const struct arrival *
         if (a->ours) d->applied[peer] = a->steps;
     } else if (a->gradients > 0) {
         float weight = weigh(d, peer, a);
-        status = forgive(d, ta_dasgd_update(d, (const float *)(a->slot + d->layout.body), weight));
+        if (!d->lock_step) status = ta_dasgd_refresh(d);
+        if (status == TA_OK) status = forgive(d, ta_dasgd_update(d, (const float *)(a->slot + d->layout.body), weight));
         d->applied[peer] = a->steps;
         in->records = a->records;
     }
@@ -129,6 +155,7 @@ static bool complete(const struct ta_dasgd *d, uint64_t tick) {
 }
 
 static ta_status apply_tick(struct ta_dasgd *d, uint64_t tick) {
+    if (!d->holds) ta_dasgd_base(d); /* nobody has asked whether we are ready */
     ta_status status = TA_OK;
     for (unsigned r = 0; r < d->base.n_ranks && status == TA_OK; r++) {
         struct arrival a;
@@ -145,7 +172,6 @@ static ta_status apply_tick(struct ta_dasgd *d, uint64_t tick) {
 
 ta_status ta_dasgd_receive(struct ta_dasgd *d) {
     ta_status status = TA_OK;
-    if (d->at_rest) return TA_OK;
     if (d->lock_step) {
         while (status == TA_OK && complete(d, d->tick + 1)) status = apply_tick(d, d->tick + 1);
     } else {

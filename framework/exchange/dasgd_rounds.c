@@ -27,8 +27,7 @@ ta_status ta_dasgd_ready(struct ta_exchange *x, int64_t now_ns) {
         return status == TA_OK ? TA_AGAIN : status;
     }
     ta_status status = ta_dasgd_refresh(d);
-    for (unsigned r = 0; r < x->n_ranks; r++) d->basis[r] = d->applied[r];
-    d->basis[x->rank] = x->steps;
+    ta_dasgd_base(d);
     d->urged = false;
     return status;
 }
@@ -47,7 +46,7 @@ static ta_status hold(struct ta_dasgd *d, const float *grad) {
                        (unsigned long long)d->tick + 1);
     ta_status status = d->kernel_ops->grad_norm2(d->kernels, x->model->n_params, grad, &norm2);
     if (status == TA_OK && !(norm2 - norm2 == 0)) {
-        status = d->updater.update(d->updater.owner, grad, x->w, x->scale, x->delta); /* it counts, and has the words */
+        status = d->updater.update(d->updater.owner, grad, x->w, x->scale, d->delta); /* it counts, and has the words */
         return status == TA_OK ? ta_fail(TA_NUMERIC, "rank %u: a gradient is too large to be summed", x->rank) : status;
     }
     if (status == TA_OK) status = d->kernel_ops->mean(d->kernels, x->model->n_params, d->held, &grad, 1);
@@ -60,6 +59,7 @@ ta_status ta_dasgd_step(struct ta_exchange *x, float *grad, uint64_t records, in
     struct ta_dasgd *d = ta_dasgd_of(x);
     if (records == 0) return ta_dasgd_stepped(x, 0, now_ns);
     ta_status status = must_not_rest(d);
+    if (status == TA_OK) status = ta_dasgd_refresh(d);
     if (status == TA_OK) status = d->lock_step ? hold(d, grad) : ta_dasgd_update(d, grad, 1);
     if (status != TA_OK) return status;
     x->steps++;
@@ -79,6 +79,11 @@ ta_status ta_dasgd_stepped(struct ta_exchange *x, uint64_t records, int64_t now_
     return status == TA_OK ? ta_dasgd_send(d, now_ns) : status;
 }
 
+static void move_again(struct ta_dasgd *d) {
+    d->at_rest = false;
+    d->base.delta = d->delta;
+}
+
 ta_status ta_dasgd_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns) {
     struct ta_dasgd *d = ta_dasgd_of(x);
     struct ta_exchange *inner = d->control.x;
@@ -87,15 +92,18 @@ ta_status ta_dasgd_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns)
     if (status != TA_OK) return status;
     if (d->holds || !ta_dasgd_all_consumed(d)) return TA_AGAIN;
     status = inner->ops->settle(inner, round, now_ns);
-    if (status == TA_AGAIN) d->at_rest = false; /* another round than the last one */
+    if (status == TA_AGAIN) move_again(d); /* another round than the last one */
     if (status != TA_OK) return status;
     d->at_rest = true;
-    return ta_dasgd_refresh(d);
+    status = ta_dasgd_refresh(d);
+    return status == TA_OK ? ta_dasgd_show(d) : status;
 }
 
 ta_status ta_dasgd_resume(struct ta_exchange *x, uint32_t round, int64_t now_ns) {
     struct ta_dasgd *d = ta_dasgd_of(x);
     ta_status status = d->control.x->ops->resume(d->control.x, round, now_ns);
-    if (status == TA_OK) d->settling = d->at_rest = d->urged = false;
-    return status;
+    if (status != TA_OK) return status;
+    move_again(d);
+    d->settling = d->urged = false;
+    return TA_OK;
 }

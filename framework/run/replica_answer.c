@@ -25,7 +25,9 @@ void ta_replica_answer(struct ta_replica *r, int64_t now_ns) {
                 if (ta_optimizer_reset(&r->optimizer) != TA_OK)
                     ta_replica_event(r, now_ns, "answer_failed", "reset_optimizer: %s", ta_why());
                 break;
-            case TA_ANSWER_RESET_HEAD: r->online.reset_head = ta_replica_lowest_live(r) == r->config.rank; break;
+            case TA_ANSWER_RESET_HEAD: /* one for all, or where weights are everybody's own, each its own */
+                r->online.reset_head = ta_replica_lowest_live(r) == r->config.rank || !r->exchange_ops->agrees;
+                break;
             case TA_ANSWER_REHEARSE: begin_rehearsal(r, a); break;
         }
     }

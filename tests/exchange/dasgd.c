@@ -18,7 +18,7 @@ static void open_world(unsigned n_ranks, size_t n_params, const struct ta_exchan
     dw_open(&world, &config);
 }
 
-static float *delta_of(unsigned rank) { return world.replica[rank].x->delta; }
+static const float *delta_of(unsigned rank) { return dw_delta(&world, rank); }
 
 /* --- lock-step: replica r pulls w towards its own centre, f = |w - c_r|^2 / 2 --- */
 
@@ -98,7 +98,11 @@ static void lock_step_keeps_optimizers_together(void **state) {
     (void)state;
     uint64_t sum[PULL_RANKS];
     pull_all(0.5F, true);
-    for (unsigned r = 0; r < PULL_RANKS; r++) assert_ok(dasgd->checksum(world.replica[r].x, &sum[r]));
+    for (unsigned r = 0; r < PULL_RANKS; r++) {
+        assert_ok(dasgd->checksum(world.replica[r].x, &sum[r]));
+        assert_int_equal(world.replica[r].x->staleness->count, (PULL_RANKS - 1) * PULL_STEPS);
+        assert_int_equal(world.replica[r].x->staleness->max, 0);
+    }
     assert_true(sum[0] == sum[1] && sum[1] == sum[2]);
     assert_memory_equal(pulls.velocity[0], pulls.velocity[2], sizeof pulls.velocity[0]);
     dw_close(&world);
@@ -279,14 +283,20 @@ static void a_life_goes_on_where_one_ended(void **state) {
     struct dw_config config = {.seed = 3, .n_ranks = 2, .n_params = 4, .fabric = calm, .start = start,
                                .spec = {.heartbeat_s = 1e-5, .dead_after_s = 1e-3}};
     dw_open(&world, &config);
-    assert_true(world.replica[0].x->w[0] == 11 && world.replica[1].x->w[1] == 22 && world.replica[1].x->w[0] == 1);
+    for (unsigned r = 0; r < 2; r++) assert_true(world.replica[r].x->w[0] == 11 && world.replica[r].x->w[1] == 22);
     assert_true(dw_step(&world, 1));
     dw_settle(&world, 3, 2);
     assert_int_equal(dw_applied(&world, 0, 1), 8);
     assert_ok(dasgd->register_copy(world.replica[0].x, 0, copy));
     assert_memory_equal(copy, delta_of(0), sizeof copy);
+    assert_ptr_equal(world.replica[0].x->delta, delta_of(0));
+    for (unsigned i = 0; i < 4; i++) assert_true(world.replica[1].x->delta[i] == 0); /* in a checkpoint registers add up */
     assert_fails(TA_INVALID, "register", dasgd->register_copy(world.replica[0].x, 1, copy));
     assert_fails(TA_INVALID, "between settle and resume", dasgd->step(world.replica[0].x, copy, 1, world.now_ns));
+    dw_kill(&world, 0);
+    dw_run(&world, 100);
+    assert_ptr_equal(world.replica[1].x->delta, delta_of(1)); /* now it is the lowest */
+    dw_resume(&world, 2, 2);
     dw_close(&world);
 }
 

@@ -140,6 +140,8 @@ static void all_do(struct dw *w, unsigned ranks, uint32_t round, ta_status (*cal
 void dw_settle(struct dw *w, unsigned ranks, uint32_t round) { all_do(w, ranks, round, dasgd->settle); }
 void dw_resume(struct dw *w, unsigned ranks, uint32_t round) { all_do(w, ranks, round, dasgd->resume); }
 
+const float *dw_delta(struct dw *w, unsigned rank) { return ta_dasgd_of(w->replica[rank].x)->delta; }
+
 void dw_check(struct dw *w, unsigned rank, const uint64_t *steps) {
     float *sum, *grad;
     size_t n = w->config.n_params;
@@ -151,9 +153,9 @@ void dw_check(struct dw *w, unsigned rank, const uint64_t *steps) {
             for (size_t i = 0; i < n; i++) sum[i] += grad[i];
         }
     for (size_t i = 0; i < n; i++)
-        if (w->replica[rank].x->delta[i] != sum[i] || w->replica[rank].x->w[i] != sum[i])
-            dw_fail(w, "rank %u: parameter %zu is %g in delta, %g in w, not %g", rank, i,
-                    (double)w->replica[rank].x->delta[i], (double)w->replica[rank].x->w[i], (double)sum[i]);
+        if (dw_delta(w, rank)[i] != sum[i] || w->replica[rank].x->w[i] != sum[i])
+            dw_fail(w, "rank %u: parameter %zu is %g in delta, %g in w, not %g", rank, i, (double)dw_delta(w, rank)[i],
+                    (double)w->replica[rank].x->w[i], (double)sum[i]);
     ta_mem_free(sum);
     ta_mem_free(grad);
 }

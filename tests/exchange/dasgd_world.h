@@ -66,7 +66,9 @@ void dw_kill(struct dw *w, unsigned rank);
 /* All of `ranks` (a bit each) settle in the round, or the test fails. */
 void dw_settle(struct dw *w, unsigned ranks, uint32_t round);
 void dw_resume(struct dw *w, unsigned ranks, uint32_t round);
-/* delta of `rank` is the sum of the first steps[r] gradients of every rank r; else the test fails. */
+/* What `rank` has made of all gradients, at rest too. */
+const float *dw_delta(struct dw *w, unsigned rank);
+/* That is the sum of the first steps[r] gradients of every rank r; else the test fails. */
 void dw_check(struct dw *w, unsigned rank, const uint64_t *steps);
 /* How many gradients of `from`, from the first on, are in the weights of `rank`, by what it says; its own: all. */
 uint64_t dw_applied(struct dw *w, unsigned rank, unsigned from);
