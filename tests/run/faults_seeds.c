@@ -15,7 +15,12 @@
 #include "sim_meeting.h"
 #include "stream/fake.h"
 
-enum { MOST_RANKS = 6, MOST_BATCHES = 64, MOST_EVENTS = 4, BATCH = 4, RUNS = 2000, MOST_TURNS = 400000 };
+enum { MOST_RANKS = 6, MOST_BATCHES = 64, MOST_EVENTS = 4, BATCH = 4, MOST_TURNS = 400000 };
+#ifdef __SANITIZE_ADDRESS__
+enum { RUNS = 200 };
+#else
+enum { RUNS = 2000 };
+#endif
 
 static const int64_t ms = 1000 * 1000, named_within_ns = INT64_C(3000) * 1000 * 1000;
 
@@ -48,7 +53,8 @@ struct world {
     int64_t killed_ns[MOST_RANKS], asleep_until_ns[MOST_RANKS];
     unsigned n, founders, turn, batches;
     uint64_t records;
-    int64_t now_ns, end_ns, joins_ns; /* end: the last record is due; joins: the spare, 0: there is none */
+    int64_t now_ns, step_ns;
+    int64_t end_ns, joins_ns; /* the last record is due; the spare joins, 0: there is none */
     bool stops, told;
     int64_t stop_ns;
     unsigned n_events;
@@ -124,16 +130,18 @@ static void plan(struct world *w, struct ta_rng *rng) {
     w->records = w->batches * BATCH - ta_rng_below(rng, BATCH);
     bool spare = w->founders < MOST_RANKS && ta_rng_below(rng, 6) == 0;
     w->n = w->founders + spare;
-    w->end_ns = some_ns(rng, 200 * ms, 6000 * ms);
+    bool early = ta_rng_below(rng, 2) == 0; /* whatever happens is known while there is enough left to do */
+    w->end_ns = early ? some_ns(rng, 5000 * ms, 7000 * ms) : some_ns(rng, 200 * ms, 5000 * ms);
+    w->step_ns = some_ns(rng, ms / 20, 2 * ms);
     w->n_events = ta_rng_below(rng, MOST_EVENTS + 1);
-    w->stops = ta_rng_below(rng, 10) == 0;
+    w->stops = !early && ta_rng_below(rng, 5) == 0;
     w->stop_ns = some_ns(rng, 0, w->end_ns);
     unsigned left = w->founders;
     for (unsigned i = 0; i < w->n_events; i++) {
         struct event *e = &w->events[i];
         *e = (struct event){.kind = ta_rng_below(rng, KINDS), .rank = ta_rng_below(rng, w->founders)};
         e->other = (e->rank + 1 + ta_rng_below(rng, w->founders - 1)) % w->founders;
-        e->at_ns = some_ns(rng, 0, w->end_ns * 5 / 4);
+        e->at_ns = early ? some_ns(rng, 100 * ms, w->end_ns - 4200 * ms) : some_ns(rng, 0, w->end_ns * 5 / 4);
         e->until_ns = e->at_ns + some_ns(rng, 10 * ms, 800 * ms);
         if (e->kind == STALL_LONG) e->until_ns = e->at_ns + some_ns(rng, 3500 * ms, 5000 * ms);
         bool ends = e->kind == KILL || e->kind == KILL_SILENT || e->kind == STALL_LONG;
@@ -236,8 +244,8 @@ static bool turn(struct world *w, struct ta_sim_meeting *meeting) {
         w->replica[r] = NULL;
         atomic_store(&w->board.rows[r].ended, TA_ENDED_KNOWN);
     }
-    int64_t next_ns = ta_sim_next_ns(w->fabric), latest_ns = w->now_ns + 20 * ms;
-    w->now_ns = moved || next_ns <= w->now_ns ? w->now_ns + 50 * 1000 : next_ns < latest_ns ? next_ns : latest_ns;
+    int64_t next_ns = ta_sim_next_ns(w->fabric), soon_ns = w->now_ns + w->step_ns, latest_ns = w->now_ns + 20 * ms;
+    w->now_ns = moved || next_ns < soon_ns ? soon_ns : next_ns < latest_ns ? next_ns : latest_ns;
     check_named(w);
     return running;
 }
