@@ -70,6 +70,8 @@ struct ta_store;
 ta_status ta_store_open(const struct ta_store_config *config, struct ta_store **out);
 /* Sends what was put, with a second's patience; NULL is fine. */
 void ta_store_close(struct ta_store *s);
+/* In a fork of the process that opened it: frees, and leaves the connection to that one. NULL is fine. */
+void ta_store_forget(struct ta_store *s);
 uint64_t ta_store_run_id(const struct ta_store *s);
 
 /* Takes the value; it goes out by and by. Errors: INVALID (name, size), NO_MEMORY, PEER (the server is gone). */

@@ -1,4 +1,4 @@
-/* children: fork, exec, waitpid. */
+/* children: fork, exec where it must be, waitpid. */
 #include "children.h"
 
 #include <errno.h>
@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "mem.h"
 #include "pin.h"
+#include "procline.h"
 #include "replica.h"
 
 enum { FIXED_ARGUMENTS = 10 };
@@ -66,12 +68,15 @@ static void inherit(int fd) {
     if (fd >= 0) (void)fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) & ~FD_CLOEXEC);
 }
 
-/* In the child, between fork and exec. Does not come back. */
-static void become_replica(const struct ta_children_config *config, unsigned rank, pid_t launcher, char **argv,
-                           char **environment) {
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != launcher) _exit(128 + SIGKILL); /* it died before the line above */
-    /* Signals stay blocked: one that comes before the replica listens waits for it instead of killing it. */
+/* Whether a fork of this process can go on without exec: locks that other threads hold would never be released. */
+static bool may_go_on(const struct ta_children_config *config) {
+    struct stat tasks;
+    enum { LINKS_OF_ONE_THREAD = 3 }; /* proc(5): the folder's own two, and one a thread */
+    return config->no_device && stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == LINKS_OF_ONE_THREAD;
+}
+
+/* In the child, after fork. Does not come back. */
+static void execute(const struct ta_children_config *config, unsigned rank, char **argv, char **environment) {
     inherit(config->board->fd);
     inherit(config->dir->lock);
     char self[PATH_MAX];
@@ -111,6 +116,7 @@ static ta_status make_arguments(const struct ta_children_config *config, char re
 
 struct start {
     const struct ta_children_config *config;
+    bool goes_on; /* without exec */
     struct ta_pin pin;
     char **argv, replicas[32];
     struct surroundings around;
@@ -122,9 +128,15 @@ static ta_status start_one(struct ta_children *c, struct start *s, unsigned i) {
     pid_t launcher = getpid(), pid = fork();
     if (pid < 0) return ta_fail_errno(TA_FAILED, "cannot start replica %u of %u", rank, s->config->replicas);
     if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != launcher) _exit(128 + SIGKILL); /* it died before the line above */
+        /* Signals stay blocked: one that comes before the replica listens waits for it instead of killing it. */
         (void)setpgid(0, c->group);
         ta_pin_bind(&s->pin, i);
-        become_replica(s->config, rank, launcher, s->argv, s->around.list);
+        if (!s->goes_on) execute(s->config, rank, s->argv, s->around.list);
+        c->born = true;
+        c->rank = rank;
+        return ta_procline_set(s->argv, s->around.list);
     }
     (void)setpgid(pid, c->group); /* both do it: whoever comes first */
     if (c->group == 0) c->group = pid;
@@ -140,7 +152,7 @@ ta_status ta_children_start(struct ta_children *c, const struct ta_children_conf
         .first = config->spare > 0 ? config->spare : config->node * count,
         .count = config->spare > 0 ? 1 : count,
         .board = config->board, .log = config->log};
-    struct start s = {.config = config};
+    struct start s = {.config = config, .goes_on = may_go_on(config)};
     ta_status status = TA_NEW(&c->child, c->count, "the list of replicas");
     const struct ta_pin_ask ask = {.replicas = c->count,
                                    .threads = config->threads,
@@ -152,11 +164,13 @@ ta_status ta_children_start(struct ta_children *c, const struct ta_children_conf
     if (status == TA_OK && ask.local_size <= 1 && count * config->threads > s.pin.cores)
         ta_log_warn(c->log, "%u replica%s of %u thread%s on %u core%s: they will share", count, count == 1 ? "" : "s",
                     config->threads, config->threads == 1 ? "" : "s", s.pin.cores, s.pin.cores == 1 ? "" : "s");
-    for (unsigned i = 0; status == TA_OK && i < c->count; i++) status = start_one(c, &s, i);
+    fflush(NULL); /* what waits there is not to be written by each of them */
+    for (unsigned i = 0; status == TA_OK && i < c->count && !c->born; i++) status = start_one(c, &s, i);
     ta_mem_free(s.around.list);
     ta_mem_free(s.argv);
     ta_pin_free(&s.pin);
-    if (status != TA_OK) ta_children_close(c);
+    if (c->born) c->count = 0; /* the others are the launcher's */
+    if (c->born || status != TA_OK) ta_children_close(c);
     return status;
 }
 

@@ -1,4 +1,9 @@
-/* children: the processes of a job on this node: started, watched, told, and in the end all gone. */
+/* children: the processes of a job on this node: started, watched, told, and in the end all gone.
+ *
+ * A replica is this process, forked, where that is safe: as long as it has one thread and has opened no device. Then
+ * nothing is loaded and linked again, and all replicas share the pages that nobody writes. Else this program is executed
+ * again, with TENSAIR_* set (launcher.h). Either way ps and /proc show the same.
+ */
 #ifndef TA_CHILDREN_H
 #define TA_CHILDREN_H
 
@@ -23,6 +28,8 @@ struct ta_children {
     struct ta_child *child;       /* [count] */
     struct ta_board *board;       /* of all ranks, those of other nodes too */
     struct ta_log *log;
+    bool born;  /* this is no longer the launcher, but the replica of rank `rank`, just forked */
+    unsigned rank;
 };
 
 struct ta_children_config {
@@ -38,9 +45,12 @@ struct ta_children_config {
     unsigned local_rank, local_size; /* among the launchers of this machine (pin.h) */
     unsigned spare;             /* not 0: just this rank, above all others, is to be started */
     const char *resume;         /* NULL: start anew */
+    bool no_device;             /* none was opened in this process, nor a library of one asked */
 };
 
-/* Starts all. On failure those already started are killed. Errors: NO_MEMORY, FAILED (no process, no topology). */
+/* Starts all. On failure those already started are killed. Errors: NO_MEMORY, FAILED (no process, no topology). It also
+ * returns in each replica that was forked (`born` is set, nothing else of `c` is of use, errors are the replica's): the
+ * caller gives back what is the launcher's alone, and goes on as the replica. */
 ta_status ta_children_start(struct ta_children *c, const struct ta_children_config *config);
 /* Collects those that ended: says on the log how, when it was not orderly; marks the board. Returns how many. */
 unsigned ta_children_reap(struct ta_children *c);

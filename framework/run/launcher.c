@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "children.h"
 #include "clock.h"
 #include "launcher_internal.h"
 #include "mem.h"
@@ -153,7 +152,8 @@ static ta_status run_here(struct ta_job *j) {
         .signals = &j->signals,
         .progress = &j->progress,
     };
-    status = ta_worker_run(&worker);
+    status = ta_deadline_open(&j->place, &j->board, &j->log, &j->deadline);
+    if (status == TA_OK) status = ta_worker_run(&worker);
     j->interrupted = worker.interrupted;
     ta_progress_clear(&j->progress);
     ta_log_close(&log);
@@ -224,9 +224,19 @@ static ta_status job_run(struct ta_job *j) {
     j->goal_records = ta_job_goal(j);
     if (!quiet && j->config->run.replicas > 1) fprintf(stderr, "%s\n", j->why);
     ta_progress_open(&j->progress, quiet ? NULL : stderr, j->dir.path, j->goal_records);
-    if (j->node == 0) status = ta_deadline_open(&j->place, &j->board, &j->log, &j->deadline);
-    if (status != TA_OK) return status;
     return j->config->run.replicas == 1 ? run_here(j) : ta_job_run_children(j);
+}
+
+static ta_status job_end(struct ta_job *j, ta_status status) {
+    ta_deadline_close(j->deadline);
+    char why[1024];
+    snprintf(why, sizeof why, "%s", ta_why());
+    ta_status may = ta_job_may_conclude(j);
+    if (may == TA_OK) conclude(j, status);
+    else snprintf(why, sizeof why, "%s", ta_why());
+    if (may != TA_OK) status = may;
+    ta_nodes_close(j->others, status);
+    return status == TA_OK ? TA_OK : ta_fail(status, "%s", why);
 }
 
 ta_status ta_launch(const struct ta_launch *launch, bool *interrupted) {
@@ -238,18 +248,9 @@ ta_status ta_launch(const struct ta_launch *launch, bool *interrupted) {
     j->nodes = 1;
     j->signals.fd = j->board.fd = j->metrics.fd = j->log.file = j->dir.lock = -1;
     status = job_open(j);
-    if (status == TA_OK) {
-        status = job_run(j);
-        ta_deadline_close(j->deadline);
-        char why[1024];
-        snprintf(why, sizeof why, "%s", ta_why());
-        ta_status may = ta_job_may_conclude(j);
-        if (may == TA_OK) conclude(j, status);
-        else snprintf(why, sizeof why, "%s", ta_why());
-        if (may != TA_OK) status = may;
-        ta_nodes_close(j->others, status);
-        if (status != TA_OK) status = ta_fail(status, "%s", why);
-    }
+    bool is_open = status == TA_OK;
+    if (is_open) status = job_run(j);
+    if (is_open && !j->is_replica) status = job_end(j, status);
     *interrupted = j->interrupted;
     ta_job_close(j);
     ta_mem_free(j);

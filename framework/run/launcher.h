@@ -1,7 +1,7 @@
 /* launcher: runs a job of N replicas, or this machine's part of it, from a configuration to its summary.
  *
- * One replica runs in this process. More run as processes of their own (this program again, with TENSAIR_RANK,
- * TENSAIR_WORLD_SIZE, TENSAIR_RUN_ID and TENSAIR_BOARD set), each on its own core(s), in a process group of their own, killed
+ * One replica runs in this process. More run as processes of their own (forked, or this program again:
+ * children.h; with TENSAIR_RANK, TENSAIR_WORLD_SIZE, TENSAIR_RUN_ID and TENSAIR_BOARD set), each on its own core(s), in a process group of their own, killed
  * by the kernel when the launcher dies however it dies. Signals are passed on (signals.h). A replica that dies is named with
  * how, and the others are told. One that its peers have dropped and that does not end by itself within 10 s is killed.
  *

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "checkpoint.h"
+#include "children.h"
 #include "deadline.h"
 #include "job.h"
 #include "incarnation.h"
@@ -59,6 +60,7 @@ struct ta_job {
     char why[TA_WHY_BYTES];  /* and what was chosen for which reason */
     unsigned lost;
     bool stopped, interrupted; /* asked to stop; to leave at once */
+    bool is_replica;         /* this process was forked, and is one of its replicas */
 };
 
 static inline unsigned ta_job_per_node(const struct ta_job *j) { return j->config->run.replicas / j->nodes; }
@@ -90,6 +92,8 @@ ta_status ta_job_may_conclude(struct ta_job *j);
 
 /* launcher_watch.c: all replicas of this node in processes of their own, until none is left on any node. */
 ta_status ta_job_run_children(struct ta_job *j);
+/* launcher_replica.c: what a process that ta_children_start has forked does: until its replica has ended. */
+ta_status ta_job_be_replica(struct ta_job *j, const struct ta_children *c, const struct ta_children_config *config);
 /* What the exit status of replicas means; one that is none of ours: FAILED. */
 ta_status ta_job_code_status(int code);
 

@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "children.h"
 #include "clock.h"
 #include "mem.h"
 #include "nodes_spare.h"
@@ -154,8 +153,10 @@ static ta_status run_spare(struct ta_job *j, unsigned rank, const struct invitat
         .per_host = j->per_host,
         .spare = rank,
         .resume = said->resume[0] != '\0' ? said->resume : NULL,
+        .no_device = others == NULL, /* else the store's client is in this process */
     };
     ta_status status = ta_children_start(&children, &config);
+    if (status == TA_OK && children.born) return ta_job_be_replica(j, &children, &config);
     if (status != TA_OK) return status;
     while (children.alive > 0) {
         ta_signals_wait(&j->signals, TA_NS_PER_S / (others != NULL ? 20 : 5));

@@ -1,4 +1,4 @@
-/* launcher_replica: what this program does as a replica that a launcher has started. */
+/* launcher_replica: what this program does as a replica that a launcher has started, by exec or by fork alone. */
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -23,15 +23,15 @@ static ta_status number_from(const char *name, uint64_t most, uint64_t *out) {
     return TA_OK;
 }
 
-static ta_status run_replica(const struct ta_launch *l, struct ta_job *j, unsigned rank, int fd) {
+/* Signals, configuration, board, run and life stand in the job. */
+static ta_status run_replica(struct ta_job *j, unsigned rank, const char *run_dir, const char *resume) {
     unsigned spares = j->config->run.spares, replicas = j->config->run.replicas + spares;
     char path[TA_RUN_DIR_BYTES + 32], server[TA_RUN_DIR_BYTES + 16];
-    ta_status status = ta_board_attach(&j->board, replicas, fd);
+    snprintf(path, sizeof path, "%.2000s/log/rank-%05u.log", run_dir, rank);
+    bool speaks = rank % ta_job_per_node(j) == 0 || rank >= replicas - spares;
+    ta_status status = ta_log_open(&j->log, ta_job_log_level(j->config), (int)rank, speaks, path);
     if (status != TA_OK) return status;
-    snprintf(path, sizeof path, "%.2000s/log/rank-%05u.log", l->run_dir, rank);
-    status = ta_log_open(&j->log, ta_job_log_level(j->config), (int)rank, rank % ta_job_per_node(j) == 0 || rank >= replicas - spares, path);
-    if (status != TA_OK) return status;
-    snprintf(server, sizeof server, "%.2000s/rendezvous", l->run_dir);
+    snprintf(server, sizeof server, "%.2000s/rendezvous", run_dir);
     struct ta_worker worker = {
         .replica = {.run = j->config,
                     .rank = rank,
@@ -43,8 +43,8 @@ static ta_status run_replica(const struct ta_launch *l, struct ta_job *j, unsign
                     .server = j->nodes > 1 ? server : NULL,
                     .run_id = j->run_id,
                     .life = j->life,
-                    .run_dir = l->run_dir,
-                    .resume = strcmp(l->resume, "never") == 0 ? NULL : l->resume,
+                    .run_dir = run_dir,
+                    .resume = resume,
                     .board = &j->board,
                     .log = &j->log},
         .signals = &j->signals,
@@ -52,6 +52,26 @@ static ta_status run_replica(const struct ta_launch *l, struct ta_job *j, unsign
     status = ta_worker_run(&worker);
     j->interrupted = worker.interrupted;
     return status;
+}
+
+/* Gives back what is the launcher's alone; only the lock of the run directory stays, as a descriptor that is held until
+ * all who may write there have ended. */
+static void leave_launcher(struct ta_job *j) {
+    j->dir.lock = -1;
+    ta_metrics_close(&j->metrics);
+    ta_nodes_forget(j->others);
+    j->others = NULL;
+    ta_log_close(&j->log);
+    j->signals.interrupts = 0;
+}
+
+ta_status ta_job_be_replica(struct ta_job *j, const struct ta_children *c, const struct ta_children_config *config) {
+    leave_launcher(j);
+    j->config->run.replicas = config->replicas;
+    ta_status status = run_replica(j, c->rank, j->dir.path, config->resume);
+    char why[1024];
+    snprintf(why, sizeof why, "%s", ta_why());
+    return status == TA_OK ? TA_OK : ta_fail(status, "rank %u: %s", c->rank, why);
 }
 
 ta_status ta_launch_replica(const struct ta_launch *launch, bool *interrupted) {
@@ -77,7 +97,11 @@ ta_status ta_launch_replica(const struct ta_launch *launch, bool *interrupted) {
     if (status == TA_OK && (j.config->run.replicas != size || rank >= size + j.config->run.spares))
         status = ta_fail(TA_CONFIG, "rank %" PRIu64 " of %" PRIu64 " replicas, but run.replicas is %u", rank, size,
                          j.config->run.replicas);
-    if (status == TA_OK) status = run_replica(launch, &j, (unsigned)rank, (int)fd);
+    if (status == TA_OK) status = ta_board_attach(&j.board, j.config->run.replicas + j.config->run.spares, (int)fd);
+    if (status == TA_OK) {
+        const char *resume = strcmp(launch->resume, "never") == 0 ? NULL : launch->resume;
+        status = run_replica(&j, (unsigned)rank, launch->run_dir, resume);
+    }
     *interrupted = j.interrupted;
     char why[1024];
     snprintf(why, sizeof why, "%s", ta_why());

@@ -1,7 +1,7 @@
 /* launcher_watch: the replicas of this node, until the last has ended; then the other nodes, until theirs have. */
 #include <stdio.h>
+#include <string.h>
 
-#include "children.h"
 #include "clock.h"
 #include "launcher_internal.h"
 #include "launcher_join.h"
@@ -76,10 +76,18 @@ ta_status ta_job_run_children(struct ta_job *j) {
         .local_rank = j->local_rank,
         .local_size = j->local_size,
         .resume = j->resumed != NULL ? j->resumed->path : NULL,
+        .no_device = j->transport != NULL && strcmp(j->transport, "shm") == 0,
     };
     ta_status status = ta_job_invite(j);
-    if (status == TA_OK) status = ta_children_start(&children, &config);
     if (status != TA_OK) return status;
+    status = ta_children_start(&children, &config);
+    j->is_replica = children.born;
+    if (status == TA_OK && children.born) return ta_job_be_replica(j, &children, &config);
+    if (status == TA_OK && j->node == 0) status = ta_deadline_open(&j->place, &j->board, &j->log, &j->deadline);
+    if (status != TA_OK) {
+        ta_children_close(&children);
+        return status;
+    }
     while ((children.alive > 0 || ta_job_has_spares_at_work(j)) && turn(j, &children)) continue;
     int code = ta_children_exit_code(&children, &j->lost);
     if (j->others != NULL && !j->interrupted && j->fenced == TA_OK) code = wait_for_others(j, &children, code);

@@ -233,6 +233,14 @@ ta_status ta_nodes_open(const struct ta_nodes_config *config, struct ta_nodes_jo
     return status;
 }
 
+static void free_nodes(struct ta_nodes *n) {
+    ta_mem_free(n->server_text);
+    ta_mem_free(n->dropped);
+    ta_mem_free(n->row);
+    ta_mem_free(n->node);
+    ta_mem_free(n);
+}
+
 void ta_nodes_close(struct ta_nodes *n, ta_status status) {
     if (n == NULL) return;
     struct ta_node *self = n->node != NULL ? ta_nodes_self(n) : NULL;
@@ -245,9 +253,11 @@ void ta_nodes_close(struct ta_nodes *n, ta_status status) {
     }
     ta_store_close(n->store);
     ta_store_server_close(n->server);
-    ta_mem_free(n->server_text);
-    ta_mem_free(n->dropped);
-    ta_mem_free(n->row);
-    ta_mem_free(n->node);
-    ta_mem_free(n);
+    free_nodes(n);
+}
+
+void ta_nodes_forget(struct ta_nodes *n) {
+    if (n == NULL) return;
+    ta_store_forget(n->store);
+    free_nodes(n);
 }

@@ -83,6 +83,9 @@ ta_status ta_nodes_open(const struct ta_nodes_config *config, struct ta_nodes_jo
  * said so; ta_why tells the others. NULL is fine. */
 void ta_nodes_close(struct ta_nodes *n, ta_status status);
 
+/* In a fork of the launcher that is none: frees, without a word to anybody. There is no server here. NULL is fine. */
+void ta_nodes_forget(struct ta_nodes *n);
+
 /* Rows out, rows in, who is silent. Cheap; several times a second. */
 void ta_nodes_tick(struct ta_nodes *n, int64_t now_ns);
 

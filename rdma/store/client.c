@@ -68,6 +68,13 @@ void ta_store_close(struct ta_store *s) {
     ta_mem_free(s);
 }
 
+void ta_store_forget(struct ta_store *s) {
+    if (s == NULL) return;
+    if (s->fd >= 0) close(s->fd);
+    s->fd = -1;
+    ta_store_close(s);
+}
+
 static ta_status check(const struct ta_store *s, const char *name, bool prefix) {
     if (s->broken != TA_OK) return ta_fail(s->broken, "the store at %s is gone: %s", s->server, s->why);
     if (ta_store_name_fits(name, strnlen(name, TA_STORE_NAME_BYTES), prefix)) return TA_OK;
