@@ -1,6 +1,8 @@
 /* replica: the state machine. What happens in each state lies in replica_*.c. */
 #include "replica.h"
 
+#include <stdio.h>
+
 #include "clock.h"
 #include "mem.h"
 #include "replica_internal.h"
@@ -117,6 +119,13 @@ static bool report_due(const struct ta_replica *r, int64_t now_ns) {
     return r->start_ns != 0 && (now_ns >= r->report_ns || (every > 0 && r->life_records - r->reported_records >= every));
 }
 
+/* The last word: what happened until now is in the metrics whatever follows. */
+static void tell_end(struct ta_replica *r, int64_t now_ns) {
+    ta_replica_look_at_peers(r, now_ns);
+    ta_replica_report(r, now_ns);
+    ta_replica_latency_end(r);
+}
+
 ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
     bool rests = !r->was_idle || r->state != TA_REPLICA_TRAINING;
     ta_replica_phase(r, rests ? TA_PHASE_REST : r->waits ? TA_PHASE_WAIT : TA_PHASE_IDLE);
@@ -137,15 +146,13 @@ ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
         ta_board_set(ta_replica_row(r)->state, r->state);
         return status;
     }
-    /* The last word: what happened until now is in the metrics whatever follows. */
-    if (r->start_ns != 0) {
-        ta_replica_look_at_peers(r, now_ns);
-        ta_replica_report(r, now_ns);
-        ta_replica_latency_end(r);
-    }
+    char why[512]; /* of the end: what is told below may fail for reasons of its own */
+    snprintf(why, sizeof why, "%s", ta_why());
+    if (r->start_ns != 0) tell_end(r, now_ns);
     if (r->left_ns == 0) ta_board_set(ta_replica_row(r)->ended_ns, now_ns);
-    if (status == TA_END || status == TA_REQUEUE) ta_board_set(ta_replica_row(r)->finished, 1);
-    return status;
+    bool orderly = status == TA_END || status == TA_REQUEUE;
+    if (orderly) ta_board_set(ta_replica_row(r)->finished, 1);
+    return orderly ? status : ta_fail(status, "%s", why);
 }
 
 int64_t ta_replica_wake_ns(struct ta_replica *r, int64_t now_ns) {

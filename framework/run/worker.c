@@ -1,6 +1,7 @@
 /* worker: the loop around tick. */
 #include "worker.h"
 
+#include <stdio.h>
 #include <sys/prctl.h>
 
 #include "clock.h"
@@ -66,6 +67,9 @@ ta_status ta_worker_run(struct ta_worker *w) {
         if (status == TA_AGAIN) nap(w, r, now_ns, naps);
         else if (status != TA_OK) break;
     }
+    char why[512]; /* closing may fail too: the first reason is the one to tell */
+    snprintf(why, sizeof why, "%s", ta_why());
     ta_replica_close(r);
-    return status == TA_END ? TA_OK : status;
+    if (status == TA_END) return TA_OK;
+    return status == TA_REQUEUE ? status : ta_fail(status, "%s", why);
 }
