@@ -27,22 +27,30 @@ static const char *count(double value, char out[27]) {
 }
 
 struct figures {
-    double records, rate, seconds, accuracy, window_accuracy, loss, s_avg, s_max, untrained, dropped;
+    double records, rate, seconds, accuracy, window_accuracy, loss, s_avg, s_max, s_p99, untrained, dropped;
+    double phase_s[TA_PHASES];
+    bool paced;
 };
 
 static struct figures figures_of(const struct ta_report *r) {
     const json_t *s = summary_of(r);
-    if (s != NULL)
-        return (struct figures){
+    if (s != NULL) {
+        struct figures f = {
             .records = number(s, "records"), .rate = number(s, "records_per_s"), .seconds = number(s, "seconds"),
             .accuracy = number(s, "accuracy_all"), .window_accuracy = number(s, "accuracy"), .loss = number(s, "loss_all"),
-            .s_avg = number(s, "s_avg"), .s_max = number(s, "s_max"), .untrained = number(s, "untrained"),
-            .dropped = number(s, "dropped")};
+            .s_avg = number(s, "s_avg"), .s_max = number(s, "s_max"), .s_p99 = number(s, "s_p99"),
+            .untrained = number(s, "untrained"), .dropped = number(s, "dropped")};
+        const json_t *phases = json_object_get(s, "phases_s");
+        for (int i = 0; i < TA_PHASES; i++) f.phase_s[i] = number(phases, ta_phase_names[i]);
+        return f;
+    }
     struct ta_tally_sum sum;
     ta_tally_add_up(&r->tally, &sum);
-    return (struct figures){.records = sum.records, .rate = sum.records_per_s, .seconds = sum.t_s, .accuracy = NAN,
-                            .window_accuracy = sum.accuracy, .loss = sum.loss, .s_avg = sum.s_avg, .s_max = sum.s_max,
-                            .untrained = NAN, .dropped = sum.dropped};
+    struct figures f = {.records = sum.records, .rate = sum.records_per_s, .seconds = sum.t_s, .accuracy = NAN,
+                        .window_accuracy = sum.accuracy, .loss = sum.loss, .s_avg = sum.s_avg, .s_max = sum.s_max,
+                        .s_p99 = NAN, .untrained = NAN, .dropped = sum.dropped, .paced = !isnan(sum.lag_s)};
+    memcpy(f.phase_s, sum.phase_s, sizeof f.phase_s);
+    return f;
 }
 
 /* As the run says it, else as its windows do. */
@@ -58,6 +66,17 @@ static void print_replicas(const struct ta_report *r, FILE *out) {
     else if (lost > 0) fprintf(out, ", lost %u", lost);
     if (r->joined > 0) fprintf(out, ", joined %u (ranks %s)", r->joined, r->joined_ranks);
     fputc('\n', out);
+}
+
+/* Of a run that has ended it is said as the run said it. */
+static void print_phases(const struct ta_report *r, const struct figures *f, FILE *out) {
+    char line[256];
+    ta_phases_print(f->phase_s, line, sizeof line);
+    if (line[0] != '\0') fprintf(out, "time         %s\n", line);
+    const json_t *summary = summary_of(r);
+    if (summary == NULL) ta_phases_advise(f->phase_s, f->paced, line, sizeof line);
+    else snprintf(line, sizeof line, "%s", text(summary, "slowed_by"));
+    if (line[0] != '\0' && strcmp(line, "-") != 0) fprintf(out, "slowed by    %s\n", line);
 }
 
 static void print_drift(const struct ta_report *r, FILE *out) {
@@ -102,7 +121,10 @@ void ta_report_print(const struct ta_report *r, FILE *out) {
     if (!isnan(f.accuracy)) fprintf(out, "accuracy     %.2f %% prequential\n", 100 * f.accuracy);
     if (!isnan(f.window_accuracy)) fprintf(out, "             %.2f %% over the last window\n", 100 * f.window_accuracy);
     if (!isnan(f.loss)) fprintf(out, "loss         %.5f\n", f.loss);
-    if (!isnan(f.s_avg)) fprintf(out, "staleness    S_avg %.3f  S_max %s\n", f.s_avg, count(f.s_max, most));
+    if (!isnan(f.s_avg)) fprintf(out, "staleness    S_avg %.3f, S_max %s", f.s_avg, count(f.s_max, most));
+    if (!isnan(f.s_avg) && !isnan(f.s_p99)) fprintf(out, ", p99 %s", count(f.s_p99, most));
+    if (!isnan(f.s_avg)) fputc('\n', out);
+    print_phases(r, &f, out);
     print_drift(r, out);
     print_latency(json_object_get(summary_of(r), "latency"), out);
     if (f.dropped > 0) fprintf(out, "dropped      %s records\n", count(f.dropped, records));

@@ -9,7 +9,7 @@
 
 #include "clock.h"
 
-enum { LINE_BYTES = 512, HEAD_LINES = 7, LEAST_ROWS = 4, QUIET_S = 10, NUMBER_BYTES = 32 };
+enum { LINE_BYTES = 512, HEAD_LINES = 8, LEAST_ROWS = 4, QUIET_S = 10, NUMBER_BYTES = 32 };
 
 static const char bold[] = "\033[1m", red[] = "\033[31m", yellow[] = "\033[33m";
 
@@ -102,6 +102,9 @@ static void draw_block(struct ta_watch_show *s, const struct ta_tally *t, unsign
     draw(p, NULL, "  %s records  %s/s", count(sum.records, records), count(sum.records_per_s, rate));
     scores(&sum, text, sizeof text);
     draw(p, NULL, "  %.500s", text);
+    char phases[256];
+    ta_phases_print(sum.phase_s, phases, sizeof phases);
+    if (phases[0] != '\0') draw(p, NULL, "  %s", phases);
     if (sum.lost > 0) {
         ta_tally_list(t, false, 0, text, 200);
         draw(p, red, "  %u lost: rank%s %.300s", sum.lost, sum.lost == 1 ? "" : "s", text);

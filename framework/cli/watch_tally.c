@@ -67,7 +67,22 @@ static ta_status take_peers(struct ta_tally *t, const json_t *peers) {
     return TA_OK;
 }
 
+/* Of a histogram (metrics.h); 1 where there is none, so that means of replicas count alike. */
+static double gradients_of(const json_t *histogram) {
+    double n = json_is_array(histogram) ? 0 : 1;
+    size_t i;
+    json_t *bin;
+    json_array_foreach(histogram, i, bin) n += json_number_value(json_array_get(bin, 1));
+    return n;
+}
+
 static void take_window(struct ta_tally_rank *rank, const json_t *line) {
+    for (int i = 0; i < TA_PHASES; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%s_s", ta_phase_names[i]);
+        double phase_s = number(line, key);
+        if (phase_s > 0) rank->phase_s[i] += phase_s;
+    }
     rank->t_s = number(line, "t_s");
     rank->records = number(line, "records");
     rank->records_per_s = number(line, "records_per_s");
@@ -75,6 +90,7 @@ static void take_window(struct ta_tally_rank *rank, const json_t *line) {
     rank->accuracy = number(line, "accuracy");
     rank->lag_s = number(line, "lag_s");
     rank->s_avg = number(line, "s_avg");
+    rank->gradients = gradients_of(json_object_get(line, "staleness"));
     rank->s_max = number(line, "s_max");
     rank->dropped = number(line, "dropped");
 }
@@ -125,11 +141,13 @@ static void raise_to(double *most, double value) {
 void ta_tally_add_up(const struct ta_tally *t, struct ta_tally_sum *sum) {
     *sum = (struct ta_tally_sum){.records = NAN, .records_per_s = NAN, .loss = NAN, .accuracy = NAN, .lag_s = NAN,
                                  .s_avg = NAN, .s_max = NAN, .dropped = NAN, .t_s = NAN};
-    unsigned losses = 0, accuracies = 0, stale = 0;
+    unsigned losses = 0, accuracies = 0;
+    double gradients = 0;
     for (unsigned i = 0; i < t->n_ranks; i++) {
         const struct ta_tally_rank *r = &t->rank[i];
         sum->ranks += r->seen;
         sum->lost += r->lost;
+        for (int p = 0; p < TA_PHASES; p++) sum->phase_s[p] += r->phase_s[p];
         add(&sum->records, r->records);
         add(&sum->dropped, r->dropped);
         raise_to(&sum->s_max, r->s_max);
@@ -140,13 +158,13 @@ void ta_tally_add_up(const struct ta_tally *t, struct ta_tally_sum *sum) {
         losses += !isnan(r->loss);
         add(&sum->accuracy, r->accuracy);
         accuracies += !isnan(r->accuracy);
-        add(&sum->s_avg, r->s_avg);
-        stale += !isnan(r->s_avg);
+        add(&sum->s_avg, r->s_avg * r->gradients);
+        gradients += isnan(r->s_avg) ? 0 : r->gradients;
         raise_to(&sum->lag_s, r->lag_s);
     }
     if (losses > 0) sum->loss /= losses;
     if (accuracies > 0) sum->accuracy /= accuracies;
-    if (stale > 0) sum->s_avg /= stale;
+    if (gradients > 0) sum->s_avg /= gradients;
 }
 
 unsigned ta_tally_list(const struct ta_tally *t, bool joined, unsigned first, char *out, size_t bytes) {

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "phases.h"
 #include "status.h"
 
 enum { TA_TALLY_MOST_RANKS = 4096 };
@@ -17,6 +18,8 @@ struct ta_tally_rank {
     bool told;       /* the caller's: that it is lost has been said */
     int64_t heard_ns;
     double t_s, records, records_per_s, loss, accuracy, lag_s, s_avg, s_max, dropped;
+    double phase_s[TA_PHASES]; /* where the time of this life went */
+    double gradients;          /* that s_avg is the mean of */
 };
 
 struct ta_tally {
@@ -40,6 +43,7 @@ ta_status ta_tally_take(struct ta_tally *t, const json_t *line, int64_t now_ns);
 struct ta_tally_sum {
     unsigned ranks, lost; /* heard in this life; lost */
     double records, records_per_s, loss, accuracy, lag_s, s_avg, s_max, dropped, t_s;
+    double phase_s[TA_PHASES];
 };
 void ta_tally_add_up(const struct ta_tally *t, struct ta_tally_sum *sum);
 
