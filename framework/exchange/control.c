@@ -14,6 +14,9 @@ static ta_status check(const struct ta_exchange_config *config) {
             return ta_fail(TA_CONFIG, "exchange.type %s sends whole gradients, and a table of rows has none: word models go "
                            "with exchange.type live", config->spec->type);
     }
+    if (config->recorder != NULL)
+        return ta_fail(TA_CONFIG, "exchange.type %s cannot be recorded: leave out run.record, or use live",
+                       config->spec->type);
     if (config->spares == 0) return TA_OK;
     return ta_fail(TA_CONFIG, "exchange.type %s: nobody can join later; set run.spares to 0, or use live",
                    config->spec->type);

@@ -15,11 +15,11 @@ static ta_status check(struct ta_dasgd *d, const struct ta_exchange_config *conf
     d->per_push = spec->gradients_per_push > 0 ? spec->gradients_per_push : 1;
     d->in_flight = spec->puts_in_flight > 0 ? spec->puts_in_flight : 1;
     if (d->slots > TA_DASGD_MOST_SLOTS)
-        return ta_fail(TA_CONFIG, "exchange.slots: %u gradients of each peer, each as large as the model, are to wait here; "
-                       "at most %d can", d->slots, TA_DASGD_MOST_SLOTS);
+        return ta_fail(TA_CONFIG, "exchange.slots: %u gradients of each peer, each as large as the model, are to wait "
+                       "here; at most %d can", d->slots, TA_DASGD_MOST_SLOTS);
     if (spec->damping == TA_DAMPING_COMPENSATED)
-        return ta_fail(TA_CONFIG, "exchange.damping: delay-compensated needs the weights each gradient was computed on, which "
-                       "a peer of dasgd does not have; use inverse or exponential, or exchange.type live");
+        return ta_fail(TA_CONFIG, "exchange.damping: delay-compensated needs the weights a gradient was computed on, "
+                       "which a peer of dasgd does not have; use inverse or exponential, or exchange.type live");
     ta_status status = ta_damping_make(spec, config->model, &d->damping);
     if (status == TA_OK) status = ta_exchange_bound(spec, &d->bound);
     d->lock_step = d->bound == 0 && config->n_ranks > 1;
@@ -122,7 +122,8 @@ static ta_status start_delta(struct ta_dasgd *d, const struct ta_exchange_start 
 static ta_status start_from(struct ta_dasgd *d, const struct ta_exchange_start *start) {
     struct ta_exchange *x = &d->base;
     ta_status status = TA_OK;
-    if (start->w0 != NULL) status = d->kernel_ops->copy_in(d->kernels, x->w0, start->w0, x->model->n_params * sizeof(float));
+    size_t bytes = x->model->n_params * sizeof(float);
+    if (start->w0 != NULL) status = d->kernel_ops->copy_in(d->kernels, x->w0, start->w0, bytes);
     if (status == TA_OK) status = start_delta(d, start);
     x->delta = d->delta;
     x->steps = start->steps;
@@ -295,8 +296,8 @@ static ta_status dasgd_checksum(struct ta_exchange *x, uint64_t *out) {
 static ta_status dasgd_register_copy(struct ta_exchange *x, unsigned rank, float *host) {
     struct ta_dasgd *d = ta_dasgd_of(x);
     if (rank != x->rank)
-        return ta_fail(TA_INVALID, "exchange.type dasgd: rank %u has no register of rank %u, whose gradients were applied on "
-                       "arrival; ask that rank", x->rank, rank);
+        return ta_fail(TA_INVALID, "exchange.type dasgd: rank %u has no register of rank %u, whose gradients it applied "
+                       "on arrival; ask that rank", x->rank, rank);
     return d->kernel_ops->copy_out(d->kernels, host, x->delta, x->model->n_params * sizeof(float));
 }
 

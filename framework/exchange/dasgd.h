@@ -10,23 +10,24 @@
  * normalisation (`mean` segments): a message carries the mean of those of its gradients, and the receiver moves its own
  * by it as by one batch.
  *
- * Delta is the sum of all updates made here, also of those of peers. At rest base.delta shows it for the lowest live rank
- * alone, and zero for the others: so in a checkpoint, as in those of every exchange, the weights are w0 + the registers
- * of all, those of the lowest live rank. All go on from them, each with its own optimizer's state and statistics.
+ * Delta is the sum of all updates made here, also of those of peers. At rest base.delta shows it for the lowest live
+ * rank alone, and zero for the others: so in a checkpoint, as in those of every exchange, the weights are w0 + the
+ * registers of all, those of the lowest live rank. All go on from them, each with its own optimizer's state and
+ * statistics.
  *
- * Bounded memory, nobody blocks. Between each two replicas there is a ring of `slots` messages in the receiver's window.
- * The receiver says how many it has consumed by a put of 8 bytes (a credit) ahead of its own messages, or alone. Without
- * a free slot gradients go on summing up into the one message that waits (`busy` counts them): nothing is lost, but the
- * receiver then makes one update of more gradients. The sender keeps a message until it is consumed: on a new path what
- * is not is put again, and since messages are numbered, each is applied exactly once. The price is memory: the slots in
- * the window, as many copies at the sender and the message that grows, 2 * slots + 1 registers a peer.
+ * Bounded memory, nobody blocks. Between each two replicas there is a ring of `slots` messages in the receiver's
+ * window. The receiver says how many it has consumed by a put of 8 bytes (a credit), ahead of its messages or alone.
+ * Without a free slot gradients go on summing up into the one message that waits (`busy` counts them): nothing is lost,
+ * but the receiver then makes one update of more gradients. The sender keeps a message until it is consumed: on a new
+ * path what is not is put again, and as messages are numbered, each is applied exactly once. The price is memory: the
+ * slots in the window, as many copies at the sender and the message that grows, 2 * slots + 1 registers a peer.
  *
  * Staleness, exact: a message says for each of its gradients how many steps of every rank were in the weights it was
- * computed on. When it is applied, what is in the receiver's weights beyond them was missing (`damping` scales the update
- * by it). More than TA_DASGD_BASES gradients in one message: the last ones count as the oldest of them.
+ * computed on. When it is applied, what is in the receiver's weights beyond them was missing (`damping` scales the
+ * update by it). More than TA_DASGD_BASES gradients in one message: those beyond count as the last of these.
  *
- * max_staleness N: who is more than N steps ahead of what some peer has applied waits (and pushes what is pending). 0 is
- * lock-step, by ticks: a replica's gradient waits until those of all others who step have come, and then everybody
+ * max_staleness N: who is more than N steps ahead of what some peer has applied waits (and pushes what is pending). 0
+ * is lock-step, by ticks: a replica's gradient waits until those of all others who step have come, and then everybody
  * applies them all in rank order; w is that of synchronous SGD, to rounding, and with any optimizer the same bits
  * everywhere while nobody dies. A step that is skipped (exchange.h: stepped with 0 records) is an empty message then.
  *
@@ -73,7 +74,7 @@ struct ta_dasgd_message {
     uint64_t put_at;            /* puts to the peer so far, once it was put; 0: never */
 };
 
-/* Towards a peer. Messages count from 0: message m is number m + 1 in slot m % slots, and ring[m % (slots + 1)] here. */
+/* Towards a peer. Messages count from 0: message m has number m + 1, slot m % slots, and ring[m % (slots + 1)] here. */
 struct ta_dasgd_out {
     struct ta_dasgd_message *ring; /* [slots + 1] */
     uint64_t made;                 /* sealed; the message of this number is growing */
@@ -139,7 +140,9 @@ struct ta_dasgd {
 };
 
 static inline struct ta_dasgd *ta_dasgd_of(struct ta_exchange *x) { return (struct ta_dasgd *)x; }
-static inline const struct ta_dasgd *ta_dasgd_of_const(const struct ta_exchange *x) { return (const struct ta_dasgd *)x; }
+static inline const struct ta_dasgd *ta_dasgd_of_const(const struct ta_exchange *x) {
+    return (const struct ta_dasgd *)x;
+}
 
 static inline struct ta_dasgd_message *ta_dasgd_message(const struct ta_dasgd *d, unsigned peer, uint64_t number) {
     return &d->out[peer].ring[number % (d->slots + 1)];
@@ -148,8 +151,8 @@ static inline size_t ta_dasgd_slot(const struct ta_dasgd *d, uint64_t number) {
     return 64 + number % d->slots * d->layout.slot_bytes;
 }
 
-/* dasgd_send.c. A gradient for everybody, or (lock-step) word that there is none; busy where it must wait. Errors: of the
- * kernels. */
+/* dasgd_send.c. A gradient for everybody, or (lock-step) word that there is none; busy where it must wait. Errors: of
+ * the kernels. */
 ta_status ta_dasgd_push(struct ta_dasgd *d, const float *grad);
 /* What peers have consumed. */
 void ta_dasgd_hear_credits(struct ta_dasgd *d);
@@ -168,8 +171,8 @@ ta_status ta_dasgd_refresh(struct ta_dasgd *d);
 void ta_dasgd_base(struct ta_dasgd *d);
 /* At rest: what base.delta is. Errors: of the kernels. */
 ta_status ta_dasgd_show(struct ta_dasgd *d);
-/* One update of delta, with w as it is: fresh, but in lock-step, where all updates of a tick are made on the weights that
- * its gradients were computed on. Errors: of the updater. */
+/* One update of delta, with w as it is: fresh, but in lock-step, where all updates of a tick are made on the weights
+ * that its gradients were computed on. Errors: of the updater. */
 ta_status ta_dasgd_update(struct ta_dasgd *d, const float *grad, float weight);
 /* Not at rest: applies what has come; in lock-step ticks that are complete. Errors: of the updater but NUMERIC. */
 ta_status ta_dasgd_receive(struct ta_dasgd *d);

@@ -1,4 +1,4 @@
-/* dasgd_apply: messages that have come become updates: in order of arrival, or in lock-step tick by tick in rank order. */
+/* dasgd_apply: messages that have come become updates, in order of arrival, or in lock-step by tick and rank. */
 #include <inttypes.h>
 
 #include "dasgd.h"
@@ -61,8 +61,8 @@ ta_status ta_dasgd_update(struct ta_dasgd *d, const float *grad, float weight) {
 
 static uint64_t word(const char *at, size_t index) { return ta_window_load_u64(at + 8 * index); }
 
-/* The next message of `peer`, if it is there. What it says of itself is checked: each step of the peer is in exactly one
- * message. */
+/* The next message of `peer`, if it is there. What it says of itself is checked: each step of the peer is in exactly
+ * one message. */
 static bool look(const struct ta_dasgd *d, unsigned peer, struct arrival *out) {
     const struct ta_dasgd_in *in = &d->in[peer];
     if (peer == d->base.rank || in->closed) return false;

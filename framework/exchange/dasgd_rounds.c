@@ -1,7 +1,7 @@
 /* dasgd_rounds: when a gradient may be computed, what becomes of it, and how replicas come to rest.
  *
- * A replica enters a round (of control) once every peer that counts has consumed all it has sent, and then sends nothing
- * until the round is over. So when all have entered, all messages are applied everywhere.
+ * A replica enters a round (of control) once every peer that counts has consumed all it has sent, and then sends
+ * nothing until the round is over. So when all have entered, all messages are applied everywhere.
  */
 #include "dasgd.h"
 
@@ -18,8 +18,8 @@ ta_status ta_dasgd_ready(struct ta_exchange *x, int64_t now_ns) {
     struct ta_dasgd *d = ta_dasgd_of(x);
     if (d->spoilt) {
         d->spoilt = false;
-        return ta_fail(TA_NUMERIC, "rank %u: gradients of a peer were not finite once summed, so they were dropped here; lower "
-                       "optimizer.rate, or set optimizer.clip_norm", x->rank);
+        return ta_fail(TA_NUMERIC, "rank %u: gradients of a peer were not finite once summed, so they were dropped; "
+                       "lower optimizer.rate, or set optimizer.clip_norm", x->rank);
     }
     if (d->bound >= 0 && too_far_ahead(d)) {
         d->urged = true; /* nobody can apply what is still being summed up */

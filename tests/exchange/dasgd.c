@@ -1,5 +1,5 @@
-/* The promises of the paper's protocol one by one: lock-step against synchronous SGD in double, exact staleness, damping,
- * what a message holds, bounded memory, damage, resuming, what is refused. */
+/* The promises of the paper's protocol one by one: lock-step against synchronous SGD in double, exact staleness,
+ * damping, what a message holds, bounded memory, damage, resuming, what is refused. */
 #include <math.h>
 
 #include "expect.h"
@@ -69,7 +69,8 @@ static void pull_all(float momentum, bool mean) {
     }
     for (unsigned i = 0; i < 2000; i++) {
         world.now_ns += 150;
-        for (pulling = 0; pulling < PULL_RANKS; pulling++) assert_ok(dasgd->poll(world.replica[pulling].x, world.now_ns));
+        for (pulling = 0; pulling < PULL_RANKS; pulling++)
+            assert_ok(dasgd->poll(world.replica[pulling].x, world.now_ns));
     }
 }
 
@@ -88,7 +89,7 @@ static void lock_step_is_synchronous_sgd(void **state) {
         for (unsigned r = 0; r < PULL_RANKS; r++)
             for (unsigned i = 0; i < PULL_PARAMS; i++)
                 if (fabs(w[i] - (double)world.replica[r].x->w[i]) > 1e-5)
-                    fail_msg("rank %u has %.8g at %u, the reference %.8g", r, (double)world.replica[r].x->w[i], i, w[i]);
+                    fail_msg("rank %u has %.8g at %u, not %.8g", r, (double)world.replica[r].x->w[i], i, w[i]);
         dw_close(&world);
     }
 }
@@ -290,7 +291,7 @@ static void a_life_goes_on_where_one_ended(void **state) {
     assert_ok(dasgd->register_copy(world.replica[0].x, 0, copy));
     assert_memory_equal(copy, delta_of(0), sizeof copy);
     assert_ptr_equal(world.replica[0].x->delta, delta_of(0));
-    for (unsigned i = 0; i < 4; i++) assert_true(world.replica[1].x->delta[i] == 0); /* in a checkpoint registers add up */
+    for (unsigned i = 0; i < 4; i++) assert_true(world.replica[1].x->delta[i] == 0); /* registers add up */
     assert_fails(TA_INVALID, "register", dasgd->register_copy(world.replica[0].x, 1, copy));
     assert_fails(TA_INVALID, "between settle and resume", dasgd->step(world.replica[0].x, copy, 1, world.now_ns));
     dw_kill(&world, 0);

@@ -114,8 +114,8 @@ static void check_rest(struct life *l) {
         for (unsigned p = 0; p < w->config.n_ranks; p++) {
             steps[p] = dw_applied(w, r, p);
             if (l->alive >> p & 1 ? steps[p] != w->replica[p].x->steps : steps[p] > w->replica[p].x->steps)
-                dw_fail(w, "rank %u has applied %llu steps of rank %u, which made %llu", r, (unsigned long long)steps[p], p,
-                        (unsigned long long)w->replica[p].x->steps);
+                dw_fail(w, "rank %u has applied %llu steps of rank %u, which made %llu", r,
+                        (unsigned long long)steps[p], p, (unsigned long long)w->replica[p].x->steps);
         }
         dw_check(w, r, steps);
     }

@@ -34,7 +34,8 @@ void dw_open(struct dw *w, const struct dw_config *config) {
     if (updater.update == NULL) updater = (struct ta_exchange_updater){add_as_is, w};
     for (unsigned r = 0; r < config->n_ranks; r++) {
         struct dw_replica *replica = &w->replica[r];
-        struct ta_transport_config transport = {.rank = r, .n_ranks = config->n_ranks, .run_id = 9, .fabric = w->fabric};
+        struct ta_transport_config transport = {
+            .rank = r, .n_ranks = config->n_ranks, .run_id = 9, .fabric = w->fabric};
         dw_must(w, sim->open(&transport, &replica->transport));
         struct ta_exchange_config exchange = {
             .spec = &w->config.spec, .updater = updater, .model = &w->model, .kernel_ops = &ta_kernels_cpu,
@@ -123,7 +124,8 @@ void dw_kill(struct dw *w, unsigned rank) {
     ta_sim_kill(w->fabric, rank, w->now_ns, 1000);
 }
 
-static void all_do(struct dw *w, unsigned ranks, uint32_t round, ta_status (*call)(struct ta_exchange *, uint32_t, int64_t)) {
+static void all_do(struct dw *w, unsigned ranks, uint32_t round,
+                   ta_status (*call)(struct ta_exchange *, uint32_t, int64_t)) {
     unsigned done = 0;
     for (unsigned tries = 0; done != ranks; tries++) {
         dw_run(w, 1);
