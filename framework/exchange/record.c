@@ -12,10 +12,8 @@
 #include "mem.h"
 
 enum {
-    FIRST_BYTES = 64 * 1024,
-    MOST_GROWTH = 4 * 1024 * 1024,
+    MOST_GROWTH = 64 * TA_RECORD_RESERVE,
     VARINT_BYTES = 10,
-    EVENT_BYTES = 32, /* of an event, its versions aside */
     SEAL_BYTES = 2048 /* at least so many between two seals */
 };
 
@@ -43,7 +41,7 @@ static void give_up(struct ta_recorder *r) {
 
 /* posix_fallocate, since a page that the disk has no room for would be a signal, not an error. */
 static ta_status grow(struct ta_recorder *r, size_t bytes) {
-    size_t more = r->room < FIRST_BYTES ? FIRST_BYTES : r->room;
+    size_t more = r->room < TA_RECORD_RESERVE ? TA_RECORD_RESERVE : r->room;
     size_t room = r->room + (more < MOST_GROWTH ? more : MOST_GROWTH);
     while (room < bytes) room += MOST_GROWTH;
     errno = posix_fallocate(r->fd, 0, (off_t)room);
@@ -126,7 +124,7 @@ ta_status ta_recorder_open(const struct ta_recorder_config *config, struct ta_re
     r->now_ns = config->now_ns;
     status = ta_mem_strdup(config->path, "a recorder", &r->path);
     if (status == TA_OK) status = TA_NEW(&r->versions, n, "a recorder");
-    if (status == TA_OK) status = TA_NEW(&r->event, EVENT_BYTES + (size_t)n * VARINT_BYTES, "a recorder");
+    if (status == TA_OK) status = TA_NEW(&r->event, TA_RECORD_EVENT_BYTES + (size_t)n * VARINT_BYTES, "a recorder");
     if (status == TA_OK) {
         r->fd = open(config->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
         if (r->fd < 0) status = ta_fail_errno(TA_IO, "%s: cannot make the recording", config->path);

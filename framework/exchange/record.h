@@ -33,7 +33,14 @@
 
 #define TA_RECORD_MAGIC UINT64_C(0x0001444345524154) /* "TARECD", format 1 */
 
-enum { TA_RECORD_CHECK_EVERY = 64, TA_RECORD_NUMBERS = 11, TA_RECORD_TEXTS = 3, TA_RECORD_WORDS = 2 + TA_RECORD_NUMBERS + TA_RECORD_TEXTS };
+enum {
+    TA_RECORD_CHECK_EVERY = 64,
+    TA_RECORD_NUMBERS = 11,
+    TA_RECORD_TEXTS = 3,
+    TA_RECORD_WORDS = 2 + TA_RECORD_NUMBERS + TA_RECORD_TEXTS, /* of a head, without its texts */
+    TA_RECORD_EVENT_BYTES = 32,                                /* of an event at most, without its versions */
+    TA_RECORD_RESERVE = 64 * 1024                              /* a file that was not closed has a multiple of that */
+};
 
 enum ta_record_kind {
     TA_RECORD_NONE,

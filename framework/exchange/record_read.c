@@ -11,8 +11,8 @@
 
 enum { LONGEST_VARINT = 10, MOST_TEXT = 1 << 24 };
 
-/* Why an event could not be read; NONE and CUT are what a killed process leaves. */
-enum fault { FINE, CUT, NO_KIND, LONG_NUMBER, TOO_LARGE };
+/* Why an event could not be read. CUT: the file ends in it; EMPTY: zeros, which a killed process leaves. */
+enum fault { FINE, CUT, EMPTY, NO_KIND, LONG_NUMBER, TOO_LARGE };
 
 static bool take(const struct ta_record *r, size_t *at, void *out, size_t bytes) {
     if (r->end - *at < bytes) return false;
@@ -84,7 +84,7 @@ static enum fault read_event(struct ta_record_cursor *c) {
     if (c->at == c->record->end) return FINE;
     (void)take(c->record, &c->at, &kind, 1);
     bool scaled = (kind & TA_RECORD_SCALED) != 0;
-    if (kind == TA_RECORD_NONE) return CUT;
+    if (kind == TA_RECORD_NONE) return EMPTY;
     if (scaled) kind &= (unsigned char)~TA_RECORD_SCALED;
     if (kind > TA_RECORD_SEAL || (scaled && kind != TA_RECORD_STEP && kind != TA_RECORD_BAD)) return NO_KIND;
     c->event.kind = (enum ta_record_kind)kind;
@@ -148,6 +148,7 @@ static ta_status read_head(const char *name, size_t size, struct ta_record *r) {
 
 static ta_status explain(const char *name, size_t at, enum fault fault) {
     const char *what = fault == NO_KIND       ? "no event begins with this byte"
+                       : fault == EMPTY       ? "there is nothing where an event should begin"
                        : fault == LONG_NUMBER ? "a number is too long"
                                               : "a number is out of its range";
     return ta_fail(TA_FORMAT, "%s: is damaged at byte %zu: %s", name, at, what);
@@ -158,6 +159,15 @@ static bool ends_run(const struct ta_record_event *e) {
     return e->kind == TA_RECORD_REST && (e->round == 0 || e->round % 2 == 1);
 }
 
+/* What a process that was killed had reserved, and at most one event that was not complete. */
+static bool is_reserve(const struct ta_record *r, size_t at) {
+    size_t behind = at + TA_RECORD_EVENT_BYTES + r->head.n_ranks * LONGEST_VARINT;
+    if (r->end % TA_RECORD_RESERVE != 0) return false;
+    for (size_t i = behind; i < r->end; i++)
+        if (r->bytes[i] != 0) return false;
+    return true;
+}
+
 /* Every event once, from `first`. What cannot be an event because the file ends is cut off. */
 static ta_status check_events(const char *name, struct ta_record *r) {
     struct ta_record_cursor c = {.record = r, .at = r->first, .steps = r->head.steps};
@@ -166,7 +176,7 @@ static ta_status check_events(const char *name, struct ta_record *r) {
     while (status == TA_OK && c.at < r->end) {
         size_t at = c.at;
         enum fault fault = read_event(&c);
-        if (fault == CUT) {
+        if (fault == CUT || (fault == EMPTY && is_reserve(r, at))) {
             r->end = at;
             r->cut = true;
             break;

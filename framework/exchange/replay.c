@@ -56,7 +56,10 @@ bool ta_replay_is_over(const struct ta_replay *p, unsigned rank) {
 
 bool ta_replay_drops(const struct ta_replay *p, unsigned rank) {
     const struct ta_record_event *e = &p->cursor[rank].event;
-    return p->drops && (ta_replay_is_step(e) || e->kind == TA_RECORD_REST) && p->rank[rank]->base.position < e->position;
+    uint64_t position = p->rank[rank]->base.position;
+    if (!p->drops) return false;
+    if (ta_replay_is_step(e)) return position < e->position;
+    return e->kind == TA_RECORD_REST && position <= e->position; /* no step came of it */
 }
 
 void ta_replay_until(struct ta_replay *p, unsigned rank, uint64_t step) {
@@ -76,7 +79,7 @@ void ta_replay_look(const struct ta_replay *p, struct ta_replay_look *out) {
 void ta_replay_describe(const struct ta_replay *p, unsigned rank, char *out, size_t bytes) {
     const struct ta_record_cursor *c = &p->cursor[rank];
     const struct ta_record *own = &p->records[rank];
-    snprintf(out, bytes, "stands at step %" PRIu64, c->steps);
+    snprintf(out, bytes, "stands at rest after step %" PRIu64, c->steps);
     if (c->event.kind == TA_RECORD_END)
         snprintf(out, bytes, "its recording ends at step %" PRIu64 ", as rank %u was lost", c->steps, own->ended_by);
     else if (c->event.kind == TA_RECORD_NONE)

@@ -165,36 +165,46 @@ static ta_status open_replicas(struct playing *p) {
     return status;
 }
 
+/* Somebody's files are being written, by a thread. */
+static bool waits_for_disk(const struct playing *p) {
+    for (unsigned r = 0; r < p->n; r++) {
+        enum ta_replica_state state = ta_replica_state(p->replica[r]);
+        if (p->result[r] == TA_AGAIN && (state == TA_REPLICA_SNAPSHOT || state == TA_REPLICA_SAVING)) return true;
+    }
+    return false;
+}
+
+/* One turn of each. Errors: of the first that cannot go on. */
+static ta_status turn_all(struct playing *p, unsigned *running, bool *moved) {
+    int64_t now_ns = ta_clock_now_ns();
+    *running = 0;
+    *moved = false;
+    for (unsigned r = 0; r < p->n; r++) {
+        if (p->result[r] != TA_AGAIN) continue;
+        ta_status status = ta_replica_tick(p->replica[r], now_ns);
+        *moved |= status != TA_AGAIN;
+        *running += status == TA_OK || status == TA_AGAIN;
+        if (status == TA_OK || status == TA_AGAIN) continue;
+        p->result[r] = status;
+        if (status != TA_END && status != TA_REQUEUE) return status;
+    }
+    return TA_OK;
+}
+
 /* Turns all until they have ended, or nobody moves any more. */
 static ta_status play(struct playing *p, bool *stuck) {
-    uint64_t moves = UINT64_MAX;
-    unsigned idle = 0;
     struct ta_replay_look look;
-    for (*stuck = false;;) {
-        bool any = false, moved = false;
-        int64_t now_ns = ta_clock_now_ns();
-        for (unsigned r = 0; r < p->n; r++) {
-            if (p->result[r] != TA_AGAIN) continue;
-            any = true;
-            ta_status status = ta_replica_tick(p->replica[r], now_ns);
-            moved |= status == TA_OK;
-            if (status == TA_OK || status == TA_AGAIN) continue;
-            p->result[r] = status;
-            if (status != TA_END && status != TA_REQUEUE) return status;
-        }
+    unsigned running, idle = 0;
+    *stuck = false;
+    for (;;) {
+        bool moved;
+        ta_status status = turn_all(p, &running, &moved);
+        if (status != TA_OK) return status;
         ta_replay_look(p->replay, &look);
-        if (!any || look.reached) return TA_OK;
-        moved |= ta_replay_moves(p->replay) != moves;
-        moves = ta_replay_moves(p->replay);
+        if (running == 0 || look.reached) return TA_OK;
         idle = moved ? 0 : idle + 1;
-        bool saving = false; /* by threads of their own */
-        for (unsigned r = 0; r < p->n; r++) saving |= ta_replica_state(p->replica[r]) >= TA_REPLICA_SNAPSHOT &&
-                                                      ta_replica_state(p->replica[r]) != TA_REPLICA_FINISHING &&
-                                                      p->result[r] == TA_AGAIN;
-        if (idle > PATIENCE && !saving) {
-            *stuck = true;
-            return TA_OK;
-        }
+        *stuck = idle > PATIENCE && !waits_for_disk(p);
+        if (*stuck) return TA_OK;
         if (!moved) usleep(NAP_US);
     }
 }
