@@ -229,6 +229,8 @@ ta_status ta_replica_settle(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_finish(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_save(struct ta_replica *r, int64_t now_ns);
+/* By its number a round is a checkpoint's and the end of this life. */
+static inline bool ta_replica_is_stop(uint32_t round) { return round != TA_ROUND_FINAL && (round & 1) != 0; }
 /* Asks for a round when a checkpoint is due or a stop was asked for; true: a round is to be settled now. */
 bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns);
 /* replica_snapshot.c: host copies of everything, at rest. */

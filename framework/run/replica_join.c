@@ -119,6 +119,13 @@ static bool is_over(const struct ta_replica *r) {
     return true;
 }
 
+static ta_status stopped_before(struct ta_replica *r, int64_t now_ns) {
+    ta_log_info(r->config.log, "stopped before training began");
+    if (ta_replica_is_spare(r)) r->exchange_ops->leave(r->x, now_ns);
+    r->state = TA_REPLICA_DONE;
+    return r->result = TA_REQUEUE;
+}
+
 static ta_status join_late(struct ta_replica *r, int64_t now_ns) {
     struct ta_exchange_entry entry;
     ta_status status = look_for_peers(r, now_ns);
@@ -132,6 +139,7 @@ static ta_status join_late(struct ta_replica *r, int64_t now_ns) {
                          r->config.rank, r->config.run_dir, r->run->exchange.join_within_s);
     if (status == TA_AGAIN) return status;
     if (status != TA_OK) return turn_away(r, status, now_ns);
+    if (ta_replica_is_stop(entry.round)) return stopped_before(r, now_ns); /* the others are about to leave */
     status = take_over(r, &entry);
     if (status != TA_OK) return status;
     start_clock(r, now_ns);
@@ -140,12 +148,7 @@ static ta_status join_late(struct ta_replica *r, int64_t now_ns) {
 }
 
 ta_status ta_replica_join(struct ta_replica *r, int64_t now_ns) {
-    if (r->stop) {
-        ta_log_info(r->config.log, "stopped before training began");
-        if (ta_replica_is_spare(r)) r->exchange_ops->leave(r->x, now_ns);
-        r->state = TA_REPLICA_DONE;
-        return r->result = TA_REQUEUE;
-    }
+    if (r->stop) return stopped_before(r, now_ns);
     if (r->join_until_ns == 0) r->join_until_ns = now_ns + (int64_t)(r->run->exchange.join_within_s * TA_NS_PER_S);
     if (ta_replica_is_spare(r)) return join_late(r, now_ns);
     ta_replica_poll_store(r);

@@ -13,7 +13,6 @@
 
 enum { REASON_CHECKPOINT = 1, REASON_STOP = 2, REASON_TAKEOVER = 3 };
 
-static bool is_stop(uint32_t round) { return round != TA_ROUND_FINAL && (round & 1) != 0; }
 static bool is_rest_only(uint32_t round) { return round % 4 == 2; }
 
 /* True when this replica, the lowest live one, finds that a checkpoint is due. */
@@ -53,7 +52,7 @@ ta_status ta_replica_look(struct ta_replica *r, int64_t now_ns) {
 
 bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns) {
     uint32_t reason = 0, asked = r->exchange_ops->requested(r->x, &reason);
-    if (r->stop && !(asked > r->round && is_stop(asked))) {
+    if (r->stop && !(asked > r->round && ta_replica_is_stop(asked))) {
         uint32_t above = asked > r->round ? asked : r->round;
         r->exchange_ops->request(r->x, (above + 1) | 1, REASON_STOP);
         ta_replica_event(r, now_ns, "stop", "asked to checkpoint and stop");
@@ -86,7 +85,7 @@ static ta_status at_rest(struct ta_replica *r, int64_t now_ns) {
     if (r->target != TA_ROUND_FINAL) snprintf(round, sizeof round, "round %" PRIu32, r->target);
     ta_replica_event(r, now_ns, "rest", "%s, %" PRIu64 " steps, weights %016" PRIx64, round, steps, checksum);
     if (r->target == TA_ROUND_FINAL) status = ta_replica_count_done(r, now_ns);
-    else if (!is_stop(r->target)) status = ta_replica_take_over(r, now_ns);
+    else if (!ta_replica_is_stop(r->target)) status = ta_replica_take_over(r, now_ns);
     if (status != TA_OK) return status;
     r->rest_ns = now_ns;
     r->state = TA_REPLICA_SNAPSHOT;
@@ -185,7 +184,7 @@ static ta_status wait_for_writer(struct ta_replica *r, int64_t now_ns) {
     ta_status status = ta_checkpoint_poll(r->writer, NULL, 0);
     if (status == TA_BUSY) return TA_AGAIN;
     if (status == TA_OK) return TA_OK;
-    if (r->target == TA_ROUND_FINAL || is_stop(r->target)) return status; /* nobody will try again */
+    if (r->target == TA_ROUND_FINAL || ta_replica_is_stop(r->target)) return status; /* nobody will try again */
     ta_replica_event(r, now_ns, "checkpoint_failed", "%s", ta_why());
     return TA_OK;
 }
@@ -211,7 +210,7 @@ ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns) {
         return TA_OK;
     }
     r->round = r->target;
-    if (is_stop(r->round)) leave(r, TA_REQUEUE, now_ns);
+    if (ta_replica_is_stop(r->round)) leave(r, TA_REQUEUE, now_ns);
     else r->state = r->after;
     return TA_OK;
 }
