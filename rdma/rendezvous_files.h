@@ -28,8 +28,8 @@ void ta_rendezvous_files_close(struct ta_rendezvous_files *files);
 /* Takes the place of the file of that name. Errors: IO. */
 ta_status ta_rendezvous_files_write(const struct ta_rendezvous_files *files, const char *name, const void *bytes,
                                     size_t n);
-/* Opens it for reading; the caller closes the descriptor. Errors: AGAIN (not there), FORMAT (not a plain file of ours that
- * is closed to others), IO. */
+/* Opens it for reading; the caller closes the descriptor. Errors: AGAIN (not there), FORMAT (not a plain file of ours
+ * that is closed to others), IO. */
 ta_status ta_rendezvous_files_find(const struct ta_rendezvous_files *files, const char *name,
                                    struct ta_rendezvous_file *out);
 void ta_rendezvous_files_remove(const struct ta_rendezvous_files *files, const char *name);

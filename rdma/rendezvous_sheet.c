@@ -39,7 +39,8 @@ void ta_rendezvous_sheet_close(struct ta_rendezvous_sheet *sheet) {
     *sheet = (struct ta_rendezvous_sheet){0};
 }
 
-ta_status ta_rendezvous_sheet_set(struct ta_rendezvous_sheet *sheet, unsigned receiver, const unsigned char *bytes, size_t n) {
+ta_status ta_rendezvous_sheet_set(struct ta_rendezvous_sheet *sheet, unsigned receiver, const unsigned char *bytes,
+                                  size_t n) {
     struct ta_rendezvous_entry *entry = &sheet->entry[receiver];
     void *room = entry->bytes;
     ta_status status = ta_mem_resize(&room, n, "rendezvous: a key");
@@ -51,7 +52,8 @@ ta_status ta_rendezvous_sheet_set(struct ta_rendezvous_sheet *sheet, unsigned re
     return TA_OK;
 }
 
-static struct slot make_slot(const struct ta_rendezvous_sheet *sheet, uint32_t file_bytes, uint32_t offset, uint32_t bytes) {
+static struct slot make_slot(const struct ta_rendezvous_sheet *sheet, uint32_t file_bytes, uint32_t offset,
+                             uint32_t bytes) {
     struct slot slot = {.format = htole32(SHEET_FORMAT),
                         .n_ranks = htole32(sheet->n_ranks),
                         .file_bytes = htole32(file_bytes),
@@ -86,7 +88,8 @@ ta_status ta_rendezvous_sheet_write(struct ta_rendezvous_sheet *sheet, const str
 }
 
 static ta_status damaged(const struct ta_rendezvous_files *files, const char *name) {
-    return ta_fail(TA_FORMAT, "%s/%s is damaged (a checksum or its length does not fit); remove it and start the run again",
+    return ta_fail(TA_FORMAT,
+                   "%s/%s is damaged (a checksum or its length does not fit); remove it and start the run again",
                    files->directory, name);
 }
 
@@ -113,7 +116,8 @@ static ta_status find(const struct ta_rendezvous_files *files, const char *name,
     if (slot.format == 0) {
         struct slot first = read_slot(file, 0);
         if (first.format == 0 || receiver < first.n_ranks) return damaged(files, name);
-        return ta_fail(TA_CONFIG, "%s/%s is of one of %" PRIu32 " replicas, this is replica %u; give all the same number",
+        return ta_fail(TA_CONFIG,
+                       "%s/%s is of one of %" PRIu32 " replicas, this is replica %u; give all the same number",
                        files->directory, name, first.n_ranks, receiver);
     }
     if (slot.bytes == 0) return TA_AGAIN;

@@ -1,8 +1,8 @@
 /* children: the processes of a job on this node: started, watched, told, and in the end all gone.
  *
  * A replica is this process, forked, where that is safe: as long as it has one thread and has opened no device. Then
- * nothing is loaded and linked again, and all replicas share the pages that nobody writes. Else this program is executed
- * again, with TENSAIR_* set (launcher.h). Either way ps and /proc show the same.
+ * nothing is loaded and linked again, and all replicas share the pages that nobody writes. Else this program is
+ * executed again, with TENSAIR_* set (launcher.h). Either way ps and /proc show the same.
  */
 #ifndef TA_CHILDREN_H
 #define TA_CHILDREN_H

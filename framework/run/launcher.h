@@ -1,9 +1,10 @@
 /* launcher: runs a job of N replicas, or this machine's part of it, from a configuration to its summary.
  *
- * One replica runs in this process. More run as processes of their own (forked, or this program again:
- * children.h; with TENSAIR_RANK, TENSAIR_WORLD_SIZE, TENSAIR_RUN_ID and TENSAIR_BOARD set), each on its own core(s), in a process group of their own, killed
- * by the kernel when the launcher dies however it dies. Signals are passed on (signals.h). A replica that dies is named with
- * how, and the others are told. One that its peers have dropped and that does not end by itself within 10 s is killed.
+ * One replica runs in this process. More run as processes of their own (forked, or this program again: children.h;
+ * with TENSAIR_RANK, TENSAIR_WORLD_SIZE, TENSAIR_RUN_ID and TENSAIR_BOARD set), each on its own core(s), in a process
+ * group of their own, killed by the kernel when the launcher dies however it dies. Signals are passed on (signals.h).
+ * A replica that dies is named with how, and the others are told. One that its peers have dropped and that does not end
+ * by itself within 10 s is killed.
  *
  * Exit status of a job, the first that applies: 128 + SIGINT after a second SIGINT; 1 when a replica failed; 2 when one was
  * configured wrongly; 74 when one could not read or write; 69 when one was lost (killed, dropped by its peers, met nobody);

@@ -72,7 +72,8 @@ ta_status ta_procline_set(char *const *argv, char *const *environment) {
     size_t n_args, n;
     size_t args = measure(argv, &n_args), bytes = args + measure(environment, &n), list = (n + 1) * sizeof(char *);
     char *block = mmap(NULL, list + bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED) return ta_fail_errno(TA_NO_MEMORY, "%zu bytes for the environment of a replica", list + bytes);
+    if (block == MAP_FAILED)
+        return ta_fail_errno(TA_NO_MEMORY, "%zu bytes for the environment of a replica", list + bytes);
     char **pairs = (char **)block, *first = block + list;
     (void)copy(copy(first, argv, NULL), environment, pairs);
     environ = pairs;
