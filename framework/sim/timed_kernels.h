@@ -6,6 +6,7 @@
  *     predict             predict_s
  *     sum, mean, update, norm and the like      bytes that they read and write / bytes_per_s
  * Nets of one shape are made once and shared by all replicas, but where a layer drops out: then each has masks of its own.
+ * The make is the CPU's: what a GPU would take is said by step_s.
  * Tables of rows and word models are not simulated: CONFIG.
  *
  * Threads: one.

@@ -227,7 +227,7 @@ static ta_status open_fabric(struct ta_world *w) {
 static ta_status open_compute(struct ta_world *w) {
     const struct ta_run_config *run = w->config->run;
     const struct ta_machine *machine = &w->config->machine;
-    ta_status status = ta_kernels_find(run->device.type != NULL ? run->device.type : "auto", &w->make);
+    ta_status status = ta_kernels_find("cpu", &w->make);
     struct ta_kernels_config config = {.threads = run->device.threads, .device = (int)run->device.number};
     if (status == TA_OK) status = w->make->open(&config, &w->real);
     struct ta_timed_config timed = {.ops = w->make,
