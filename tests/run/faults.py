@@ -1,9 +1,14 @@
 """Things die: replicas and launchers killed at many moments, replicas that stand still, disks that are full."""
+import glob
 import os
 import random
+import re
 import resource
 import signal
 import time
+
+import h5py
+import numpy as np
 
 from harness import Place, alive, check, contains, finish, left_behind, nothing_left, replicas_of
 
@@ -22,14 +27,78 @@ def killed_replica():
     os.kill(victim, signal.SIGKILL)
     out, err = finish(process, 69)
     contains(err, f"replica 1 (process {victim}) was killed by signal 9", "1 of 3 replicas did not finish")
-    contains(out, "lost         1 of 3", "untrained    ")
-    rests = place.events("rest")
+    contains(out, "lost         1 of 3")
+    check("untrained" not in out, f"the survivors take over what it left:\n{out}")
+    check(len(place.events("takeover")) == 2, f"takeovers: {place.events('takeover')}")
+    rests = [r for r in place.events("rest") if r["round"] == 2**32 - 1]
     check(len(rests) == 2 and len({r["checksum"] for r in rests}) == 1, f"survivors disagree: {rests}")
     check(len(place.events("peer_lost")) == 2, "both survivors notice")
     check(len(place.checkpoints()) == 1, "survivors save")
     nothing_left(place)
     place.train("-n", 3, "--set", "run.max_records=3000000", "--set", "run.max_seconds=1")  # and it can be gone on from
     check("dealt anew" in open(place.at("run", "log", "rank-00000.log")).read(), "another number of replicas")
+
+
+RECORDS, BATCH, RATE = 24000, 16, 12000
+
+
+def predicted(place, rank):
+    files = glob.glob(place.at("run", "predictions", f"life-*-replica-{rank:05d}.h5"))
+    check(len(files) == 1, f"logs of rank {rank}: {os.listdir(place.at('run', 'predictions'))}")
+    with h5py.File(files[0], "r") as file:
+        return file["record"][:]
+
+
+def taken_over():
+    """Each record is trained on once: by a survivor, or, as far as the survivors agree that it was, by the one that was lost."""
+    place = Place()
+    process = place.start("-n", 3, "--set", f"run.max_records={RECORDS}", "--set", "pace.type=constant",
+                          "--set", f"pace.rate={RATE}", "--set", "online.predictions=yes")
+    place.wait_for(lambda: place.training(3), process, what="training")
+    time.sleep(RANDOM.uniform(0, 1))
+    os.kill(replicas_of(process.pid)[1], signal.SIGKILL)
+    out, _ = finish(process, 69)
+    events = place.events("takeover")
+    check(len(events) == 2 and "untrained" not in out, f"{events}\n{out}")
+    batches = int(re.search(r"lost: 1 \(after (\d+) batches of its share\)", events[0]["text"]).group(1))
+    lost = [record for k in range(batches) for record in range((3 * k + 1) * BATCH, (3 * k + 2) * BATCH)]
+    done = np.sort(np.concatenate([predicted(place, 0), predicted(place, 2), lost]))
+    check((done == np.arange(RECORDS)).all(), f"of {RECORDS} records {len(np.unique(done))} were trained on, {len(done)} times")
+    summary = place.metrics(kind="summary")[0]
+    check(summary["untrained"] == 0 and summary["lost"] == 1, f"{summary}")
+
+
+def not_taken_over():
+    """run.takeover=no: what nobody trained on is counted, to the record."""
+    place = Place()
+    process = place.start("-n", 3, "--set", f"run.max_records={RECORDS}", "--set", "pace.type=constant", "--set",
+                          f"pace.rate={RATE}", "--set", "online.predictions=yes", "--set", "run.takeover=no")
+    place.wait_for(lambda: place.training(3), process, what="training")
+    time.sleep(RANDOM.uniform(0, 1))
+    os.kill(replicas_of(process.pid)[0], signal.SIGKILL)
+    out, _ = finish(process, 69)
+    untrained = place.metrics(kind="summary")[0]["untrained"]
+    survivors = len(predicted(place, 1)) + len(predicted(place, 2))
+    check(survivors == RECORDS * 2 // 3 and 0 < untrained <= RECORDS - survivors and untrained % BATCH == 0,
+          f"{untrained} untrained, {survivors} by the survivors")
+    contains(out, f"untrained    {untrained:,} records that nobody trained on")
+    check(not place.events("takeover") and len(place.events("untrained")) == 1, "told once, and nothing is dealt anew")
+    place.train("-n", 2, "--set", f"run.max_records={RECORDS}")  # a later life does the rest
+    check(place.metrics(kind="summary")[1]["trained"] == untrained, f"a later life trained {place.metrics(kind='summary')[1]}")
+
+
+def asleep_for_a_while():
+    """SIGSTOP for less than exchange.dead_after: nobody is lost, nothing is taken over."""
+    place = Place()
+    process = place.start("-n", 2, "--set", f"run.max_records={RECORDS}", "--set", "pace.type=constant", "--set", "pace.rate=20000")
+    place.wait_for(lambda: place.training(2), process, what="training")
+    victim = replicas_of(process.pid)[1]
+    os.kill(victim, signal.SIGSTOP)
+    time.sleep(RANDOM.uniform(0.2, 0.8))
+    os.kill(victim, signal.SIGCONT)
+    finish(process, 0)
+    check(not place.events("takeover") and not place.events("peer_lost"), "somebody was held for lost")
+    check(place.metrics(kind="summary")[0]["trained"] == RECORDS, "all was trained")
 
 
 def killed_replica_any_time():
@@ -75,6 +144,7 @@ def standing_still():
     victim = replicas_of(process.pid)[2]
     os.kill(victim, signal.SIGSTOP)
     place.wait_for(lambda: len(place.events("peer_lost")) == 2, process, what="both survivors noticing")
+    place.wait_for(lambda: len(place.events("takeover")) == 2, process, what="the survivors taking over")
     os.kill(victim, signal.SIGCONT)
     place.wait_for(lambda: not alive(victim), process, what="the end of the replica that was dropped")
     process.send_signal(signal.SIGTERM)
@@ -136,7 +206,7 @@ def in_use():
     finish(process, 75)
 
 
-for test in (killed_replica, killed_replica_any_time, killed_launcher, standing_still, full_disk, failing_checkpoints, in_use):
+for test in (killed_replica, taken_over, not_taken_over, asleep_for_a_while, killed_replica_any_time, killed_launcher, standing_still, full_disk, failing_checkpoints, in_use):
     began = time.monotonic()
     test()
     print(f"passed: {test.__name__} ({time.monotonic() - began:.1f} s)")
