@@ -9,7 +9,7 @@ static const char help[] =
     "usage: tensair plot RUN_DIR\n"
     "\n"
     "Draws PNG pictures of a run, finished or still going, into RUN_DIR/plots: loss, prequential accuracy, rate and lag,\n"
-    "staleness, and all four on one sheet (overview.png). Needs gnuplot (Debian: gnuplot-nox).\n";
+    "staleness over time and as a histogram, and all on one sheet (overview.png). Needs gnuplot (Debian: gnuplot-nox).\n";
 
 static ta_status plot(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {

@@ -16,6 +16,7 @@
 #include "metrics.h"
 #include "plot_marks.h"
 #include "plot_script.h"
+#include "plot_stale.h"
 #include "run_config.h"
 
 enum { PATH_BYTES = 4096 };
@@ -27,6 +28,7 @@ struct plot {
     unsigned ranks;                 /* highest rank seen + 1 */
     struct ta_plot_facts facts;
     struct ta_plot_marks marks;
+    struct ta_plot_stale stale;
 };
 
 static const char *const columns[] = {"t_s",         "records", "records_per_s", "loss",  "accuracy",
@@ -103,6 +105,7 @@ static ta_status merge(struct plot *p, struct source *sources, unsigned n) {
             if (s->line != NULL && (first == NULL || life_of(s) < life_of(first))) first = s;
         if (first == NULL) break;
         ta_plot_marks_take(&p->marks, first->line);
+        ta_plot_stale_take(&p->stale, first->line);
         status = table_add(p, first->line);
         if (status == TA_OK) status = source_next(first, &text, &room);
     }
@@ -185,9 +188,11 @@ ta_status ta_plot_run(const char *run_dir, unsigned *ranks) {
     if (mkdir(p.folder, 0755) != 0 && errno != EEXIST) return ta_fail_errno(TA_IO, "%s: cannot create", p.folder);
     ta_status status = ta_plot_marks_truth(&p.marks, run_dir);
     if (status == TA_OK) status = tables_fill(&p);
+    if (status == TA_OK) status = ta_plot_stale_write(&p.stale, p.folder);
     if (status == TA_OK) status = script_write(&p);
     status = tables_close(&p, status);
     if (status == TA_OK) status = gnuplot_run(&p);
+    ta_plot_stale_close(&p.stale);
     if (ranks != NULL) *ranks = p.ranks;
     return status;
 }

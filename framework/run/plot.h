@@ -2,7 +2,7 @@
  *
  * Writes into RUN_DIR/plots/: rank-00000.dat, ... (one line a window, columns named in its first line), plot.gp (the
  * script, to be edited and run again with `gnuplot plot.gp`), and loss.png, accuracy.png, rate.png, staleness.png,
- * overview.png (all four).
+ * staleness_histogram.png (from staleness.dat), overview.png (all five).
  *
  * Errors: IO (no metrics, the folder cannot be written), FORMAT (metrics without a single window; which line is not
  * JSON: a torn last line of a killed run is skipped), NOT_BUILT (no gnuplot here: what to install; the .dat and .gp files

@@ -1,4 +1,4 @@
-/* plot_script: four panels, each alone and all on one sheet. Columns are those of the tables in plot.c. */
+/* plot_script: five panels, each alone and all on one sheet. Columns are those of the tables in plot.c. */
 #include "plot_script.h"
 
 struct panel {
@@ -66,6 +66,16 @@ static void panel_write(FILE *file, const struct panel *p, const unsigned *ranks
     fputs("\n", file);
 }
 
+/* Staleness of all gradients of the run: a bar, with its gradients counted, for each value there is (from 32 on a range of
+ * values, named by its upper end), side by side, since single ones may lie far away. */
+static void histogram_write(FILE *file) {
+    look_write(file);
+    fputs("set title 'Staleness of all gradients' font ',13'\nset xlabel 'updates missing'\nset ylabel 'share of gradients'\n"
+          "set yrange [0:1.08]\nset offsets 0.7, 0.7, 0, 0\nset boxwidth 0.8\nset style fill solid 0.8 noborder\nunset key\n"
+          "set xtics rotate by -45 font ',9'\n"
+          "plot 'staleness.dat' using 0:3:xtic(1) with boxes lc 1, '' using 0:3:2 with labels offset 0,0.6 font ',8'\n", file);
+}
+
 void ta_plot_script_write(FILE *file, const unsigned *ranks, unsigned count,
                           const struct ta_plot_facts *facts) {
     fputs("# Run again after editing: gnuplot plot.gp\nset datafile missing 'nan'\n", file);
@@ -74,7 +84,10 @@ void ta_plot_script_write(FILE *file, const unsigned *ranks, unsigned count,
         fprintf(file, "set output '%s.png'\n", panels[i].file);
         panel_write(file, panel_of(i, facts), ranks, count, facts);
     }
-    fputs("set terminal pngcairo size 1800,1100 font 'sans,11'\nset output 'overview.png'\nset multiplot layout 2,2\n", file);
+    fputs("set output 'staleness_histogram.png'\n", file);
+    histogram_write(file);
+    fputs("set terminal pngcairo size 2400,1100 font 'sans,11'\nset output 'overview.png'\nset multiplot layout 2,3\n", file);
     for (unsigned i = 0; i < N_PANELS; i++) panel_write(file, panel_of(i, facts), ranks, count, facts);
+    histogram_write(file);
     fputs("unset multiplot\n", file);
 }
