@@ -5,6 +5,7 @@
  *     is a message       `gradients_per_push` of them, summed, go to every peer as one
  *     applied there      by the receiver's own optimizer, in order of arrival, before its next gradient
  *
+ * The receiver's optimizer counts these updates as its own: a schedule of rates moves on with the steps of all.
  * So the state of the optimizers is everybody's own, and so are the weights: with SGD replicas agree at rest to
  * rounding, with momentum or Adam they drift apart, as in the paper (`agrees` is false). Statistics of batch
  * normalisation (`mean` segments): a message carries the mean of those of its gradients, and the receiver moves its own
