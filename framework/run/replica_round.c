@@ -32,7 +32,6 @@ static bool checkpoint_due(struct ta_replica *r, int64_t now_ns) {
 /* Somebody who has trained has come to an orderly end, with all that he counted on, and we have not: he held us for dead, and
  * could not tell us. */
 static bool is_left_behind(const struct ta_replica *r) {
-    if (r->state == TA_REPLICA_SNAPSHOT) return false;
     for (unsigned rank = 0; rank < r->config.n_ranks; rank++) {
         const struct ta_board_row *row = &r->config.board->rows[rank];
         if (rank != r->config.rank && ta_board_get(row->finished) != 0 && ta_board_get(row->started_ns) != 0) return true;
@@ -40,14 +39,18 @@ static bool is_left_behind(const struct ta_replica *r) {
     return false;
 }
 
+static ta_status look_behind(const struct ta_replica *r) {
+    if (!is_left_behind(r)) return TA_OK;
+    return ta_fail(TA_PEER, "the others have ended the run without rank %u: it was silent for too long; if it was only slow, "
+                            "raise exchange.dead_after", r->config.rank);
+}
+
 ta_status ta_replica_look(struct ta_replica *r, int64_t now_ns) {
     r->looked = now_ns >= r->look_ns;
     if (!r->looked) return TA_OK;
     r->look_ns = now_ns + TA_NS_PER_S / 4;
     ta_replica_look_at_peers(r, now_ns);
-    if (!is_left_behind(r)) return TA_OK;
-    return ta_fail(TA_PEER, "the others have ended the run without rank %u: it was silent for too long; if it was only slow, raise "
-                            "exchange.dead_after", r->config.rank);
+    return r->state == TA_REPLICA_SNAPSHOT ? TA_OK : look_behind(r); /* they may go before us, when we have said all */
 }
 
 bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns) {
@@ -74,7 +77,8 @@ bool ta_replica_round_due(struct ta_replica *r, int64_t now_ns) {
 static ta_status at_rest(struct ta_replica *r, int64_t now_ns) {
     uint64_t checksum;
     ta_replica_look_at_peers(r, now_ns);
-    ta_status status = r->exchange_ops->checksum(r->x, &checksum);
+    ta_status status = look_behind(r);
+    if (status == TA_OK) status = r->exchange_ops->checksum(r->x, &checksum);
     if (status != TA_OK) return status;
     struct ta_board_row *row = ta_replica_row(r);
     atomic_store(&row->rest_round, 0); /* nobody is to take this checksum for that of the round before */

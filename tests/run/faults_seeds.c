@@ -258,13 +258,15 @@ static bool survived(const struct world *w, unsigned rank) {
 
 /* No fault, none that costs anybody his life, or all early enough for those who go on to do what is left. */
 static bool all_is_done(const struct world *w) {
-    if (w->stops || w->n > w->founders) return false;
+    if (w->stops || w->n > w->founders || w->batches <= w->founders + 1) return false;
+    /* Somebody may have come to his last batch by then. */
+    int64_t last_ns = w->end_ns / w->batches * (w->batches - w->founders - 1);
     for (unsigned i = 0; i < w->n_events; i++) {
         const struct event *e = &w->events[i];
         bool ends = e->kind == KILL || e->kind == KILL_SILENT || e->kind == STALL_LONG;
         int64_t known_ns = e->at_ns + (e->kind == KILL ? 500 : 4000) * ms;
-        if (ends && (known_ns > w->end_ns || e->at_ns < 100 * ms)) return false;
-        if (!ends && e->until_ns > w->end_ns - 1000 * ms) return false;
+        if (ends && (known_ns > last_ns || e->at_ns < 100 * ms)) return false;
+        if (!ends && e->until_ns > last_ns - 1000 * ms) return false;
     }
     return true;
 }
@@ -275,7 +277,8 @@ static void check_end(struct world *w) {
     for (unsigned r = 0; r < w->n; r++) {
         bool late = r >= w->founders || w->result[r] == TA_PEER;
         bool lost = w->killed[r] || (late && (w->result[r] == TA_PEER || w->result[r] == TA_CONFIG));
-        if (!lost && w->result[r] != TA_END && w->result[r] != TA_REQUEUE) complain(w, "replica %u: %s", r, ta_status_name(w->result[r]));
+        if (!lost && w->result[r] != TA_END && w->result[r] != TA_REQUEUE)
+            complain(w, "replica %u: %s", r, ta_status_name(w->result[r]));
         if (!survived(w, r)) continue;
         if (first == w->n) first = r;
         if (memcmp(w->weights[r], w->weights[first], w->batches * sizeof(float)) != 0)
@@ -289,13 +292,15 @@ static void check_end(struct world *w) {
         for (unsigned r = 0; r < w->n; r++) *(survived(w, r) ? &by_living : &by_lost) += w->trained[r][b];
         if (by_living > 1) complain(w, "batch %u was trained on %u times by those who survived", b, by_living);
         if (weight < by_living || weight > by_living + by_lost)
-            complain(w, "batch %u counts %u times; the living trained on it %u times, the lost %u times", b, weight, by_living, by_lost);
+            complain(w, "batch %u counts %u times; the living trained on it %u times, the lost %u times", b, weight,
+                     by_living, by_lost);
         counted += weight > 0 ? records : 0;
         sure += by_living > 0 ? records : 0;
     }
     bool ended = w->result[first] == TA_END;
     if (ended && (done > counted || done < sure))
-        complain(w, "%" PRIu64 " records are said to be done; %" PRIu64 " are in the weights, %" PRIu64 " by the living", done, counted, sure);
+        complain(w, "%" PRIu64 " records are said to be done; %" PRIu64 " are in the weights, %" PRIu64 " by the living", done,
+                 counted, sure);
     if (ended && all_is_done(w) && done != w->records)
         complain(w, "%" PRIu64 " of %" PRIu64 " records were done", done, w->records);
 }

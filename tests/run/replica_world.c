@@ -1,7 +1,7 @@
 /* replica_world: see the header. */
 #include "replica_world.h"
 
-enum { MOST_TURNS = 1000000, LONG_IDLE = 20000 };
+enum { MOST_TURNS = 1000000, LONG_IDLE = 20000, DETECT_NS = 5 * 1000 * 1000 };
 
 static const char text[] =
     "run: {seed: 3, max_records: 3200}\n"
@@ -40,12 +40,8 @@ void world_join(struct world *w, unsigned rank) {
     if (ta_replica_open(&config, &w->replica[rank]) != TA_OK) fail_msg("%s", ta_why());
 }
 
-void world_begin(struct world *w, unsigned n, const struct ta_sim_config *sim, const char *override) {
-    world_begin_with_spares(w, n, 0, sim, override);
-}
-
-void world_begin_with_spares(struct world *w, unsigned founders, unsigned spares, const struct ta_sim_config *sim,
-                             const char *override) {
+static void begin(struct world *w, unsigned founders, unsigned spares, const struct ta_sim_config *sim, const char *override,
+                  bool paced) {
     unsigned n = founders + spares;
     *w = (struct world){.n = n, .spares = spares, .now_ns = 1000, .seed = sim->seed};
     snprintf(w->folder, sizeof w->folder, "/tmp/tensair-replica-XXXXXX");
@@ -55,15 +51,28 @@ void world_begin_with_spares(struct world *w, unsigned founders, unsigned spares
     char kept[32];
     snprintf(kept, sizeof kept, "run.spares=%u", spares);
     /* Slow enough for somebody to come in; a checkpoint under way would wait for the file of who was lost. */
-    const char *overrides[] = {replicas, override != NULL ? override : replicas, kept,
-                               "pace.type=constant", "pace.rate=1600", "checkpoint.every_records=0"};
-    world_load(w, overrides, spares > 0 ? 6 : 2);
+    const char *overrides[] = {replicas, override != NULL ? override : replicas, "pace.type=constant", "pace.rate=1600", kept,
+                               "checkpoint.every_records=0"};
+    world_load(w, overrides, spares > 0 ? 6 : paced ? 4 : 2);
     assert_int_equal(ta_board_create(&w->board, n, 0), TA_OK);
     struct ta_sim_config fabric = *sim;
     fabric.n_ranks = n;
     assert_int_equal(ta_sim_create(&fabric, &w->fabric), TA_OK);
     for (unsigned i = 0; i < n; i++) w->result[i] = TA_END; /* a spare: until it joins */
     for (unsigned i = 0; i < founders; i++) world_join(w, i);
+}
+
+void world_begin(struct world *w, unsigned n, const struct ta_sim_config *sim, const char *override) {
+    begin(w, n, 0, sim, override, false);
+}
+
+void world_begin_paced(struct world *w, unsigned n, const struct ta_sim_config *sim, const char *override) {
+    begin(w, n, 0, sim, override, true);
+}
+
+void world_begin_with_spares(struct world *w, unsigned founders, unsigned spares, const struct ta_sim_config *sim,
+                             const char *override) {
+    begin(w, founders, spares, sim, override, true);
 }
 
 bool world_turn(struct world *w) {
@@ -123,4 +132,33 @@ unsigned world_events(const struct world *w, const char *event) {
     while (fgets(line, sizeof line, file) != NULL) n += strstr(line, wanted) != NULL;
     fclose(file);
     return n;
+}
+
+void world_lose(struct world *w, unsigned rank) {
+    assert_int_equal(w->result[rank], TA_AGAIN);
+    ta_sim_kill(w->fabric, rank, w->now_ns, DETECT_NS);
+    w->killed |= 1U << rank;
+    atomic_store(&w->board.rows[rank].ended, TA_ENDED_KNOWN);
+}
+
+struct ta_frontier world_done_in_checkpoint(struct world *w, struct ta_checkpoint_info *out) {
+    static struct ta_checkpoint_info info;
+    char path[128];
+    snprintf(path, sizeof path, "%s/checkpoint", w->folder);
+    assert_int_equal(ta_checkpoint_latest(path, NULL, &info), TA_OK);
+    struct ta_stream *stream;
+    struct ta_model model;
+    assert_int_equal(ta_stream_open(&w->config->stream.spec, &stream), TA_OK);
+    assert_int_equal(ta_replica_model(w->config, &stream->info, &model), TA_OK);
+    struct ta_frontier done = {0};
+    for (unsigned i = 0; i < info.n_writers; i++) {
+        struct ta_snapshot s = {0};
+        assert_int_equal(ta_checkpoint_load(&info, &model, info.writers[i], false, &s), TA_OK);
+        assert_int_equal(ta_frontier_merge(&done, &s.done), TA_OK);
+        ta_snapshot_free(&s);
+    }
+    ta_model_free(&model);
+    ta_stream_close(stream);
+    if (out != NULL) *out = info;
+    return done;
 }

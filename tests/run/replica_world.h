@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "board.h"
+#include "checkpoint.h"
 #include "expect.h"
 #include "replica.h"
 #include "sim.h"
@@ -31,7 +32,9 @@ struct world {
 void world_load(struct world *w, const char *const *overrides, size_t n_overrides);
 /* `override`: one more, or NULL. */
 void world_begin(struct world *w, unsigned n, const struct ta_sim_config *sim, const char *override);
-/* The same, with ranks above them that may join: world_join. */
+/* The same over two seconds: 1,600 records a second. */
+void world_begin_paced(struct world *w, unsigned n, const struct ta_sim_config *sim, const char *override);
+/* So, with ranks above them that may join: world_join. */
 void world_begin_with_spares(struct world *w, unsigned founders, unsigned spares, const struct ta_sim_config *sim,
                              const char *override);
 void world_join(struct world *w, unsigned rank);
@@ -40,6 +43,10 @@ void world_run(struct world *w);  /* to the end */
 void world_end(struct world *w);
 /* All but the killed have ended so, on the same weights. */
 void world_agree(struct world *w, ta_status expected);
+/* `rank` dies, and its launcher knows. */
+void world_lose(struct world *w, unsigned rank);
+/* What the last checkpoint holds as done, all its files together. `out` may be NULL; valid until the next call. */
+struct ta_frontier world_done_in_checkpoint(struct world *w, struct ta_checkpoint_info *out);
 unsigned world_events(const struct world *w, const char *event); /* so many in the metrics */
 
 #endif

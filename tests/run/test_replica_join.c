@@ -5,14 +5,7 @@
 #include "replica_world.h"
 #include "run_config.h"
 
-enum { DETECT_NS = 5 * 1000 * 1000, BATCHES = 200 };
-
-static void lose(struct world *w, unsigned rank) {
-    assert_int_equal(w->result[rank], TA_AGAIN);
-    ta_sim_kill(w->fabric, rank, w->now_ns, DETECT_NS);
-    w->killed |= 1U << rank;
-    atomic_store(&w->board.rows[rank].ended, TA_ENDED_KNOWN);
-}
+enum { BATCHES = 200 };
 
 /* What an event of the metrics says after `before`: "joined", "after its batch ". */
 static bool number_in(const struct world *w, const char *event, unsigned rank, const char *before, uint64_t *out) {
@@ -36,32 +29,9 @@ static uint64_t batches_of(unsigned share, unsigned founders) {
     return BATCHES / founders + (share < BATCHES % founders);
 }
 
-/* What the last checkpoint holds as done, all its files together. */
-static struct ta_frontier done_in_checkpoint(struct world *w, struct ta_checkpoint_info *out) {
-    static struct ta_checkpoint_info info;
-    char path[128];
-    snprintf(path, sizeof path, "%s/checkpoint", w->folder);
-    assert_int_equal(ta_checkpoint_latest(path, NULL, &info), TA_OK);
-    struct ta_stream *stream;
-    struct ta_model model;
-    assert_int_equal(ta_stream_open(&w->config->stream.spec, &stream), TA_OK);
-    assert_int_equal(ta_replica_model(w->config, &stream->info, &model), TA_OK);
-    struct ta_frontier done = {0};
-    for (unsigned i = 0; i < info.n_writers; i++) {
-        struct ta_snapshot s = {0};
-        assert_int_equal(ta_checkpoint_load(&info, &model, info.writers[i], false, &s), TA_OK);
-        assert_int_equal(ta_frontier_merge(&done, &s.done), TA_OK);
-        ta_snapshot_free(&s);
-    }
-    ta_model_free(&model);
-    ta_stream_close(stream);
-    if (out != NULL) *out = info;
-    return done;
-}
-
 /* All batches are in the last checkpoint as done; a spare has made just what was left of the share it took over. */
 static void check_all_trained(struct world *w, unsigned founders) {
-    struct ta_frontier done = done_in_checkpoint(w, NULL);
+    struct ta_frontier done = world_done_in_checkpoint(w, NULL);
     assert_int_equal(done.base, BATCHES);
     ta_frontier_free(&done);
     for (unsigned r = founders; r < w->n; r++) {
@@ -93,7 +63,7 @@ static void takes_over(void **state) {
         while (!is_training(&w, victim)) world_turn(&w);
         turns(&w, 1800 * moment);
         if (w.result[victim] == TA_AGAIN) {
-            lose(&w, victim);
+            world_lose(&w, victim);
             turns(&w, moment % 2 ? 0 : 100);
             world_join(&w, 3);
         }
@@ -117,11 +87,11 @@ static void heir_of_an_heir(void **state) {
     world_begin_with_spares(&w, 3, 2, &(struct ta_sim_config){.seed = 7, .latency_ns = 100000}, NULL);
     while (!is_training(&w, 1)) world_turn(&w);
     turns(&w, 300);
-    lose(&w, 1);
+    world_lose(&w, 1);
     world_join(&w, 3);
     while (!is_training(&w, 3)) assert_true(world_turn(&w));
     turns(&w, 300);
-    lose(&w, 3);
+    world_lose(&w, 3);
     world_join(&w, 4);
     world_run(&w);
     world_agree(&w, TA_END);
@@ -143,8 +113,8 @@ static void two_at_once(void **state) {
         world_begin_with_spares(&w, 3, 2, &(struct ta_sim_config){.seed = seed, .latency_ns = 100000, .jitter = 2}, NULL);
         while (!is_training(&w, 0)) world_turn(&w);
         turns(&w, 200);
-        lose(&w, 0);
-        lose(&w, 2);
+        world_lose(&w, 0);
+        world_lose(&w, 2);
         world_join(&w, 4);
         turns(&w, seed);
         world_join(&w, 3);
@@ -166,10 +136,10 @@ static void left_undone(void **state) {
     world_begin_with_spares(&w, 3, 1, &(struct ta_sim_config){.seed = 5, .latency_ns = 100000}, NULL);
     while (!is_training(&w, 1)) world_turn(&w);
     turns(&w, 5000);
-    lose(&w, 1);
+    world_lose(&w, 1);
     world_run(&w);
     world_agree(&w, TA_END);
-    struct ta_frontier done = done_in_checkpoint(&w, &info);
+    struct ta_frontier done = world_done_in_checkpoint(&w, &info);
     uint64_t count = ta_frontier_count(&done), others = batches_of(0, 3) + batches_of(2, 3);
     assert_true(count > others + 5 && count < BATCHES);
     assert_in_range(count, info.total_steps, info.total_steps + 1); /* a step may be told by half */
