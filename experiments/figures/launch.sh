@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# FIGURES: launch_64 launch_64_from_last checkpoint_usr1 checkpoint_usr1_two
+# FIGURES: launch_64 launch_64_from_last launch_64_of_one checkpoint_usr1 checkpoint_usr1_two
 #
-# 64 launchers with a replica each on this machine: seconds until the last of them trains, from the start of the first and of the
-# last launcher; medians of five. Seconds from SIGUSR1 until the checkpoint of a model of 103 MB is whole, one and two replicas.
+# 64 launchers with a replica each on this machine: seconds until the last of them trains, from the start of the first and
+# of the last launcher; likewise 64 replicas of one launcher; medians of five. Seconds from SIGUSR1 until the checkpoint
+# of a model of 103 MB is whole, one and two replicas.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . experiments/figures/run_common.sh
@@ -43,10 +44,11 @@ def starts(folder):
     return [datetime.datetime.fromisoformat(line.split()[0][:-1] + "+00:00").timestamp() for line in lines]
 
 
-def launch(n):
+def launch(n, of_one=False):
     with tempfile.TemporaryDirectory() as folder:
         first = time.time()
-        processes = [start(folder, small, "-n", str(n), "--nodes", str(n), "--node", str(k)) for k in range(n)]
+        nodes = [()] if of_one else [("--nodes", str(n), "--node", str(k)) for k in range(n)]
+        processes = [start(folder, small, "-n", str(n), *node) for node in nodes]
         last = time.time()
         time.sleep(4)  # who looks takes time from those that start
         until(lambda: len(starts(folder)) == n, processes)
@@ -74,6 +76,8 @@ def checkpoint(n):
 launches = [launch(64) for _ in range(5)]
 print(f"FIGURE launch_64 {statistics.median(first for first, _ in launches):.2f} s asked < 2")
 print(f"FIGURE launch_64_from_last {statistics.median(last for _, last in launches):.2f} s asked < 2")
+of_one = [launch(64, True)[0] for _ in range(5)]
+print(f"FIGURE launch_64_of_one {statistics.median(of_one):.2f} s asked < 2")
 for n, name in ((1, "checkpoint_usr1"), (2, "checkpoint_usr1_two")):
     print(f"FIGURE {name} {statistics.median(checkpoint(n) for _ in range(3)):.2f} s asked < 3")
 PYTHON

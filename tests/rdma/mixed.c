@@ -150,6 +150,44 @@ static void a_near_death_and_a_far_one_are_told(void **state) {
     assert_int_equal(ops->peer_state(w->t[0], 3), TA_PEER_UP);
 }
 
+/* Of two that would share a node neither is near to the other when both may run anywhere; who is dealt to a node is. */
+static void who_may_run_anywhere_is_alone(void **state) {
+    (void)state;
+    enum { ALONE_FROM = 2, MAKE_AT = 8 }; /* where a key names its make (key.c) */
+    struct world w = {{NULL}};
+    static const char near_make[] = "shm";
+    for (unsigned r = 0; r < N; r++) {
+        struct ta_transport_config config = {
+            .rank = r, .n_ranks = N, .per_node = PER_NODE, .alone_from = ALONE_FROM, .run_id = RUN};
+        assert_ok(ops->open(&config, &w.t[r]));
+        assert_ok(ops->window_create(w.t[r], WINDOW, &w.window[r]));
+        assert_ok(TA_NEW(&w.source[r], CELL, "a source"));
+        assert_ok(ops->source_register(w.t[r], w.source[r], CELL));
+        for (unsigned p = 0; p < N; p++)
+            if (p != r) assert_ok(ops->grant(w.t[r], p, p * CELL, CELL));
+    }
+    for (unsigned a = 0; a < N; a++)
+        for (unsigned b = 0; b < N; b++) {
+            struct ta_key key;
+            if (a == b) continue;
+            assert_ok(ops->key_make(w.t[a], b, &key));
+            bool is_shared = memcmp(key.data + MAKE_AT, near_make, sizeof near_make) == 0;
+            assert_int_equal(is_shared, a < ALONE_FROM && b < ALONE_FROM);
+        }
+    meet(&w, 2, 3);
+    meet(&w, 0, 1);
+    for (unsigned a = 0; a < N; a += 2) {
+        struct ta_put_segment segment = {w.source[a], CELL, a * CELL};
+        memset(w.source[a], (int)(a + 1), CELL);
+        assert_ok(ops->put(w.t[a], a + 1, &segment, 1));
+        settle(&w, a, a + 1);
+        const unsigned char *seen = w.window[a + 1].base;
+        for (unsigned i = 0; i < CELL; i++) assert_int_equal(seen[a * CELL + i], a + 1);
+    }
+    void *ends = &w;
+    world_close(&ends);
+}
+
 static void every_allocation_may_fail(void **state) {
     (void)state;
     struct ta_transport_config config = {.rank = 1, .n_ranks = N, .per_node = PER_NODE, .run_id = RUN};
@@ -183,6 +221,7 @@ int main(void) {
         TEST(a_pass_is_good_near_and_far),
         TEST(keys_are_those_of_the_make_in_charge),
         TEST(a_near_death_and_a_far_one_are_told),
+        cmocka_unit_test(who_may_run_anywhere_is_alone),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("mixed", tests, NULL, NULL);
