@@ -31,10 +31,14 @@ static void move_again(struct ta_sync *s) {
     s->base.delta = s->delta;
 }
 
-/* Nothing is under way and we wait in the round. AGAIN. */
+/* OK: nothing is under way, and all wait in the round. AGAIN. */
 static ta_status come_to_rest(struct ta_sync *s, uint32_t round, int64_t now_ns) {
+    struct ta_exchange *inner = s->control.x;
     ta_status status = ta_sync_progress(s, now_ns);
     if (status != TA_OK) return status;
+    /* Who asked for it may have died before all heard of it. */
+    uint32_t reason, asked = inner->ops->requested(inner, &reason);
+    if (asked > 0) inner->ops->request(inner, asked, reason);
     if (s->pending) return TA_AGAIN;
     s->round = round;
     ta_sync_say_all(s);
