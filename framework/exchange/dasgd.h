@@ -52,6 +52,7 @@
 #include "exchange.h"
 
 enum { TA_DASGD_SLOTS = 4, TA_DASGD_MOST_SLOTS = 1024, TA_DASGD_BASES = 8 };
+enum { TA_DASGD_MOST_GRADIENTS = 1 << 24 }; /* in one message, or it is taken for damaged */
 
 #define TA_DASGD_MAGIC UINT64_C(0x54414447) /* "TADG" */
 

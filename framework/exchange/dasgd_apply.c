@@ -79,8 +79,12 @@ static bool look(const struct ta_dasgd *d, unsigned peer, struct arrival *out) {
                             .bases = (uint32_t)run};
     out->ours = word(head, TA_DASGD_ID) == (TA_DASGD_MAGIC << 32 | (peer + 1)) && run >> 32 == d->epoch;
     out->sound = out->ours && out->bases <= TA_DASGD_BASES && out->steps == d->applied[peer] + out->gradients;
-    for (unsigned b = 0; b < out->bases && out->sound; b++)
-        counted += word(head, TA_DASGD_WORDS + (size_t)b * (1 + d->base.n_ranks));
+    out->sound &= out->gradients <= TA_DASGD_MOST_GRADIENTS;
+    for (unsigned b = 0; b < out->bases && out->sound; b++) {
+        uint64_t gradients = word(head, TA_DASGD_WORDS + (size_t)b * (1 + d->base.n_ranks));
+        out->sound &= gradients <= out->gradients;
+        counted += gradients;
+    }
     out->sound &= counted == out->gradients;
     if (!out->sound) out->tick = 0; /* out of the way, at once */
     return true;

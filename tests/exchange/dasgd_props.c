@@ -94,7 +94,11 @@ static void go(struct life *l, uint32_t round, unsigned share) {
             dw_must(w, x->ops->poll(x, w->now_ns));
             if (rested >> r & 1) continue;
             if (x->steps < l->target[r] * share / 2 && x->steps < l->target[r]) {
-                if (below(l, 2) == 0 && dw_step(w, r)) check_bound(l, r);
+                if (below(l, 8) == 0) { /* no labels in this batch */
+                    if (x->ops->ready(x, w->now_ns) == TA_OK) dw_must(w, x->ops->stepped(x, 0, w->now_ns));
+                } else if (below(l, 2) == 0 && dw_step(w, r)) {
+                    check_bound(l, r);
+                }
                 continue;
             }
             ta_status status = x->ops->settle(x, round, w->now_ns);
