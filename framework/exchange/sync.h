@@ -36,7 +36,8 @@
  * result that it kept to a first reduction of the new ring, all others nothing (-0, which changes no bit), and those
  * behind take it for the one they miss. A gradient that is in no completed reduction is still there, and goes into the
  * next: none of a survivor's is lost or counted twice. The last one of the lost replica may be in the weights though the
- * position that it told is the one before: then that batch is trained once more by who takes its share over.
+ * position that it told is the one before (then whoever takes its share over trains that batch once more), or be told, but
+ * in no weights of a survivor.
  *
  * Memory beyond that of the owner's gradient: w0, delta, w, our gradient, two results, and 2 (n - 1) / n * d for slots.
  */

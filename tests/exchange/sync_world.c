@@ -233,13 +233,14 @@ static double got_of(const struct sync_world *w, const struct sync_replica *r, s
     return w->config.scale_mean ? sum * w->config.n_ranks : sum;
 }
 
-/* The killed are found to have given so many: the same for every element. */
+/* The killed is found to have given so many, the same for every element: what it has made, or without its last gradient,
+ * or without the last two, of which the former was reduced for itself alone. */
 static void check_sums(struct sync_world *w, const struct sync_replica *r) {
     size_t d = w->config.d, n_sum = w->model.segments[0].count;
     const struct sync_replica *lost = NULL;
     for (unsigned p = 0; p < w->config.n_ranks; p++)
         if (w->replica[p].killed) lost = &w->replica[p];
-    unsigned known = lost != NULL ? (unsigned)lost->x->steps : 0, first = known > 0 ? known - 1 : 0, most = known + 1;
+    unsigned known = lost != NULL ? (unsigned)lost->x->steps : 0, first = known > 2 ? known - 2 : 0, most = known;
     if (lost != NULL && most > lost->made) most = lost->made;
     for (unsigned gave = lost != NULL ? first : 0; gave <= most; gave++) {
         size_t i = 0;

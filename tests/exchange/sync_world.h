@@ -70,8 +70,8 @@ void sync_run(struct sync_world *w);
 void sync_kill(struct sync_world *w, unsigned rank);
 /* All paths between the two break and are made anew. */
 void sync_flap(struct sync_world *w, unsigned a, unsigned b);
-/* All survivors have the same updates, in order, and the same bits; and those sum to what they have given, with one
- * gradient of each of the killed more or less than it knew. Fails the test. */
+/* All survivors have the same updates, in order, and the same bits; and those sum to what they have given, but for the last
+ * two gradients of the killed. Fails the test. */
 void sync_check(struct sync_world *w);
 
 #endif
