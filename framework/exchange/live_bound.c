@@ -71,6 +71,13 @@ void ta_live_bound_join(struct ta_live *l, unsigned peer) {
     b->known[peer] = true;
 }
 
+uint64_t ta_live_made_before(const struct ta_live *l, unsigned peer) {
+    uint64_t made = ta_live_made(l, peer);
+    if (!lock_step(l) || !l->bound.known[peer]) return made;
+    int64_t level = (int64_t)l->base.steps - l->bound.level[peer]; /* steps of the peer that come before ours */
+    return level < 0 ? 0 : (uint64_t)level < made ? (uint64_t)level : made;
+}
+
 /* It makes steps, as far as we know. */
 static bool steps_on(const struct ta_live *l, unsigned peer) {
     const struct ta_member *member = &l->members.member[peer];

@@ -9,8 +9,7 @@ static uint64_t count_missing(struct ta_live *l) {
     for (unsigned p = 0; p < x->n_ranks; p++) {
         const struct ta_member *member = &l->members.member[p];
         if (p == x->rank || !member->heard || !ta_member_counts(member)) continue;
-        uint64_t now = ta_slot_made(l->window + ta_slot_control(&l->layout, x->rank, p) + TA_SLOT_HEADER);
-        missing += ta_staleness_count(&l->staleness, p, now);
+        missing += ta_staleness_count(&l->staleness, p, ta_live_made_before(l, p));
     }
     ta_staleness_count_all(&l->staleness, missing);
     return missing;

@@ -24,7 +24,8 @@ void ta_staleness_close(struct ta_staleness *s);
 
 /* The weights have just been computed, with so many steps of `rank` in them. */
 void ta_staleness_based_on(struct ta_staleness *s, unsigned rank, uint64_t steps);
-/* A gradient computed on those weights is ready, and `rank` is now known to have made so many steps. Returns how many were
+/* A gradient computed on those weights is ready, and `rank` is now known to have made so many steps (in lock-step: up to
+ * the number of ours). Returns how many were
  * missing. */
 uint64_t ta_staleness_count(struct ta_staleness *s, unsigned rank, uint64_t steps);
 /* So many were missing from its weights over all peers. */

@@ -208,7 +208,10 @@ static void test_bound_0_is_synchronous_sgd(void **state) {
     for (unsigned i = 0; i < n_lives; i++) {
         open_race(&race, first_seed + i, 0);
         run_race(&race);
-        for (unsigned rank = 0; rank < race.n; rank++) check_weights(&race, rank, MOST_STEPS);
+        for (unsigned rank = 0; rank < race.n; rank++) {
+            check_weights(&race, rank, MOST_STEPS);
+            assert_int_equal(race.runner[rank].x->staleness->max, 0);
+        }
         close_race(&race);
     }
     assert_int_equal(ta_mem_held_bytes(), held);
