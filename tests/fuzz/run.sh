@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Throws damaged configurations, streams, checkpoints, texts and word vectors at their readers, any text at a
+# Throws damaged configurations, streams, checkpoints, recordings, texts and word vectors at their readers, any text at a
 # vocabulary, and any bytes at the store that replicas find each other by.
 #
 #   tests/fuzz/run.sh SECONDS [NAME...]    each fuzzer (config, stream, checkpoint, vocabulary, text, vectors, store,
-#                                          store_file) for so long, two at a time
+#                                          store_file, record) for so long, two at a time
 #
 # Builds with clang in build/fuzz. Seeds are made anew from the program's own writers; what was found to be interesting
 # is kept in build/fuzz/corpus, an input that crashes in build/fuzz/crashes. To see one again:
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/../.."
 seconds=${1:?how many seconds each?}
 shift
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=(config stream checkpoint vocabulary text vectors store store_file)
+[ ${#names[@]} -gt 0 ] || names=(config stream checkpoint vocabulary text vectors store store_file record)
 case $seconds in *[!0-9]* | 0) echo "tests/fuzz/run.sh: '$seconds' is not a number of seconds" >&2 && exit 2 ;; esac
 
 build=build/fuzz

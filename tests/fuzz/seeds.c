@@ -7,6 +7,7 @@
 #include "checkpoint_internal.h"
 #include "keras.h"
 #include "mem.h"
+#include "record.h"
 #include "small_model.h"
 #include "store_seeds.h"
 #include "vectors.h"
@@ -143,9 +144,25 @@ static ta_status write_store(void) {
     return TA_OK;
 }
 
+static ta_status write_record(void) {
+    struct ta_recorder *r;
+    struct ta_recorder_config config = {.path = path_of("record/alone"),
+                                        .head = {.n_ranks = 1, .epoch = 1, .n_params = 4, .check_every = 64,
+                                                 .config = "run: {}\n", .resume = "", .program = "1"}};
+    ta_status status = ta_recorder_open(&config, &r);
+    for (uint64_t i = 0; i < 40 && status == TA_OK; i++) {
+        ta_recorder_step(r, &(struct ta_recorded_step){.position = i + 1, .versions = &i, .finite = true, .scaled = i % 7 == 0});
+        if (i % 9 == 8) ta_recorder_rest(r, (uint32_t)i, i, i);
+        if (i % 9 == 3) ta_recorder_check(r, i);
+    }
+    if (status != TA_OK) return status;
+    ta_recorder_end(r, TA_RECORD_END_LOST, 0);
+    return ta_recorder_close(r);
+}
+
 int main(int argc, char **argv) {
     static const char *const folders[] = {"",     "config",  "stream", "checkpoint",
-                                          "text", "vectors", "store",  "store_file"};
+                                          "text", "vectors", "store",  "store_file", "record"};
     if (argc != 2) {
         fputs("usage: seeds DIRECTORY\n", stderr);
         return 2;
@@ -160,6 +177,7 @@ int main(int argc, char **argv) {
     if (status == TA_OK) status = write_texts();
     if (status == TA_OK) status = write_vectors();
     if (status == TA_OK) status = write_store();
+    if (status == TA_OK) status = write_record();
     if (status != TA_OK) fprintf(stderr, "seeds: %s\n", ta_why());
     return status == TA_OK ? 0 : 1;
 }
