@@ -48,7 +48,8 @@ static ta_status look_behind(const struct ta_replica *r) {
 ta_status ta_replica_look(struct ta_replica *r, int64_t now_ns) {
     r->looked = now_ns >= r->look_ns;
     if (!r->looked) return TA_OK;
-    r->look_ns = now_ns + TA_NS_PER_S / 4;
+    unsigned quarters = 1 + r->config.n_ranks / 256; /* what it costs grows with the replicas */
+    r->look_ns = now_ns + quarters * (TA_NS_PER_S / 4);
     ta_replica_look_at_peers(r, now_ns);
     return r->state == TA_REPLICA_SNAPSHOT ? TA_OK : look_behind(r); /* they may go before us, when we have said all */
 }

@@ -1,13 +1,14 @@
-/* replica_takeover: what a lost replica has left of its share of the stream is dealt anew, to those who are still there.
+/* replica_takeover: what a lost replica has left of its share of the stream is dealt anew, to those who are there.
  *
- * In a round, so that nobody is in the midst of a batch. At rest all know the same of all ranks: how many batches of their
- * shares they have done, who is lost (and had not come to this rest), who waits in the last round. From that each
+ * In a round, so that nobody is in the midst of a batch. At rest all know the same of all ranks: how many batches of
+ * their shares they have done, who is lost (and had not come to this rest), who waits in the last round. From that each
  * computes, alone, what the run has done so far, and deals the rest round-robin to those who are there and have not
- * finished. As for a later life with fewer replicas, nothing is trained on twice, and what is lost are the batches whose
- * steps no survivor has heard of: those are dealt again.
+ * finished, as for a later life with fewer replicas: nothing that is known to be trained on is trained on again. What no
+ * survivor has heard of is. Of a put that its writer's death cut short the body may be there and the position not, since
+ * the position follows it: such a batch counts twice rather than never.
  *
- * Our position is a deal's number (that of the round it was made in) and, behind it, batches of our share in that deal. So
- * it only rises, survivors agree on it, and whoever dies next is settled in the same way.
+ * Our position is a deal's number (that of the round it was made in) and, behind it, batches of our share in that deal.
+ * So it only rises, survivors agree on it, and whoever dies next is settled in the same way.
  *
  * A round may be passed over by somebody who goes straight to a later one; then nobody has made a step in between. So a
  * deal in which nobody has made a step is taken back at the next rest, and made again there, by all alike.
@@ -156,7 +157,8 @@ static unsigned list_lost(struct ta_replica *r, const struct ta_replica_deal *de
         if (s.share == 0 || s.finished || s.there || !s.gone) continue;
         lost++;
         if (at >= 0 && (size_t)at < bytes)
-            at += snprintf(text + at, bytes - (size_t)at, " %u (after %" PRIu64 " batches of its share)", rank, s.count);
+            at += snprintf(text + at, bytes - (size_t)at, " %u (after %" PRIu64 " batches of its share)", rank,
+                           s.count);
     }
     return lost;
 }
@@ -208,7 +210,8 @@ static void tell(struct ta_replica *r, const char *lost, uint64_t done, int64_t 
     unsigned own = r->deal.share_of[r->config.rank];
     char left[64] = "the rest", ours[64] = "we have finished";
     uint64_t end = batches_of_run(r);
-    if (end != UINT64_MAX) snprintf(left, sizeof left, "%" PRIu64 " of %" PRIu64 " batches", end > done ? end - done : 0, end);
+    if (end != UINT64_MAX)
+        snprintf(left, sizeof left, "%" PRIu64 " of %" PRIu64 " batches", end > done ? end - done : 0, end);
     if (own > 0) snprintf(ours, sizeof ours, "we take share %u", own - 1);
     ta_replica_event(r, now_ns, "takeover", "lost:%s; %s dealt to %u, %s", lost, left, r->deal.n, ours);
 }
@@ -249,7 +252,7 @@ ta_status ta_replica_count_done(struct ta_replica *r, int64_t now_ns) {
     ta_frontier_free(&done);
     ta_board_set(ta_replica_row(r)->done_records, records);
     if (records < goal && ta_replica_lowest_live(r) == r->config.rank)
-        ta_replica_event(r, now_ns, "untrained", "%" PRIu64 " records of %" PRIu64 " that nobody has trained on", goal - records,
-                         goal);
+        ta_replica_event(r, now_ns, "untrained", "%" PRIu64 " records of %" PRIu64 " that nobody has trained on",
+                         goal - records, goal);
     return TA_OK;
 }

@@ -315,7 +315,8 @@ static void one_run(struct world *w, uint64_t seed) {
     for (long turns = 0; turn(w, meeting); turns++)
         if (turns > MOST_TURNS) {
             for (unsigned r = 0; r < w->n; r++)
-                if (runs(w, r)) print_message("replica %u: %s\n", r, ta_replica_state_name(ta_replica_state(w->replica[r])));
+                if (runs(w, r))
+                    print_message("replica %u: %s\n", r, ta_replica_state_name(ta_replica_state(w->replica[r])));
             complain(w, "no end");
         }
     check_end(w);
