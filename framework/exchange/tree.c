@@ -92,6 +92,17 @@ static ta_status tree_ready(struct ta_exchange *x, int64_t now_ns) {
     return ta_tree_of(x)->lost < x->n_ranks ? TA_AGAIN : TA_OK;
 }
 
+/* Steps made elsewhere that are not in w, as far as neighbours have heard of them. */
+static uint64_t missing(const struct ta_tree *t) {
+    uint64_t steps = 0;
+    for (unsigned i = 0; i < t->n_neighbours; i++) {
+        const struct ta_tree_neighbour *n = &t->neighbour[i];
+        uint64_t made = n->heard ? ta_tree_made(n) : 0;
+        if (made > n->in_w) steps += made - n->in_w;
+    }
+    return steps;
+}
+
 static ta_status tree_stepped(struct ta_exchange *x, uint64_t records, int64_t now_ns) {
     struct ta_tree *t = ta_tree_of(x);
     if (records == 0) return TA_OK;
@@ -101,6 +112,7 @@ static ta_status tree_stepped(struct ta_exchange *x, uint64_t records, int64_t n
     x->steps++;
     x->records += records;
     t->stale = true;
+    if (t->n_neighbours > 0) ta_hist_add(&t->staleness, missing(t));
     for (unsigned i = 0; i < t->n_neighbours; i++) {
         struct ta_tree_neighbour *n = &t->neighbour[i];
         uint64_t made = n->heard ? ta_tree_made(n) : 0;
@@ -112,7 +124,8 @@ static ta_status tree_stepped(struct ta_exchange *x, uint64_t records, int64_t n
 
 static ta_status tree_step(struct ta_exchange *x, float *grad, uint64_t records, int64_t now_ns) {
     struct ta_tree *t = ta_tree_of(x);
-    ta_status status = t->config.updater.update(t->config.updater.owner, grad, x->w, x->scale, x->delta);
+    float scale = x->scale * ta_damping_scale(&t->damping, missing(t));
+    ta_status status = t->config.updater.update(t->config.updater.owner, grad, x->w, scale, x->delta);
     return status == TA_OK ? tree_stepped(x, records, now_ns) : status;
 }
 

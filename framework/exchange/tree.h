@@ -41,11 +41,15 @@
  * Told of neighbours alone: gauges, puts, staleness (of all that is behind the neighbour together), steps_visible (in the
  * weights of all neighbours; others see them later by their distance). Of all: notes, requests, the total of steps.
  *
+ * Damping goes by all steps that are missing, as far as neighbours have heard of them; delay compensation, which needs the
+ * weights of before, and a bound on staleness, which is by peer, go with topology full alone.
+ *
  * One thread.
  */
 #ifndef TA_TREE_H
 #define TA_TREE_H
 
+#include "damping.h"
 #include "exchange.h"
 #include "tree_shape.h"
 
@@ -127,6 +131,8 @@ struct ta_tree {
     struct ta_tree_said said; /* what all neighbours are told alike */
     uint32_t said_version, notes_version;
     uint32_t entered, finished, resumed, done; /* ours: rounds; done: a token */
+    struct ta_hist staleness; /* of our gradients: steps missing, of all peers together */
+    struct ta_damping_rule damping;
     bool stale, left;
     bool at_rest;             /* settled, not resumed: w does not change */
     bool rest_in_last;        /* the last rest stands for the round that was asked for */

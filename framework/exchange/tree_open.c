@@ -35,8 +35,9 @@ static ta_status check(const struct ta_exchange_config *c) {
     if (bound >= 0)
         return ta_fail(TA_CONFIG, "exchange.max_staleness %lld is bounded by peer, which topology %s does not know of all; "
                        "use full, or max_staleness: none", (long long)bound, ta_tree_topology(c));
-    if (spec->damping != TA_DAMPING_NONE)
-        return ta_fail(TA_CONFIG, "exchange.damping goes with topology full; with %s set damping: none", ta_tree_topology(c));
+    if (spec->damping == TA_DAMPING_COMPENSATED)
+        return ta_fail(TA_CONFIG, "exchange.damping: delay-compensated goes with topology full; with %s: none, inverse or "
+                       "exponential", ta_tree_topology(c));
     if (!(spec->heartbeat_s >= 0 && spec->heartbeat_s <= LONGEST_S && spec->dead_after_s >= 0 &&
           spec->dead_after_s <= LONGEST_S))
         return ta_fail(TA_CONFIG, "exchange.heartbeat %g, exchange.dead_after %g: not between 0 and %g seconds",
@@ -186,6 +187,7 @@ static void begin(struct ta_tree *t, const struct ta_exchange_config *config) {
     t->body_bytes = lines(config->model->n_params * sizeof(float));
     t->base = (struct ta_exchange){
         .ops = &ta_exchange_tree, .model = config->model, .rank = config->rank, .n_ranks = config->n_ranks,
+        .staleness = &t->staleness,
         .scale = spec->scale_mean ? 1.0F / (float)config->n_ranks : 1.0F,
     };
 }
@@ -199,7 +201,8 @@ ta_status ta_tree_open(const struct ta_exchange_config *config, const struct ta_
     if (status == TA_OK) status = TA_NEW(&t, 1, "exchange");
     if (status != TA_OK) return status;
     begin(t, config);
-    status = open_neighbours(t);
+    status = ta_damping_make(config->spec, config->model, &t->damping);
+    if (status == TA_OK) status = open_neighbours(t);
     if (status == TA_OK) status = open_window(t);
     if (status == TA_OK) status = open_arenas(t);
     if (status == TA_OK) status = ta_tree_start(t, start != NULL ? start : &nothing);

@@ -22,7 +22,7 @@ static void open_replica(struct tree_world *w, unsigned rank) {
     struct ta_exchange_config config = {
         .spec = &w->spec, .model = &w->model, .kernel_ops = &ta_kernels_cpu, .kernels = w->kernels,
         .transport_ops = &ta_transport_sim, .transport = r->transport, .rank = rank, .n_ranks = c->n_ranks,
-        .per_node = c->per_node, .epoch = 1,
+        .per_node = c->per_node, .epoch = 1, .updater = c->updater,
     };
     struct ta_exchange_start fresh = {.w0 = w->w0};
     tree_must(w, ta_exchange_tree.open(&config, c->start != NULL ? c->start : &fresh, &r->x));
@@ -47,6 +47,7 @@ void tree_world_open(struct tree_world *w, const struct tree_config *config) {
     w->spec = (struct ta_exchange_spec){.topology = config->per_node > 0 ? "clusters" : "tree",
                                         .fan_out = config->fan_out,
                                         .puts_in_flight = config->in_flight,
+                                        .damping = config->damping,
                                         .dead_after_s = config->dead_after_s};
     size_t n = config->n_params, mean = config->statistics ? n / 4 : 0;
     w->model.n_params = n;

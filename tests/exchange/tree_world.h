@@ -21,6 +21,8 @@ struct tree_config {
     unsigned in_flight;
     bool statistics;         /* the last quarter is a `mean` segment */
     double dead_after_s;
+    enum ta_damping damping;
+    struct ta_exchange_updater updater;
     struct ta_sim_config fabric; /* seed and n_ranks are filled in */
     const struct ta_exchange_start *start; /* for all; NULL: w0 of whole numbers */
 };
