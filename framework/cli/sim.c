@@ -25,6 +25,7 @@ static const char help[] =
     "  --per-node N           so many replicas share a node and its NIC (default 1)\n"
     "  --step-time S          seconds of a training step on one batch (default: measured here)\n"
     "  --predict-time S       of predictions alone, where a model needs a pass for them (default: measured here)\n"
+    "  --read-time S          from a step until the next batch is there (default 0: read ahead)\n"
     "  --memory GB/S          read and written by an apply (default: measured here)\n"
     "  --jitter SIGMA         of all these times, lognormal (default 0)\n"
     "  --slow RANK:FACTOR     this replica is so many times slower; may be repeated\n"
@@ -38,7 +39,7 @@ static const char help[] =
     "\n"
     "Exit status: 0 done; 1 replicas disagree, or a run failed; 2 usage or configuration; 69 replicas were lost.\n";
 
-enum { LONG_SET = 256, LONG_TOPOLOGY, LONG_RECORDS, LONG_NETWORK, LONG_PER_NODE, LONG_STEP, LONG_PREDICT, LONG_MEMORY,
+enum { LONG_SET = 256, LONG_TOPOLOGY, LONG_RECORDS, LONG_NETWORK, LONG_PER_NODE, LONG_STEP, LONG_PREDICT, LONG_MEMORY, LONG_READ,
        LONG_JITTER, LONG_SLOW, LONG_KILL, LONG_STALL, LONG_SEED, LONG_POINTS, LONG_RUN_DIR, LONG_JSON };
 
 static const struct option options[] = {
@@ -49,6 +50,7 @@ static const struct option options[] = {
     {"jitter", required_argument, NULL, LONG_JITTER},  {"slow", required_argument, NULL, LONG_SLOW},
     {"kill", required_argument, NULL, LONG_KILL},      {"stall", required_argument, NULL, LONG_STALL},
     {"seed", required_argument, NULL, LONG_SEED},      {"points", required_argument, NULL, LONG_POINTS},
+    {"read-time", required_argument, NULL, LONG_READ},
     {"run-dir", required_argument, NULL, LONG_RUN_DIR}, {"set", required_argument, NULL, LONG_SET},
     {"json", no_argument, NULL, LONG_JSON},            {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0}};
@@ -144,6 +146,7 @@ static ta_status parse_option(struct arguments *a, int letter, const char *text)
         return status;
     case LONG_STEP: return parse_number("--step-time", text, 1e-9, 1e6, &machine->step_s);
     case LONG_PREDICT: return parse_number("--predict-time", text, 1e-9, 1e6, &machine->predict_s);
+    case LONG_READ: return parse_number("--read-time", text, 0, 1e6, &machine->read_s);
     case LONG_MEMORY:
         status = parse_number("--memory", text, 1e-3, 1e6, &number);
         machine->bytes_per_s = number * 1e9;

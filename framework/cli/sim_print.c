@@ -27,10 +27,10 @@ static json_t *assumptions_json(const struct ta_simulation_config *c, const stru
                                 "latency_us", net->link.latency_us, "gb_per_s", net->link.gb_per_s, "put_us", net->put_us,
                                 "jitter", net->jitter, "sender_copies", net->sender_copies, "near_latency_us",
                                 net->near.latency_us, "near_gb_per_s", net->near.gb_per_s, "per_node", (int)c->per_node);
-    return json_pack("{s:s, s:f, s:s, s:f, s:s, s:f, s:s, s:f, s:i, s:i, s:o}", "kind", "assumptions", "step_s", m->step_s,
+    return json_pack("{s:s, s:f, s:s, s:f, s:s, s:f, s:s, s:f, s:f, s:i, s:i, s:o}", "kind", "assumptions", "step_s", m->step_s,
                      "step_from", source(given->step_s), "predict_s", m->predict_s, "predict_from",
                      source(given->predict_s), "memory_gb_per_s", m->bytes_per_s / 1e9, "memory_from",
-                     source(given->bytes_per_s), "jitter", m->jitter, "slow", (int)c->n_slow, "faults", (int)c->n_faults,
+                     source(given->bytes_per_s), "read_s", m->read_s, "jitter", m->jitter, "slow", (int)c->n_slow, "faults", (int)c->n_faults,
                      "network", network);
 }
 
@@ -43,10 +43,10 @@ void ta_sim_print_assumptions(struct ta_sim_table *table, const struct ta_simula
         return;
     }
     printf("assumed\n"
-           "  step       %.3g s (%s)   predictions alone %.3g s (%s)   jitter %g\n"
+           "  step       %.3g s (%s)   predictions alone %.3g s (%s)   reading %g s   jitter %g\n"
            "  apply      %.3g GB/s of memory (%s)\n"
            "  network    %s: %g us, %g GB/s a NIC, a put each %g us, jitter %g%s\n",
-           m->step_s, source(given->step_s), m->predict_s, source(given->predict_s), m->jitter, m->bytes_per_s / 1e9,
+           m->step_s, source(given->step_s), m->predict_s, source(given->predict_s), m->read_s, m->jitter, m->bytes_per_s / 1e9,
            source(given->bytes_per_s), net->name, net->link.latency_us, net->link.gb_per_s, net->put_us, net->jitter,
            net->sender_copies ? ", the sender copies" : "");
     if (c->per_node > 1)
@@ -59,8 +59,9 @@ void ta_sim_print_assumptions(struct ta_sim_table *table, const struct ta_simula
         if (f->for_s > 0) printf("  stalled    rank %u after %g s for %g s\n", f->rank, f->at_s, f->for_s);
         else printf("  killed     rank %u after %g s\n", f->rank, f->at_s);
     }
-    printf("  again by   --step-time %.3g --predict-time %.3g --memory %.4g\n\n", m->step_s, m->predict_s,
-           m->bytes_per_s / 1e9);
+    printf("  again by   --step-time %.3g --predict-time %.3g --memory %.4g", m->step_s, m->predict_s, m->bytes_per_s / 1e9);
+    if (m->read_s > 0) printf(" --read-time %g", m->read_s);
+    printf("\n\n");
 }
 
 static double efficiency(struct ta_sim_table *table, const struct ta_simulation_result *r) {

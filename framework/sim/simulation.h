@@ -20,11 +20,12 @@
 #include "network.h"
 #include "run_config.h"
 
-/* How fast a replica computes. Zero: measured here (ta_machine_measure). */
+/* How fast a replica computes. What is zero is measured here (ta_machine_measure), but for the last two. */
 struct ta_machine {
     double step_s;      /* a gradient of one batch and the update from it */
     double predict_s;   /* predictions alone, where the model needs a pass of their own */
     double bytes_per_s; /* read and written by an apply */
+    double read_s;      /* from the end of a step until the next batch is there, which is nobody's computing; may be 0 */
     double jitter;      /* each of these times a lognormal factor of mean 1 and this sigma; 0: always the same */
 };
 

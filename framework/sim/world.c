@@ -42,13 +42,15 @@ static void nap(struct ta_member_fiber *m) {
 static void live(void *argument) {
     struct ta_member_fiber *m = argument;
     for (;;) {
-        m->news = false;
+        m->news = m->batch = false;
         ta_status status = ta_replica_tick(m->replica, m->world->now_ns);
         m->fresh = false;
         if (status != TA_OK && status != TA_AGAIN) {
             m->result = status;
             return;
         }
+        if (m->batch && m->world->config->machine.read_s > 0)
+            take(m, (int64_t)(m->world->config->machine.read_s * m->slow * TA_NS_PER_S));
         if (status == TA_AGAIN && !m->news) nap(m);
         else take(m, LOOK);
     }
@@ -62,6 +64,7 @@ static void spend(void *owner, enum ta_timed_call call, double seconds) {
     if (m == NULL) return; /* while it opens */
     w->applies += call == TA_TIMED_APPLY;
     if (call == TA_TIMED_TRAIN) m->fresh = true;
+    if (call == TA_TIMED_TRAIN || call == TA_TIMED_PREDICT) m->batch = true;
     if (call == TA_TIMED_UPDATE && m->fresh) return;
     double sigma = w->config->machine.jitter;
     if (sigma > 0) seconds *= exp(sigma * ta_rng_normal(&m->rng) - sigma * sigma / 2);

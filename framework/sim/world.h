@@ -28,6 +28,7 @@ struct ta_member_fiber {
     bool asleep;                /* has nothing to do: news wakes it */
     bool news;                  /* something was delivered to it, or from it, since it last looked */
     bool fresh;                 /* its gradient waits for the update, whose time is part of the step's */
+    bool batch;                 /* it has used one since it last looked: the next is to be read */
     bool over;
     ta_status result;
     uint64_t records, hits;     /* as last seen on the board */
