@@ -1,4 +1,4 @@
-/* sync: birth and death, and what is handed on to control: who is there, rounds, notes. What happens is told in sync.h. */
+/* sync: birth and death, and what is handed on to control: who is there, rounds, notes. See sync.h. */
 #include "sync.h"
 
 #include <string.h>
@@ -15,16 +15,16 @@ static bool given(const char *text, const char *usual) {
 
 ta_status ta_sync_check(const struct ta_exchange_spec *spec) {
     if (given(spec->max_staleness, "none") && strcmp(spec->max_staleness, "0") != 0)
-        return ta_fail(TA_CONFIG, "exchange.max_staleness: %s: with exchange.type sync it is 0 always; remove the key, or use "
-                       "live", spec->max_staleness);
+        return ta_fail(TA_CONFIG, "exchange.max_staleness: %s: with exchange.type sync it is 0 always; remove the "
+                       "key, or use live", spec->max_staleness);
     if (spec->damping != TA_DAMPING_NONE)
         return ta_fail(TA_CONFIG, "exchange.damping: nothing is stale with exchange.type sync; remove it, or use live");
     if (spec->puts_in_flight > 1)
-        return ta_fail(TA_CONFIG, "exchange.puts_in_flight: %u: with exchange.type sync one chunk waits for the other; remove "
-                       "it, or use live", spec->puts_in_flight);
+        return ta_fail(TA_CONFIG, "exchange.puts_in_flight: %u: with exchange.type sync one chunk waits for the other; "
+                       "remove it, or use live", spec->puts_in_flight);
     if (spec->gradients_per_push > 1)
-        return ta_fail(TA_CONFIG, "exchange.gradients_per_push: %u: exchange.type sync reduces every gradient; remove it, or "
-                       "use dasgd", spec->gradients_per_push);
+        return ta_fail(TA_CONFIG, "exchange.gradients_per_push: %u: exchange.type sync reduces every gradient; "
+                       "remove it, or use dasgd", spec->gradients_per_push);
     return TA_OK;
 }
 
@@ -79,7 +79,8 @@ static ta_status open_links(struct ta_sync *s) {
 }
 
 /* Statistics that all have alike stay what they are to the bit; others are averaged. */
-static ta_status start_statistics(struct ta_sync *s, const struct ta_exchange_start *start, const struct ta_segment *segment) {
+static ta_status start_statistics(struct ta_sync *s, const struct ta_exchange_start *start,
+                                  const struct ta_segment *segment) {
     size_t bytes = segment->count * sizeof(float);
     float *out = s->delta + segment->offset;
     unsigned n = 0;

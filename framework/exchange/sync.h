@@ -1,45 +1,48 @@
-/* sync: all-reduce of every gradient, in lock-step: the baseline that the asynchronous exchanges are compared to. Private
- * to this folder; the manual is exchange.h.
+/* sync: all-reduce of every gradient, in lock-step: the baseline that the asynchronous exchanges are compared to.
+ * Private to this folder; the manual is exchange.h.
  *
- *     sync.c        birth, death, what is handed on      sync_ring.c    chunks round the ring, reduce and gather
- *     sync_step.c   gradients become one update          sync_form.c    the ring again after a loss
- *     sync_rounds.c settle, resume
+ *     sync.c         birth, death, what is handed on      sync_ring.c    chunks round the ring, reduce and gather
+ *     sync_step.c    gradients become one update          sync_form.c    the ring again after a loss
+ *     sync_rounds.c  settle, resume
  *
- * Reduction t sums the t-th gradients of all replicas: a ring reduce-scatter, then a ring all-gather (Patarasuk and Yuan
- * 2009), 2 (n - 1) / n * d floats out of every replica, whatever n. A chunk is summed in one order, along the ring, by one
- * replica after the other, and what the last one has is copied: so all have the same bits. With `scale: mean` that last one
- * multiplies by 1/n. Statistics of batch normalisation are averaged. Everybody then makes the same update of the same w.
- * Staleness is 0 by construction.
+ * Reduction t sums the t-th gradients of all replicas: a ring reduce-scatter, then a ring all-gather (Patarasuk and
+ * Yuan 2009), 2 (n - 1) / n * d floats out of every replica, whatever n. A chunk is summed in one order, along the
+ * ring, by one replica after the other, and what the last one has is copied: so all have the same bits. With `scale:
+ * mean` that last one multiplies by 1/n. Statistics of batch normalisation are averaged. Everybody then makes the
+ * same update of the same w. Staleness is 0 by construction.
  *
- * A ring of m members takes laps of m chunks of `chunk_floats`: one lap for all n, more once a member is lost, as the
- * slots stay as they are. Messages are counted through. Message k goes to slot k mod 2 at the successor, its number (the
- * tag) behind it on the same path, so who sees the tag sees the chunk. It is put
+ * A ring of m members takes laps of m chunks of `chunk_floats`: one lap for all n, more once a member is lost, as
+ * the slots stay as they are. Messages are counted through. Message k goes to slot k mod 2 at the successor, its
+ * number (the tag) behind it on the same path, so who sees the tag sees the chunk. It is put
  *   - when message k - 1 of the predecessor was taken, for what it carries was made of that;
  *   - when the successor has acknowledged message k - 2, so the slot is not read any more;
  *   - when nothing is in flight to the successor: whatever was put there before may change from then on.
- * A chunk that has been put changes next when the successor's use of it has come back round the ring (gather overwrites
- * what reduce has put), and only after a later put: never under a put. What is acknowledged is never needed again, so on a
- * new path the messages after the last acknowledged one are put again. The result of a reduction is kept during the next.
+ * A chunk that has been put changes next when the successor's use of it has come back round the ring (gather
+ * overwrites what reduce has put), and only after a later put: never under a put. What is acknowledged is never
+ * needed again, so on a new path the messages after the last acknowledged one are put again. The result of a
+ * reduction is kept during the next.
  *
- * Who has no gradient to give takes part with nothing (records 0), once its predecessor has begun a reduction: who waits
- * in a round, who has finished (shares differ by a batch), and who has dropped a batch (`stepped` with 0), until its next
- * gradient. Nobody enters a round with a gradient pending, and nobody in a round begins a reduction. Each says to all
- * which round it waits in and how many reductions it has seen complete. When all say so and the numbers are equal nothing
- * is under way, and nothing can begin: whoever began one before it entered has waited for it and counts one more. Only
- * then the round of control.h is entered. All have the same delta; to a checkpoint it is the register of the lowest rank
- * that is there, and those of the others are zero: so its registers sum to the weights, for whatever exchange goes on.
+ * Who has no gradient to give takes part with nothing (records 0), once its predecessor has begun a reduction: who
+ * waits in a round, who has finished (shares differ by a batch), and who has dropped a batch (`stepped` with 0),
+ * until its next gradient. Nobody enters a round with a gradient pending, and nobody in a round begins a reduction.
+ * Each says to all which round it waits in and how many reductions it has seen complete. When all say so and the
+ * numbers are equal nothing is under way, and nothing can begin: whoever began one before it entered has waited for
+ * it and counts one more. Only then the round of control.h is entered. All have the same delta; to a checkpoint it
+ * is the register of the lowest rank that is there, and those of the others are zero: so its registers sum to the
+ * weights, for whatever exchange goes on.
  *
- * Loss of a member. Survivors agree on who is gone (membership.h). Each abandons what is under way, tells all others for
- * which set of the gone it does so and how many reductions it has completed, and waits until all have said the same set;
- * so nothing of the old ring is read any more when the new one begins. The numbers differ by one at most, since nobody
- * completes a reduction to which somebody has given nothing. If somebody lags, the lowest rank that is ahead gives the
- * result that it kept to a first reduction of the new ring, all others nothing (-0, which changes no bit), and those
- * behind take it for the one they miss. A gradient that is in no completed reduction is still there, and goes into the
- * next: none of a survivor's is lost or counted twice. The last one of the lost replica may be in the weights though the
- * position that it told is the one before (then whoever takes its share over trains that batch once more), or be told, but
- * in no weights of a survivor.
+ * Loss of a member. Survivors agree on who is gone (membership.h). Each abandons what is under way, tells all others
+ * for which set of the gone it does so and how many reductions it has completed, and waits until all have said the
+ * same set; so nothing of the old ring is read any more when the new one begins. The numbers differ by one at most,
+ * since nobody completes a reduction to which somebody has given nothing. If somebody lags, the lowest rank that is
+ * ahead gives the result that it kept to a first reduction of the new ring, all others nothing (-0, which changes no
+ * bit), and those behind take it for the one they miss. A gradient that is in no completed reduction is still there,
+ * and goes into the next: none of a survivor's is lost or counted twice. The last one of the lost replica may be in
+ * the weights though the position that it told is the one before (then whoever takes its share over trains that
+ * batch once more), or be told, but in no weights of a survivor.
  *
- * Memory beyond that of the owner's gradient: w0, delta, w, our gradient, two results, and 2 (n - 1) / n * d for slots.
+ * Memory beyond that of the owner's gradient: w0, delta, w, our gradient, two results, and 2 (n - 1) / n * d for
+ * slots.
  */
 #ifndef TA_SYNC_H
 #define TA_SYNC_H
@@ -75,7 +78,7 @@ struct ta_sync {
     size_t chunk_floats;
     size_t held_bytes;
 
-    float *delta;                  /* [n_params] the sum of all updates; base.delta is our register: at rest that of one */
+    float *delta;                  /* [n_params] the sum of all updates; base.delta is what a checkpoint takes */
     float *gradient;               /* [n_params] ours, kept until it is in an update */
     uint64_t gradient_records, gradient_position;
     bool pending;                  /* there is one */

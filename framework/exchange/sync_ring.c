@@ -8,7 +8,9 @@ uint64_t ta_sync_heard(const struct ta_sync *s, unsigned peer, size_t word_offse
     return ta_window_load_u64(s->control.window + ta_control_payload(&s->control, s->base.rank, peer) + word_offset);
 }
 
-static uint64_t tag(const struct ta_sync *s, uint64_t count) { return s->generation << TA_SYNC_GENERATION_SHIFT | count; }
+static uint64_t tag(const struct ta_sync *s, uint64_t count) {
+    return s->generation << TA_SYNC_GENERATION_SHIFT | count;
+}
 
 /* A count of this generation; that of another means nothing. */
 static uint64_t count_of(const struct ta_sync *s, uint64_t word) {
@@ -123,7 +125,8 @@ bool ta_sync_ring_called(const struct ta_sync *s) {
 
 static const float *slot_of(const struct ta_sync *s, uint64_t message) {
     size_t payload = ta_control_payload(&s->control, s->base.rank, predecessor(s));
-    return (const float *)(s->control.window + payload + TA_SYNC_WORD_BYTES) + message % TA_SYNC_SLOTS * s->chunk_floats;
+    const float *first = (const float *)(s->control.window + payload + TA_SYNC_WORD_BYTES);
+    return first + message % TA_SYNC_SLOTS * s->chunk_floats;
 }
 
 static bool take_next(struct ta_sync *s) {

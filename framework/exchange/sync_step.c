@@ -80,10 +80,11 @@ ta_status ta_sync_ready(struct ta_exchange *x, int64_t now_ns) {
 ta_status ta_sync_step(struct ta_exchange *x, float *grad, uint64_t records, int64_t now_ns) {
     struct ta_sync *s = ta_sync_of(x);
     if (s->pending)
-        return ta_fail(TA_CONFIG, "exchange.type sync: a second gradient before the first was reduced: labels that come "
-                       "late, and rehearsal, make several steps at once; use exchange.type live");
+        return ta_fail(TA_CONFIG, "exchange.type sync: a second gradient before the first was reduced: labels that "
+                       "come late, and rehearsal, make several steps at once; use exchange.type live");
     if (s->round != 0)
-        return ta_fail(TA_INVALID, "exchange: replica %u stepped between settle and resume of round %u", x->rank, s->round);
+        return ta_fail(TA_INVALID, "exchange: replica %u stepped between settle and resume of round %u", x->rank,
+                       s->round);
     s->idle = false;
     s->gradient_records = records;
     s->gradient_position = x->position;

@@ -1,5 +1,5 @@
-/* The synchronous exchange: the same bits after every reduction, nothing lost or counted twice, no deadlock; whole lives by
- * seed on a simulated fabric, with delays, duplicates, breaks and a loss; its traffic; what it refuses. */
+/* The synchronous exchange: the same bits after every reduction, nothing lost or counted twice, no deadlock; whole lives
+ * by seed on a simulated fabric, with delays, duplicates, breaks and a loss; its traffic; what it refuses. */
 #include <math.h>
 
 #include "expect.h"
@@ -101,8 +101,8 @@ static void updates_are_those_of_a_reference(void **state) {
     sync_close_world(&w);
 }
 
-/* 2 (n - 1) / n * d floats out of each replica a step, the least there is; 16 bytes a message for its words; and what the
- * control says to each peer. Nothing is stale. */
+/* 2 (n - 1) / n * d floats out of each replica a step, the least there is; 16 bytes a message for its words; and what
+ * the control says to each peer. Nothing is stale. */
 static void traffic_is_that_of_a_ring(void **state) {
     (void)state;
     enum { D = 48000, STEPS = 8, N = 4, CONTROL = 400, CONTROL_BYTES = 400000 };
@@ -135,7 +135,8 @@ static void traffic_is_that_of_a_ring(void **state) {
 static void a_sum_that_is_not_finite_is_dropped_by_all(void **state) {
     (void)state;
     struct sync_world w;
-    struct sync_config c = {.seed = 6, .n_ranks = 3, .d = 20, .steps = {6, 6, 6}, .fabric = {.latency_ns = 300, .depth = 2}};
+    struct sync_config c = {.seed = 6, .n_ranks = 3, .d = 20, .steps = {6, 6, 6},
+                            .fabric = {.latency_ns = 300, .depth = 2}};
     sync_open_world(&w, &c);
     w.poison_at = 2;
     sync_run(&w);
@@ -166,7 +167,8 @@ static void registers_sum_to_the_weights(void **state) {
     enum { D = 32, N = 3 };
     struct sync_world w;
     float copy[D];
-    struct sync_config c = {.seed = 8, .n_ranks = N, .d = D, .steps = {5, 5, 5}, .fabric = {.latency_ns = 300, .depth = 2}};
+    struct sync_config c = {.seed = 8, .n_ranks = N, .d = D, .steps = {5, 5, 5},
+                            .fabric = {.latency_ns = 300, .depth = 2}};
     sync_open_world(&w, &c);
     w.replica[1].x->ops->request(w.replica[1].x, 2, 1);
     for (bool rests = false; !rests;) {

@@ -34,8 +34,8 @@ static void open_replica(struct sync_world *w, unsigned rank) {
         .rank = rank, .n_ranks = w->config.n_ranks, .run_id = RUN_ID, .fabric = w->fabric};
     assert_ok(sim->open(&transport, &r->transport));
     struct ta_exchange_config config = {
-        .spec = &w->spec, .updater = {update, r}, .model = &w->model, .kernel_ops = &ta_kernels_cpu, .kernels = w->kernels,
-        .transport_ops = sim, .transport = r->transport, .rank = rank, .n_ranks = w->config.n_ranks, .epoch = 3};
+        .spec = &w->spec, .updater = {update, r}, .model = &w->model, .kernel_ops = &ta_kernels_cpu,
+        .kernels = w->kernels, .transport_ops = sim, .transport = r->transport, .rank = rank, .n_ranks = w->config.n_ranks, .epoch = 3};
     assert_ok(ops->open(&config, NULL, &r->x));
     r->world = w;
     assert_ok(TA_NEW(&r->given, (w->config.steps[rank] + 1) * w->config.d, "given"));
@@ -233,8 +233,8 @@ static double got_of(const struct sync_world *w, const struct sync_replica *r, s
     return w->config.scale_mean ? sum * w->config.n_ranks : sum;
 }
 
-/* The killed is found to have given so many, the same for every element: what it has made, or without its last gradient,
- * or without the last two, of which the former was reduced for itself alone. */
+/* The killed is found to have given so many, the same for every element: what it has made, or without its last
+ * gradient, or without the last two, of which the former was reduced for itself alone. */
 static void check_sums(struct sync_world *w, const struct sync_replica *r) {
     size_t d = w->config.d, n_sum = w->model.segments[0].count;
     const struct sync_replica *lost = NULL;

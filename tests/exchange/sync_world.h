@@ -1,6 +1,6 @@
-/* sync_world: replicas of the synchronous exchange on a simulated fabric, each driven as framework/run drives it: ready,
- * step, rounds, the end; and what each has given and got. Gradients are whole numbers in floats, so sums are exact whatever
- * the order, unless `ragged`. The last quarter of the parameters is a `mean` segment. Virtual time.
+/* sync_world: replicas of the synchronous exchange on a simulated fabric, each driven as framework/run drives it:
+ * ready, step, rounds, the end; and what each has given and got. Gradients are whole numbers in floats, so sums are exact
+ * whatever the order, unless `ragged`. The last quarter of the parameters is a `mean` segment. Virtual time.
  */
 #ifndef TA_TEST_SYNC_WORLD_H
 #define TA_TEST_SYNC_WORLD_H
@@ -70,8 +70,8 @@ void sync_run(struct sync_world *w);
 void sync_kill(struct sync_world *w, unsigned rank);
 /* All paths between the two break and are made anew. */
 void sync_flap(struct sync_world *w, unsigned a, unsigned b);
-/* All survivors have the same updates, in order, and the same bits; and those sum to what they have given, but for the last
- * two gradients of the killed. Fails the test. */
+/* All survivors have the same updates, in order, and the same bits; and those sum to what they have given, but for the
+ * last two gradients of the killed. Fails the test. */
 void sync_check(struct sync_world *w);
 
 #endif
