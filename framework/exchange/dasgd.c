@@ -296,7 +296,7 @@ static ta_status dasgd_checksum(struct ta_exchange *x, uint64_t *out) {
 static ta_status dasgd_register_copy(struct ta_exchange *x, unsigned rank, float *host) {
     struct ta_dasgd *d = ta_dasgd_of(x);
     if (rank != x->rank)
-        return ta_fail(TA_INVALID, "exchange.type dasgd: rank %u has no register of rank %u, whose gradients it applied "
+        return ta_fail(TA_INVALID, "exchange.type dasgd: rank %u has no register of rank %u, whose gradients were used "
                        "on arrival; ask that rank", x->rank, rank);
     return d->kernel_ops->copy_out(d->kernels, host, x->delta, x->model->n_params * sizeof(float));
 }

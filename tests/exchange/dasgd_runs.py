@@ -1,5 +1,5 @@
-"""The paper's protocol as real processes: stopped, gone on with by as many and by another number, and with another exchange; a
-replica killed; what it refuses."""
+"""The paper's protocol as real processes: stopped, gone on with by as many, by another number, with another exchange;
+a replica killed; what it refuses."""
 import json
 import os
 import signal
@@ -23,7 +23,7 @@ def newest(place):
 def model_of(checkpoint):
     found = {}
     with h5py.File(os.path.join(checkpoint, "model.h5"), "r") as file:
-        file.visititems(lambda name, thing: found.update({name: thing[()]}) if isinstance(thing, h5py.Dataset) else None)
+        file.visititems(lambda name, x: found.update({name: x[()]}) if isinstance(x, h5py.Dataset) else None)
     return found
 
 
@@ -51,7 +51,8 @@ def stopped():
     registers_add_up(newest(place))
     half = place.metrics(kind="summary")[-1]["records"]
     before = model_of(newest(place))
-    for records, more in ((0, ("-n", 2)), (4000, ("-n", 2)), (8000, ("-n", 3)), (12000, ("-n", 3, "--set", "exchange.type=live"))):
+    live = ("-n", 3, "--set", "exchange.type=live")
+    for records, more in ((0, ("-n", 2)), (4000, ("-n", 2)), (8000, ("-n", 3)), (12000, live)):
         place.train(*DASGD, *more, "--set", f"run.max_records={half + records}")
         summary = place.metrics(kind="summary")[-1]
         check(summary["records"] == half + records, f"{more}: {summary['records']} of {half + records} records")
@@ -60,7 +61,8 @@ def stopped():
         after = model_of(newest(place))
         check(all((after[n] == before[n]).all() for n in before), "nothing was trained, but the weights are others")
     check(summary["accuracy"] > 0.7, json.dumps(summary))
-    done = subprocess.run([TENSAIR, "ckpt", "verify", newest(place)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run([TENSAIR, "ckpt", "verify", newest(place)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True)
     check(done.returncode == 0, done.stdout)
 
 
