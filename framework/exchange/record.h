@@ -1,8 +1,8 @@
 /* record: what made an asynchronous run come out as it did, written down by each replica for itself, step by step.
  *
  * The weights a gradient is computed on are a sum of registers, each as its owner left it after some step. With which
- * step of which rank is all that a live run leaves to chance; so a recording is a list of these, and a replay (replay.h)
- * computes the rest again, bit for bit.
+ * step of which rank is all that a live run leaves to chance; so a recording is a list of these, and a replay
+ * (replay.h) computes the rest again, bit for bit.
  *
  *     head    64-bit words in the order of the machine: magic, bytes of the head, then the numbers of struct
  *             ta_record_head and the lengths of its texts; the texts, each with its zero; XXH3 of all of that

@@ -71,7 +71,8 @@ static enum fault read_end(struct ta_record_cursor *c) {
     if (!take(c->record, &c->at, &reason, 1)) return CUT;
     enum fault fault = take_varint(c->record, &c->at, &rank);
     if (fault != FINE) return fault;
-    if (reason < TA_RECORD_END_LOST || reason > TA_RECORD_END_JOINED || rank >= c->record->head.n_ranks) return TOO_LARGE;
+    if (reason < TA_RECORD_END_LOST || reason > TA_RECORD_END_JOINED || rank >= c->record->head.n_ranks)
+        return TOO_LARGE;
     c->event.position = rank;
     c->event.round = reason;
     return FINE;
@@ -112,8 +113,10 @@ static ta_status read_texts(const char *name, struct ta_record *r, const uint64_
     const char **texts[TA_RECORD_TEXTS] = {&r->head.config, &r->head.resume, &r->head.program};
     size_t at = TA_RECORD_WORDS * sizeof(uint64_t), left = head_bytes - at - sizeof(uint64_t);
     for (unsigned i = 0; i < TA_RECORD_TEXTS; i++) {
-        if (lengths[i] == 0 || lengths[i] > MOST_TEXT || lengths[i] > left) return bad_head(name, "a text does not fit into it");
-        if (memchr(r->bytes + at, 0, lengths[i]) != r->bytes + at + lengths[i] - 1) return bad_head(name, "a text has no end");
+        if (lengths[i] == 0 || lengths[i] > MOST_TEXT || lengths[i] > left)
+            return bad_head(name, "a text does not fit into it");
+        if (memchr(r->bytes + at, 0, lengths[i]) != r->bytes + at + lengths[i] - 1)
+            return bad_head(name, "a text has no end");
         *texts[i] = r->bytes + at;
         at += lengths[i];
         left -= lengths[i];
@@ -127,10 +130,12 @@ static ta_status read_head(const char *name, size_t size, struct ta_record *r) {
         return ta_fail(TA_FORMAT, "%s: %zu bytes are no recording: its head alone has %zu", name, size, sizeof words);
     memcpy(words, r->bytes, sizeof words);
     if (words[0] != TA_RECORD_MAGIC)
-        return ta_fail(TA_FORMAT, "%s: is no recording that this program knows: it begins with %016" PRIx64 ", not %016" PRIx64,
+        return ta_fail(TA_FORMAT,
+                       "%s: is no recording that this program knows: it begins with %016" PRIx64 ", not %016" PRIx64,
                        name, words[0], TA_RECORD_MAGIC);
     if (words[1] < sizeof words + sizeof sum || words[1] > size)
-        return ta_fail(TA_FORMAT, "%s: says that its head has %" PRIu64 " bytes, but there are %zu in all", name, words[1], size);
+        return ta_fail(TA_FORMAT, "%s: says that its head has %" PRIu64 " bytes, but there are %zu in all", name,
+                       words[1], size);
     memcpy(&sum, r->bytes + words[1] - sizeof sum, sizeof sum);
     if (XXH3_64bits(r->bytes, words[1] - sizeof sum) != sum) return bad_head(name, "its checksum is another");
     r->head = (struct ta_record_head){
@@ -138,8 +143,8 @@ static ta_status read_head(const char *name, size_t size, struct ta_record *r) {
         .fingerprint = words[7], .stream_records = words[8], .stream_checksum = words[9], .steps = words[10],
         .records = words[11], .check_every = words[12]};
     if (r->head.n_ranks == 0 || r->head.n_ranks > TA_RECORD_MOST_RANKS || r->head.rank >= r->head.n_ranks)
-        return ta_fail(TA_FORMAT, "%s: is of rank %" PRIu64 " of %" PRIu64 " replicas; there are 1 to %d", name, r->head.rank,
-                       r->head.n_ranks, TA_RECORD_MOST_RANKS);
+        return ta_fail(TA_FORMAT, "%s: is of rank %" PRIu64 " of %" PRIu64 " replicas; there are 1 to %d", name,
+                       r->head.rank, r->head.n_ranks, TA_RECORD_MOST_RANKS);
     if (r->head.check_every == 0 || r->head.steps > TA_SLOT_MAX_STEPS || r->head.epoch > UINT32_MAX)
         return bad_head(name, "a number is out of its range");
     r->first = words[1];
@@ -184,7 +189,8 @@ static ta_status check_events(const char *name, struct ta_record *r) {
         if (fault != FINE) status = explain(name, at, fault);
         else if (c.event.kind == TA_RECORD_SEAL) {
             if (XXH3_64bits(r->bytes + sealed, at - sealed) != c.event.checksum)
-                status = ta_fail(TA_FORMAT, "%s: is damaged between bytes %zu and %zu: their checksum is another", name, sealed, at);
+                status = ta_fail(TA_FORMAT, "%s: is damaged between bytes %zu and %zu: their checksum is another", name,
+                                 sealed, at);
             sealed = c.at;
             continue;
         }

@@ -27,7 +27,8 @@ static bool goes_on(struct ta_live *l) {
     if (!ta_recorder_ended(w->recorder)) return true;
     const char *why = w->told ? NULL : ta_recorder_why(w->recorder);
     if (why != NULL) ta_log_warn(l->log, "the recording ends at step %llu: %s", (unsigned long long)l->base.steps, why);
-    else if (!w->told) ta_log_warn(l->log, "the recording ends at step %llu: a replica was lost", (unsigned long long)l->base.steps);
+    else if (!w->told)
+        ta_log_warn(l->log, "the recording ends at step %llu: a replica was lost", (unsigned long long)l->base.steps);
     w->told = true;
     return false;
 }
@@ -70,10 +71,12 @@ ta_status ta_whole_rest(struct ta_live *l, uint32_t round) {
 
 static ta_status check(const struct ta_live *l) {
     if (strcmp(l->kernel_ops->name, "cpu") != 0)
-        return ta_fail(TA_CONFIG, "run.record: device.type %s does not compute the same bits twice: record with device.type cpu",
+        return ta_fail(TA_CONFIG,
+                       "run.record: device.type %s does not compute the same bits twice: record with device.type cpu",
                        l->kernel_ops->name);
     if (l->rows.n_tables > 0)
-        return ta_fail(TA_CONFIG, "run.record: tables of rows (word models) are not recorded: only models made of layers are");
+        return ta_fail(TA_CONFIG,
+                       "run.record: tables of rows (word models) are not recorded: only models made of layers are");
     if (l->founders < l->self.n_ranks)
         return ta_fail(TA_CONFIG, "run.record: a run that somebody may join cannot be recorded: set run.spares to 0");
     return TA_OK;
@@ -226,10 +229,12 @@ ta_status ta_whole_pack(struct ta_live *l) {
     return TA_OK;
 }
 
-unsigned ta_whole_segments(const struct ta_live *l, unsigned peer, struct ta_put_segment segments[TA_WHOLE_MOST_SEGMENTS]) {
+unsigned ta_whole_segments(const struct ta_live *l, unsigned peer,
+                           struct ta_put_segment segments[TA_WHOLE_MOST_SEGMENTS]) {
     const char *block = l->whole->copies[l->whole->packed].block;
     size_t body = ta_slot_body(&l->layout, peer, l->self.rank);
-    segments[0] = (struct ta_put_segment){.source = block, .bytes = sizeof(uint64_t), .target_offset = body + l->layout.payload};
+    segments[0] =
+        (struct ta_put_segment){.source = block, .bytes = sizeof(uint64_t), .target_offset = body + l->layout.payload};
     segments[1] = (struct ta_put_segment){.source = block + LINE, .bytes = body_bytes(l), .target_offset = body};
     return TA_WHOLE_MOST_SEGMENTS;
 }

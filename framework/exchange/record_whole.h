@@ -4,11 +4,11 @@
  *   put    the body goes out from a copy that stays until the put has left, with the number of its steps before it
  *          (8 bytes, the payload of the slot) and the header after it. One copy serves all peers that a step goes to.
  *   apply  reads the steps in the header, copies the body, and looks at the number before the body: while that is the
- *          same, nothing of a later put was there (segments are delivered in order), and the copy is that step. Else the
- *          copy before stays, and the next apply tries again.
+ *          same, nothing of a later put was there (segments are delivered in order), and the copy is that step. Else
+ *          the copy before stays, and the next apply tries again.
  *
- * So nobody waits here either; a peer's step may only count an apply later. Memory: n_ranks registers more at the reader,
- * and at the writer as many copies as are on their way at once, at most (n_ranks - 1) * puts_in_flight + 1.
+ * So nobody waits here either; a peer's step may only count an apply later. Memory: n_ranks registers more at the
+ * reader, and at the writer as many copies as are on their way at once, at most (n_ranks - 1) * puts_in_flight + 1.
  *
  * CPU alone (memory is read where it lies), models without tables, no spares. One thread, that of the exchange.
  */
@@ -61,7 +61,8 @@ ta_status ta_whole_rest(struct ta_live *l, uint32_t round);
 /* A put with a body: makes sure of a copy (NO_MEMORY; of source_register), gives its segments, was taken by the
  * transport. */
 ta_status ta_whole_pack(struct ta_live *l);
-unsigned ta_whole_segments(const struct ta_live *l, unsigned peer, struct ta_put_segment segments[TA_WHOLE_MOST_SEGMENTS]);
+unsigned ta_whole_segments(const struct ta_live *l, unsigned peer,
+                           struct ta_put_segment segments[TA_WHOLE_MOST_SEGMENTS]);
 void ta_whole_sent(struct ta_live *l, unsigned peer, bool body);
 
 #endif

@@ -11,12 +11,14 @@ static ta_status check_one_run(const struct ta_record *records, unsigned n_ranks
     for (unsigned r = 0; r < n_ranks; r++) {
         const struct ta_record_head *b = &records[r].head;
         if (b->rank != r || b->n_ranks != n_ranks)
-            return ta_fail(TA_FORMAT, "the recording of rank %u of %u says that it is of rank %" PRIu64 " of %" PRIu64, r,
-                           n_ranks, b->rank, b->n_ranks);
+            return ta_fail(TA_FORMAT, "the recording of rank %u of %u says that it is of rank %" PRIu64 " of %" PRIu64,
+                           r, n_ranks, b->rank, b->n_ranks);
         if (a->epoch != b->epoch || a->n_params != b->n_params || a->fingerprint != b->fingerprint ||
             strcmp(a->config, b->config) != 0)
-            return ta_fail(TA_FORMAT, "the recordings of ranks 0 and %u are not of one run: life %" PRIu64 " and %" PRIu64
-                           ", models %016" PRIx64 " and %016" PRIx64, r, a->epoch, b->epoch, a->fingerprint, b->fingerprint);
+            return ta_fail(TA_FORMAT,
+                           "the recordings of ranks 0 and %u are not of one run: life %" PRIu64 " and %" PRIu64
+                           ", models %016" PRIx64 " and %016" PRIx64,
+                           r, a->epoch, b->epoch, a->fingerprint, b->fingerprint);
     }
     return TA_OK;
 }
@@ -32,7 +34,8 @@ ta_status ta_replay_open(const struct ta_record *records, unsigned n_ranks, bool
     p->drops = drops;
     status = TA_NEW(&p->cursor, n_ranks, "a replay");
     if (status == TA_OK) status = TA_NEW(&p->rank, n_ranks, "a replay");
-    for (unsigned r = 0; r < n_ranks && status == TA_OK; r++) status = ta_record_cursor_open(&p->cursor[r], &records[r]);
+    for (unsigned r = 0; r < n_ranks && status == TA_OK; r++)
+        status = ta_record_cursor_open(&p->cursor[r], &records[r]);
     if (status == TA_OK) status = ta_history_open(&p->history, records, n_ranks);
     if (status == TA_OK) *out = p;
     else ta_replay_close(p);
@@ -83,9 +86,11 @@ void ta_replay_describe(const struct ta_replay *p, unsigned rank, char *out, siz
     if (c->event.kind == TA_RECORD_END)
         snprintf(out, bytes, "its recording ends at step %" PRIu64 ", as rank %u was lost", c->steps, own->ended_by);
     else if (c->event.kind == TA_RECORD_NONE)
-        snprintf(out, bytes, "its recording ends at step %" PRIu64 "%s", c->steps, own->finished ? "" : ", before its run did");
+        snprintf(out, bytes, "its recording ends at step %" PRIu64 "%s", c->steps,
+                 own->finished ? "" : ", before its run did");
     for (unsigned r = 0; r < p->n_ranks && ta_replay_is_step(&c->event); r++)
         if (p->rank[r] != NULL && p->rank[r]->base.steps < c->versions[r])
-            snprintf(out, bytes, "step %" PRIu64 " waits for step %" PRIu64 " of rank %u, whose recording ends at step %" PRIu64,
+            snprintf(out, bytes,
+                     "step %" PRIu64 " waits for step %" PRIu64 " of rank %u, whose recording ends at step %" PRIu64,
                      c->steps + 1, c->versions[r], r, p->records[r].steps);
 }

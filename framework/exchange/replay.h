@@ -1,8 +1,9 @@
-/* replay: a recorded run (record.h) again, bit for bit: an exchange without puts, all ranks of which live in one thread.
+/* replay: a recorded run (record.h) again, bit for bit: an exchange without puts, all ranks of which live in one
+ * thread.
  *
- * Each rank computes on exactly the steps that its recording names. `ready` says AGAIN until those of the others have been
- * made, so whoever turns the replicas round and round repeats the run, in any order of turns. What is recomputed is
- * compared on the way: registers every so many steps, weights at every rest; the first that differs is an error.
+ * Each rank computes on exactly the steps that its recording names. `ready` says AGAIN until those of the others have
+ * been made, so whoever turns the replicas round and round repeats the run, in any order of turns. What is recomputed
+ * is compared on the way: registers every so many steps, weights at every rest; the first that differs is an error.
  *
  * Where the recordings end before their run did (a replica was lost, the machine went down) nobody can go on any more:
  * ta_replay_stuck.
@@ -25,8 +26,8 @@ struct ta_replay;
 ta_status ta_replay_open(const struct ta_record *records, unsigned n_ranks, bool drops, struct ta_replay **out);
 void ta_replay_close(struct ta_replay *replay); /* after the exchanges; NULL is fine */
 
-/* The make; config->replay is ta_replay_open's. Errors of step and settle, beside exchange.h's: FAILED: what came out is
- * not what was recorded (which rank, which step, both numbers). */
+/* The make; config->replay is ta_replay_open's. Errors of step and settle, beside exchange.h's: FAILED: what came out
+ * is not what was recorded (which rank, which step, both numbers). */
 extern const struct ta_exchange_ops ta_exchange_replay;
 
 /* The share of the rank ends here. */

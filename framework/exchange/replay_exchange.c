@@ -27,7 +27,8 @@ static ta_status sum_up(struct ta_replayed *r) {
         float *w = r->base.w + segment->offset;
         status = segment->kind == TA_SEGMENT_MEAN
                      ? c->kernel_ops->mean(c->kernels, segment->count, w, lists, r->base.n_ranks)
-                     : c->kernel_ops->sum(c->kernels, segment->count, w, r->base.w0 + segment->offset, lists, r->base.n_ranks);
+                     : c->kernel_ops->sum(c->kernels, segment->count, w, r->base.w0 + segment->offset, lists,
+                                          r->base.n_ranks);
     }
     return status;
 }
@@ -46,7 +47,8 @@ static ta_status gather(struct ta_replayed *r) {
         if (other == NULL || other->base.steps < c->versions[i]) return TA_AGAIN;
         bool there = other->base.steps == c->versions[i];
         r->registers[i] = there ? other->base.delta : ta_history_find(&p->history, i, c->versions[i]);
-        if (r->registers[i] == NULL) return ta_fail(TA_INVALID, "replay: step %" PRIu64 " of rank %u was not kept", c->versions[i], i);
+        if (r->registers[i] == NULL)
+            return ta_fail(TA_INVALID, "replay: step %" PRIu64 " of rank %u was not kept", c->versions[i], i);
     }
     for (unsigned i = 0; i < p->n_ranks; i++) {
         if (r->held[i] == c->versions[i]) continue;
@@ -114,16 +116,20 @@ static ta_status replay_step(struct ta_exchange *x, float *grad, uint64_t record
     const struct ta_record_event e = cursor_of(r)->event;
     (void)now_ns;
     if (!ta_replay_is_step(&e) || !holds(r) || e.position != x->position)
-        return ta_fail(TA_FAILED, "the replay differs: rank %u trains on batch %" PRIu64 " of its share after step %" PRIu64
-                       ", which was not recorded there: another stream, or another configuration", x->rank, x->position, x->steps);
+        return ta_fail(TA_FAILED,
+                       "the replay differs: rank %u trains on batch %" PRIu64 " of its share after step %" PRIu64
+                       ", which was not recorded there: another stream, or another configuration",
+                       x->rank, x->position, x->steps);
     ta_status status = ta_history_keep(&r->replay->history, x->rank, x->steps, x->delta);
     if (status != TA_OK) return status;
     float scale = e.scaled ? e.scale : x->scale;
     status = r->kept.updater.update(r->kept.updater.owner, grad, x->w, scale, x->delta);
     if (status != TA_OK && status != TA_NUMERIC) return status;
     if ((status == TA_OK) != (e.kind == TA_RECORD_STEP))
-        return ta_fail(TA_FAILED, "the replay differs: the gradient of rank %u after step %" PRIu64 " is %sfinite, recorded "
-                       "was the contrary", x->rank, x->steps, status == TA_OK ? "" : "not ");
+        return ta_fail(TA_FAILED,
+                       "the replay differs: the gradient of rank %u after step %" PRIu64 " is %sfinite, recorded "
+                       "was the contrary",
+                       x->rank, x->steps, status == TA_OK ? "" : "not ");
     x->steps += status == TA_OK;
     x->records += status == TA_OK ? records : 0;
     r->replay->look.steps += status == TA_OK;
@@ -136,7 +142,8 @@ static ta_status replay_step(struct ta_exchange *x, float *grad, uint64_t record
 static ta_status replay_stepped(struct ta_exchange *x, uint64_t records, int64_t now_ns) {
     (void)now_ns;
     if (records == 0) return TA_OK;
-    return ta_fail(TA_INVALID, "replay: rank %u made a step of %" PRIu64 " records without a gradient", x->rank, records);
+    return ta_fail(TA_INVALID, "replay: rank %u made a step of %" PRIu64 " records without a gradient", x->rank,
+                   records);
 }
 
 /* --- rounds --- */
@@ -162,8 +169,10 @@ static ta_status replay_settle(struct ta_exchange *x, uint32_t round, int64_t no
     if (r->rested == round) return TA_OK;
     if (p->look.reached) return TA_AGAIN;
     if (ta_replay_is_step(e))
-        return ta_fail(TA_FAILED, "the replay differs: rank %u comes to rest after step %" PRIu64 ", and went on when it was "
-                       "recorded: another stream, or another configuration", x->rank, x->steps);
+        return ta_fail(TA_FAILED,
+                       "the replay differs: rank %u comes to rest after step %" PRIu64 ", and went on when it was "
+                       "recorded: another stream, or another configuration",
+                       x->rank, x->steps);
     if (e->kind != TA_RECORD_REST || round_of(e) != round) return TA_AGAIN;
     r->entered = round;
     for (unsigned i = 0; i < p->n_ranks; i++)
@@ -183,7 +192,9 @@ static ta_status replay_resume(struct ta_exchange *x, uint32_t round, int64_t no
 }
 
 /* Rounds are asked for by the recording alone. */
-static void replay_request(struct ta_exchange *x, uint32_t round, uint32_t reason) { (void)x, (void)round, (void)reason; }
+static void replay_request(struct ta_exchange *x, uint32_t round, uint32_t reason) {
+    (void)x, (void)round, (void)reason;
+}
 
 static uint32_t replay_requested(const struct ta_exchange *x, uint32_t *reason) {
     const struct ta_replayed *r = of_const(x);
@@ -298,13 +309,15 @@ static void start_from(struct ta_replayed *r, const struct ta_exchange_start *st
 static ta_status check_fits(const struct ta_exchange_config *c, const struct ta_exchange_start *start) {
     const struct ta_record_head *h = &c->replay->records[c->rank].head;
     if (h->n_ranks != c->n_ranks || h->n_params != c->model->n_params || h->fingerprint != c->model->fingerprint)
-        return ta_fail(TA_CONFIG, "the recording is of %" PRIu64 " replicas of model %016" PRIx64 " (%" PRIu64 " parameters), "
-                       "this is one of %u of model %016" PRIx64 " (%zu)", h->n_ranks, h->fingerprint, h->n_params, c->n_ranks,
-                       c->model->fingerprint, c->model->n_params);
+        return ta_fail(TA_CONFIG,
+                       "the recording is of %" PRIu64 " replicas of model %016" PRIx64 " (%" PRIu64 " parameters), "
+                       "this is one of %u of model %016" PRIx64 " (%zu)",
+                       h->n_ranks, h->fingerprint, h->n_params, c->n_ranks, c->model->fingerprint, c->model->n_params);
     if (h->steps != start->steps)
-        return ta_fail(TA_CONFIG, "the recording of rank %u begins after step %" PRIu64 ", this replica after step %" PRIu64
-                       ": go on from the checkpoint that the run went on from (%s)", c->rank, h->steps, start->steps,
-                       h->resume[0] != '\0' ? h->resume : "none");
+        return ta_fail(TA_CONFIG,
+                       "the recording of rank %u begins after step %" PRIu64 ", this replica after step %" PRIu64
+                       ": go on from the checkpoint that the run went on from (%s)",
+                       c->rank, h->steps, start->steps, h->resume[0] != '\0' ? h->resume : "none");
     return TA_OK;
 }
 
@@ -329,7 +342,8 @@ static ta_status replay_open(const struct ta_exchange_config *config, const stru
     if (status == TA_OK) status = TA_NEW(&r->registers, 2 * (size_t)config->n_ranks, "list of registers");
     if (status == TA_OK) status = TA_NEW(&r->held, config->n_ranks, "list of registers");
     /* The replicas meet as they always do. */
-    if (status == TA_OK && config->n_ranks > 1) status = config->transport_ops->window_create(config->transport, 64, &window);
+    if (status == TA_OK && config->n_ranks > 1)
+        status = config->transport_ops->window_create(config->transport, 64, &window);
     if (status != TA_OK) {
         replay_close(&r->base);
         return status;

@@ -23,9 +23,10 @@ static ta_status count_uses(struct ta_history *h, const struct ta_record *record
         for (unsigned r = 0; r < h->n_ranks && status == TA_OK; r++) {
             if (r == record->head.rank || c.versions[r] == before[r]) continue; /* its own is where it stands */
             if (c.versions[r] < h->first[r])
-                status = ta_fail(TA_FORMAT, "the recording of rank %" PRIu64 " has step %" PRIu64 " of rank %u in it, whose "
-                                 "own begins at step %" PRIu64 ": they are not of one run", record->head.rank,
-                                 c.versions[r], r, h->first[r]);
+                status = ta_fail(TA_FORMAT,
+                                 "the recording of rank %" PRIu64 " has step %" PRIu64 " of rank %u in it, whose "
+                                 "own begins at step %" PRIu64 ": they are not of one run",
+                                 record->head.rank, c.versions[r], r, h->first[r]);
             struct ta_kept *kept = place(h, r, c.versions[r]);
             if (kept != NULL) kept->uses++;
             before[r] = c.versions[r];
@@ -53,7 +54,8 @@ ta_status ta_history_open(struct ta_history *h, const struct ta_record *records,
 
 void ta_history_close(struct ta_history *h) {
     for (unsigned r = 0; h->kept != NULL && r < h->n_ranks; r++) {
-        for (uint64_t i = 0; h->kept[r] != NULL && i <= h->last[r] - h->first[r]; i++) ta_mem_free(h->kept[r][i].values);
+        for (uint64_t i = 0; h->kept[r] != NULL && i <= h->last[r] - h->first[r]; i++)
+            ta_mem_free(h->kept[r][i].values);
         ta_mem_free(h->kept[r]);
     }
     ta_mem_free(h->kept);

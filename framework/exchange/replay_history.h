@@ -1,6 +1,6 @@
-/* replay_history: registers as they were after steps that somebody still needs. While one rank is replayed it goes on from
- * step to step; whoever's weights were computed on an earlier one finds that here. Which are needed, and by how many, the
- * recordings say beforehand; a register that nobody needs any more is freed.
+/* replay_history: registers as they were after steps that somebody still needs. While one rank is replayed it goes on
+ * from step to step; whoever's weights were computed on an earlier one finds that here. Which are needed, and by how
+ * many, the recordings say beforehand; a register that nobody needs any more is freed.
  *
  * Plain values; one thread.
  */

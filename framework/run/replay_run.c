@@ -96,9 +96,10 @@ static ta_status check_stream(const struct playing *p) {
     const struct ta_record_head *head = &p->records[0].head;
     const struct ta_stream_info *info = &p->shared.stream->info;
     if (head->stream_records == info->records && head->stream_checksum == info->checksum) return TA_OK;
-    return ta_fail(TA_CONFIG, "the recording is of another stream: recorded were %" PRIu64 " records with checksum %016" PRIx64
-                   ", this one has %" PRIu64 " with %016" PRIx64, head->stream_records, head->stream_checksum, info->records,
-                   info->checksum);
+    return ta_fail(TA_CONFIG,
+                   "the recording is of another stream: recorded were %" PRIu64 " records with checksum %016" PRIx64
+                   ", this one has %" PRIu64 " with %016" PRIx64,
+                   head->stream_records, head->stream_checksum, info->records, info->checksum);
 }
 
 static ta_status open_dir(struct playing *p) {
@@ -107,7 +108,8 @@ static ta_status open_dir(struct playing *p) {
     if (status != TA_OK) return status;
     snprintf(path, sizeof path, "%s/checkpoint", p->dir.path);
     if (access(path, F_OK) == 0)
-        return ta_fail(TA_IN_USE, "%s: there is a run in it: name another folder for the replay by --run-dir", p->dir.path);
+        return ta_fail(TA_IN_USE, "%s: there is a run in it: name another folder for the replay by --run-dir",
+                       p->dir.path);
     return ta_log_open(&p->log, TA_LOG_WARN, -1, true, NULL);
 }
 
@@ -156,10 +158,12 @@ static ta_status open_replicas(struct playing *p) {
     }
     if (status == TA_OK && p->how->until) {
         const struct ta_record *record = p->how->rank < p->n ? &p->records[p->how->rank] : NULL;
-        if (record == NULL) return ta_fail(TA_USAGE, "--until %u:%" PRIu64 ": there are %u ranks, from 0", p->how->rank, p->how->step, p->n);
+        if (record == NULL)
+            return ta_fail(TA_USAGE, "--until %u:%" PRIu64 ": there are %u ranks, from 0", p->how->rank, p->how->step,
+                           p->n);
         if (p->how->step <= record->head.steps || p->how->step > record->steps)
-            return ta_fail(TA_USAGE, "--until %u:%" PRIu64 ": rank %u has recorded steps %" PRIu64 " to %" PRIu64, p->how->rank,
-                           p->how->step, p->how->rank, record->head.steps + 1, record->steps);
+            return ta_fail(TA_USAGE, "--until %u:%" PRIu64 ": rank %u has recorded steps %" PRIu64 " to %" PRIu64,
+                           p->how->rank, p->how->step, p->how->rank, record->head.steps + 1, record->steps);
         ta_replay_until(p->replay, p->how->rank, p->how->step);
     }
     return status;
@@ -226,7 +230,8 @@ static ta_status show_step(struct playing *p, const struct ta_replay_look *look)
     if (status == TA_OK) status = r->exchange_ops->checksum(r->x, &weights);
     if (status == TA_OK) status = ta_replay_checksum(r->x, r->x->delta, &delta);
     if (status != TA_OK) return status;
-    printf("step         %" PRIu64 " of rank %u, on batch %" PRIu64 " of its share\n", r->x->steps, p->how->rank, r->x->position);
+    printf("step         %" PRIu64 " of rank %u, on batch %" PRIu64 " of its share\n", r->x->steps, p->how->rank,
+           r->x->position);
     printf("loss         %.9g, mean over the batch\n", loss / losses);
     printf("gradient     norm %.9g, scale %.9g\n", look->gradient_norm, (double)look->scale);
     printf("checksums    weights %016" PRIx64 ", register after the step %016" PRIx64 "\n", weights, delta);
@@ -252,7 +257,8 @@ static ta_status tell(struct playing *p, bool stuck) {
         if (r > 0 && p->n > 4) break; /* they agree, or this were not reached */
         printf("weights      %016" PRIx64 " at rank %u\n", (uint64_t)ta_board_get(p->board.rows[r].checksum), r);
     }
-    printf("replayed     %" PRIu64 " steps of %u replicas; %" PRIu64 " rests and %" PRIu64 " registers compared, all equal\n",
+    printf("replayed     %" PRIu64 " steps of %u replicas; %" PRIu64 " rests and %" PRIu64
+           " registers compared, all equal\n",
            look.steps, p->n, look.rests, look.checks);
     printf("memory       %.1f MB of registers were kept at most\n", (double)look.most_bytes / 1e6);
     printf("run          %s\n", p->dir.path);

@@ -1,9 +1,9 @@
-/* replay_run: `tensair train CONFIG --replay FOLDER`: a recorded run (run_record.h) again, bit for bit, in this process:
- * all its replicas, turn by turn, in one thread. To look closely at what happened once.
+/* replay_run: `tensair train CONFIG --replay FOLDER`: a recorded run (run_record.h) again, bit for bit, in this
+ * process: all its replicas, turn by turn, in one thread. To look closely at what happened once.
  *
- * It goes as fast as it can, whatever the pace was, reads the same stream, goes on from the same checkpoint, and leaves the
- * same files in a run directory of its own. Every rest, and every register from time to time, is compared with what was
- * recorded; the first difference ends it (FAILED). Where the recordings end early it ends there, and says so (OK).
+ * It goes as fast as it can, whatever the pace was, reads the same stream, goes on from the same checkpoint, and leaves
+ * the same files in a run directory of its own. Every rest, and every register from time to time, is compared with what
+ * was recorded; the first difference ends it (FAILED). Where the recordings end early it ends there, and says so (OK).
  */
 #ifndef TA_REPLAY_RUN_H
 #define TA_REPLAY_RUN_H

@@ -13,7 +13,8 @@ ta_status ta_replica_record_open(struct ta_replica *r, uint32_t epoch, const str
     const char *folder = r->run->run.record;
     char path[4096], *text = NULL;
     if (folder == NULL || r->config.replay != NULL) return TA_OK;
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST) return ta_fail_errno(TA_IO, "run.record: %s: cannot make this folder", folder);
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return ta_fail_errno(TA_IO, "run.record: %s: cannot make this folder", folder);
     ta_status status = ta_run_record_path(path, sizeof path, folder, epoch, r->config.rank);
     if (status == TA_OK) status = ta_run_record_text(r->run, &text);
     if (status != TA_OK) return status;

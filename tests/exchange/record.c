@@ -1,5 +1,5 @@
-/* record: what is written is read back; a file that was cut anywhere, or changed anywhere, is refused or cut, never read as
- * something else without a word. */
+/* record: what is written is read back; a file that was cut anywhere, or changed anywhere, is refused or cut, never
+ * read as something else without a word. */
 #include <fcntl.h>
 
 #include "expect.h"
@@ -67,8 +67,11 @@ static void write_events(uint64_t seed, unsigned n) {
     uint64_t versions[N] = {0}, position = 0, steps = 10;
     for (unsigned i = 0; i < n; i++) {
         struct ta_record_event e = next(&rng, versions, &position, &steps);
-        struct ta_recorded_step step = {
-            .position = e.position, .versions = versions, .finite = e.kind == TA_RECORD_STEP, .scaled = e.scaled, .scale = e.scale};
+        struct ta_recorded_step step = {.position = e.position,
+                                        .versions = versions,
+                                        .finite = e.kind == TA_RECORD_STEP,
+                                        .scaled = e.scaled,
+                                        .scale = e.scale};
         if (e.kind == TA_RECORD_CHECK) ta_recorder_check(r, e.checksum);
         else if (e.kind == TA_RECORD_REST) ta_recorder_rest(r, e.round, e.position, e.checksum);
         else ta_recorder_step(r, &step);
@@ -92,7 +95,8 @@ static unsigned compare(const struct ta_record *record, uint64_t seed) {
         assert_int_equal(c.event.position, e.position);
         assert_int_equal(c.steps, before);
         assert_true(c.event.scaled == e.scaled && c.event.scale == e.scale);
-        if (e.kind == TA_RECORD_STEP || e.kind == TA_RECORD_BAD) assert_memory_equal(c.versions, versions, sizeof versions);
+        if (e.kind == TA_RECORD_STEP || e.kind == TA_RECORD_BAD)
+            assert_memory_equal(c.versions, versions, sizeof versions);
     }
     ta_record_cursor_close(&c);
     return n;

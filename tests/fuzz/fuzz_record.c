@@ -1,5 +1,5 @@
-/* Any bytes as a recording: refused with a message, or every event of it can be read, in memory that follows the file, and a
- * replay of it alone can be begun. */
+/* Any bytes as a recording: refused with a message, or every event of it can be read, in memory that follows the file,
+ * and a replay of it alone can be begun. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,9 +43,10 @@ static size_t make_head(unsigned n_ranks, uint8_t *out) {
     char path[64];
     struct ta_recorder *r;
     int fd = bytes_file(NULL, 0, path);
-    struct ta_recorder_config config = {.path = path,
-                                        .head = {.rank = n_ranks - 1, .n_ranks = n_ranks, .check_every = 64, .config = "",
-                                                 .resume = "", .program = ""}};
+    struct ta_recorder_config config = {
+        .path = path,
+        .head = {
+            .rank = n_ranks - 1, .n_ranks = n_ranks, .check_every = 64, .config = "", .resume = "", .program = ""}};
     if (fd < 0 || ta_recorder_open(&config, &r) != TA_OK || ta_recorder_close(r) != TA_OK) __builtin_trap();
     ssize_t n = pread(fd, out, HEAD_BYTES, 0);
     close(fd);

@@ -1,4 +1,5 @@
-/* record: worlds by seed, on fabrics that tear, delay, repeat and overtake puts, are recorded and repeated bit for bit. */
+/* record: worlds by seed, on fabrics that tear, delay, repeat and overtake puts, are recorded and repeated bit for bit.
+ */
 #include "checkpoint.h"
 #include "replay_run.h"
 #include "replica_world.h"
@@ -13,7 +14,8 @@ struct recorded {
     size_t n_overrides;
 };
 
-static void begin(struct recorded *r, unsigned n, unsigned in_flight, const struct ta_sim_config *sim, const char *more) {
+static void begin(struct recorded *r, unsigned n, unsigned in_flight, const struct ta_sim_config *sim,
+                  const char *more) {
     *r = (struct recorded){.w = {.n = n, .now_ns = 1000, .seed = sim->seed}};
     snprintf(r->w.folder, sizeof r->w.folder, "/tmp/tensair-record-XXXXXX");
     assert_non_null(mkdtemp(r->w.folder));
@@ -53,7 +55,8 @@ static uint64_t steps_in(const struct world *w, const char *run) {
     static struct ta_checkpoint_info info;
     char path[128];
     snprintf(path, sizeof path, "%s/%scheckpoint", w->folder, run);
-    if (ta_checkpoint_latest(path, NULL, &info) != TA_OK) fail_msg("seed %llu: %s", (unsigned long long)w->seed, ta_why());
+    if (ta_checkpoint_latest(path, NULL, &info) != TA_OK)
+        fail_msg("seed %llu: %s", (unsigned long long)w->seed, ta_why());
     return info.total_steps;
 }
 
