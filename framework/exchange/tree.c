@@ -38,8 +38,8 @@ static void tree_peer_broken(struct ta_exchange *x, unsigned peer, int64_t now_n
     n->broken = true;
     n->breaks++;
     if (n->life != TA_PEER_LEFT)
-        ta_log_warn(t->config.log, "the path to peer %u broke: with no new one within %.1f s the peer counts as lost", peer,
-                    (double)t->dead_after_ns * 1e-9);
+        ta_log_warn(t->config.log, "the path to peer %u broke: with no new one within %.1f s the peer counts as lost",
+                    peer, (double)t->dead_after_ns * 1e-9);
 }
 
 static void tree_peer_lost(struct ta_exchange *x, unsigned peer, int64_t now_ns) {
@@ -65,8 +65,8 @@ static ta_status end_of_run(struct ta_tree *t, int64_t now_ns) {
     if (t->lost_ns == 0) t->lost_ns = now_ns > 0 ? now_ns : 1;
     ta_tree_flush(t, now_ns);
     if (!ta_tree_all_told(t) && (double)(now_ns - t->lost_ns) < TELL_S * 1e9) return TA_OK;
-    return ta_fail(TA_PEER, "peer %u is lost, and with exchange.topology %s what came through it cannot be taken apart: the "
-                   "run ends; go on from the last checkpoint, or use topology full, where the others go on", t->lost,
+    return ta_fail(TA_PEER, "peer %u is lost, and with exchange.topology %s what came through it cannot be taken apart: "
+                   "the run ends; go on from the last checkpoint, or use topology full, where the others go on", t->lost,
                    ta_tree_topology(&t->config));
 }
 
@@ -204,8 +204,8 @@ static ta_status tree_checksum(struct ta_exchange *x, uint64_t *out) {
 static ta_status tree_register_copy(struct ta_exchange *x, unsigned rank, float *host) {
     struct ta_tree *t = ta_tree_of(x);
     if (rank != x->rank)
-        return ta_fail(TA_INVALID, "exchange: register %u of %u: replica %u of a tree has its own alone", rank, x->n_ranks,
-                       x->rank);
+        return ta_fail(TA_INVALID, "exchange: register %u of %u: replica %u of a tree has its own alone", rank,
+                       x->n_ranks, x->rank);
     return t->config.kernel_ops->copy_out(t->config.kernels, host, x->delta, x->model->n_params * sizeof(float));
 }
 

@@ -1,48 +1,50 @@
 /* tree: live windows between neighbours alone. Private to this folder; the manual is exchange.h.
  *
- * Replicas form groups that form a tree (tree_shape.h). A replica puts to the members of a group its own delta plus the
- * bodies of all neighbours that are not in that group: all that is known here and did not come from there. A body is
- * state, as in live.h, so every update of every replica is in the weights of every other exactly once, whatever is
- * delayed, overtaken or repeated. Between two replicas there is one way, so nothing ever meets itself.
+ * Replicas form groups that form a tree (tree_shape.h). A replica puts to the members of a group its own delta plus
+ * the bodies of all neighbours that are not in that group: all that is known here and did not come from there. A
+ * body is state, as in live.h, so every update of every replica is in the weights of every other exactly once,
+ * whatever is delayed, overtaken or repeated. Between two replicas there is one way, so nothing ever meets itself.
  *
  *     tree.c       the ops                    tree_rest.c   coming to rest, handing down the root's weights
  *     tree_sum.c   what is added up           tree_put.c    what is put to whom, when
  *     tree_hear.c  what neighbours say, loss  tree_shape.c  who is joined to whom
  *     tree_open.c  open, close
  *
- * Memory: neighbours + 4 registers of d floats (bodies, w0, delta, w, the owner's gradient), and one more a group where
- * there are several: a group's outgoing register. With fan-out k that is at most 2 k + 6, however many replicas there are.
+ * Memory: neighbours + 4 registers of d floats (bodies, w0, delta, w, the owner's gradient), and one more a group
+ * where there are several: a group's outgoing register. With fan-out k that is at most 2 k + 6, however many
+ * replicas there are.
  *
- * Traffic: one step of anybody makes at most one put to each neighbour: 4 d bytes and a header of TA_TREE_HEADER_BYTES. A note
- * (exchange.h) that changes costs 8 bytes a rank more, once a neighbour.
+ * Traffic: one step of anybody makes at most one put to each neighbour: 4 d bytes and a header of
+ * TA_TREE_HEADER_BYTES. A note (exchange.h) that changes costs 8 bytes a rank more, once a neighbour.
  *
- * Moving statistics (`mean` segments): a body holds the sum of the values of all who are behind it; how many those are
- * follows from the shape. So w has the mean over all replicas, as with topology full.
+ * Moving statistics (`mean` segments): a body holds the sum of the values of all who are behind it; how many those
+ * are follows from the shape. So w has the mean over all replicas, as with topology full.
  *
- * Rest. Replicas of a tree agree to rounding only: everyone adds in another order. So a rest is made of waves along the
- * tree, numbered by a token that the root counts up:
+ * Rest. Replicas of a tree agree to rounding only: everyone adds in another order. So a rest is made of waves along
+ * the tree, numbered by a token that the root counts up:
  *     in        up    all have entered the round, or have finished
  *     halt      down  from here on bodies are put upwards only
  *     drained   up    the last body of all below has been added and put, and no body is on its way
  *     commit    down  the root's w, put into the body that the child had from its parent. Everyone starts from it anew:
- *                     w0 = w, delta and bodies zero (statistics: all have the mean). Nothing is lost by that, as w is the
- *                     sum of all of them
+ *                     w0 = w, delta and bodies zero (statistics: all have the mean). Nothing is lost by that:
+ *                     w is the sum of all of them
  *     done      up    the caller is done with the rest, and the weights handed on have left
  *     released  down  bodies are put again
- * A body counts only if its header names the token that the reader starts from. So whatever was put before a commit and
- * arrives late is not added, and nothing needs to be cleared in a window.
+ * A body counts only if its header names the token that the reader starts from. So whatever was put before a commit
+ * and arrives late is not added, and nothing needs to be cleared in a window.
  *
- * A checkpoint taken at rest is w0 = w and deltas of zero. Any checkpoint may be gone on from: deltas are added to w0
- * at open.
+ * A checkpoint taken at rest is w0 = w and deltas of zero. Any checkpoint may be gone on from: deltas are added to
+ * w0 at open.
  *
- * What is behind a neighbour cannot be taken apart, so a replica that is lost ends the run: everyone hears who it was,
- * by a word of the header that is passed on, and poll says PEER. The last checkpoint is good.
+ * What is behind a neighbour cannot be taken apart, so a replica that is lost ends the run: everyone hears who it
+ * was, by a word of the header that is passed on, and poll says PEER. The last checkpoint is good.
  *
- * Told of neighbours alone: gauges, puts, staleness (of all that is behind the neighbour together), steps_visible (in the
- * weights of all neighbours; others see them later by their distance). Of all: notes, requests, the total of steps.
+ * Told of neighbours alone: gauges, puts, staleness (of all that is behind the neighbour together), steps_visible
+ * (in the weights of all neighbours; others see them later by their distance). Of all: notes, requests, the total
+ * of steps.
  *
- * Damping goes by all steps that are missing, as far as neighbours have heard of them; delay compensation, which needs the
- * weights of before, and a bound on staleness, which is by peer, go with topology full alone.
+ * Damping goes by all steps that are missing, as far as neighbours have heard of them; delay compensation, which
+ * needs the weights of before, and a bound on staleness, which is by peer, go with topology full alone.
  *
  * One thread.
  */
@@ -55,8 +57,8 @@
 
 enum { TA_TREE_WORDS = 16, TA_TREE_HEADER_BYTES = TA_TREE_WORDS * 8 };
 
-/* What a header says: words only rise, but gauge, basis and pulse. Put as two segments of 64 bytes, those that others rest
- * on first, and read the other way round. */
+/* What a header says: words only rise, but gauge, basis and pulse. Put as two segments of 64 bytes, those that
+ * others rest on first, and read the other way round. */
 struct ta_tree_said {
     uint64_t own, behind;       /* steps in the body: of the writer; all of them */
     uint64_t total;             /* steps of all replicas at the last commit */

@@ -1,5 +1,5 @@
-/* tree_hear: what neighbours say, and who is lost. A neighbour is lost when the transport or the caller says so, or when it
- * was silent for too long; silence counts only while we listen, as in membership.h. */
+/* tree_hear: what neighbours say, and who is lost. A neighbour is lost when the transport or the caller says so, or
+ * when it was silent for too long; silence counts only while we listen, as in membership.h. */
 #include <stdio.h>
 
 #include "tree.h"
@@ -105,7 +105,8 @@ static bool hear_header(struct ta_tree *t, struct ta_tree_neighbour *n) {
         n->foreign_seen = print;
         return false;
     }
-    bool spoke = !n->heard || high(words[15]) != n->known.pulse, noted = !n->heard || (uint32_t)words[15] != n->known.notes;
+    bool spoke = !n->heard || high(words[15]) != n->known.pulse;
+    bool noted = !n->heard || (uint32_t)words[15] != n->known.notes;
     n->heard = true;
     if (n->connected && n->life == TA_PEER_JOINING) n->life = TA_PEER_LIVE;
     if (spoke) learn(t, n, words);
@@ -114,8 +115,9 @@ static bool hear_header(struct ta_tree *t, struct ta_tree_neighbour *n) {
 }
 
 void ta_tree_lose(struct ta_tree *t, unsigned rank, const char *why) {
-    const struct ta_tree_neighbour *n = t->n_neighbours > 0 && rank != t->base.rank ? &t->neighbour[t->via[rank]] : NULL;
-    bool near = n != NULL && n->edge.rank == rank;
+    if (rank == t->base.rank) return;
+    const struct ta_tree_neighbour *n = &t->neighbour[t->via[rank]];
+    bool near = n->edge.rank == rank;
     if (t->left || t->lost < t->base.n_ranks || (near && n->life == TA_PEER_LEFT)) return;
     if (near) t->neighbour[t->via[rank]].life = TA_PEER_DEAD;
     ta_log_warn(t->config.log, "peer %u %s: what came through it cannot be taken apart, so the run ends", rank, why);

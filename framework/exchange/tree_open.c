@@ -15,8 +15,8 @@ static ta_status check_model(const struct ta_exchange_config *c) {
     for (unsigned s = 0; s < c->model->n_segments; s++) {
         enum ta_segment_kind kind = c->model->segments[s].kind;
         if (kind == TA_SEGMENT_SUM || kind == TA_SEGMENT_MEAN) continue;
-        return ta_fail(TA_CONFIG, "exchange.topology %s sends whole arenas, and tables of rows are exchanged by row: word "
-                       "models go with topology full", ta_tree_topology(c));
+        return ta_fail(TA_CONFIG, "exchange.topology %s sends whole arenas, and tables of rows are exchanged by row: "
+                       "word models go with topology full", ta_tree_topology(c));
     }
     return TA_OK;
 }
@@ -27,17 +27,17 @@ static ta_status check(const struct ta_exchange_config *c) {
     ta_status status = ta_exchange_bound(spec, &bound);
     if (status != TA_OK) return status;
     if (c->n_ranks == 0 || c->rank >= c->n_ranks || c->n_ranks > UINT16_MAX)
-        return ta_fail(TA_CONFIG, "exchange: rank %u of %u replicas; ranks count from 0, to %u at most", c->rank, c->n_ranks,
-                       UINT16_MAX);
+        return ta_fail(TA_CONFIG, "exchange: rank %u of %u replicas; ranks count from 0, to %u at most", c->rank,
+                       c->n_ranks, UINT16_MAX);
     if (c->spares > 0)
-        return ta_fail(TA_CONFIG, "exchange.topology %s: nobody can join later (run.spares is %u); set run.spares to 0, or "
-                       "use full", ta_tree_topology(c), c->spares);
+        return ta_fail(TA_CONFIG, "exchange.topology %s: nobody can join later (run.spares is %u); set run.spares to "
+                       "0, or use full", ta_tree_topology(c), c->spares);
     if (bound >= 0)
-        return ta_fail(TA_CONFIG, "exchange.max_staleness %lld is bounded by peer, which topology %s does not know of all; "
-                       "use full, or max_staleness: none", (long long)bound, ta_tree_topology(c));
+        return ta_fail(TA_CONFIG, "exchange.max_staleness %lld is bounded by peer, which topology %s does not know "
+                       "of all; use full, or max_staleness: none", (long long)bound, ta_tree_topology(c));
     if (spec->damping == TA_DAMPING_COMPENSATED)
-        return ta_fail(TA_CONFIG, "exchange.damping: delay-compensated goes with topology full; with %s: none, inverse or "
-                       "exponential", ta_tree_topology(c));
+        return ta_fail(TA_CONFIG, "exchange.damping: delay-compensated goes with topology full; with %s: none, "
+                       "inverse or exponential", ta_tree_topology(c));
     if (!(spec->heartbeat_s >= 0 && spec->heartbeat_s <= LONGEST_S && spec->dead_after_s >= 0 &&
           spec->dead_after_s <= LONGEST_S))
         return ta_fail(TA_CONFIG, "exchange.heartbeat %g, exchange.dead_after %g: not between 0 and %g seconds",
@@ -45,11 +45,11 @@ static ta_status check(const struct ta_exchange_config *c) {
     double heartbeat_s = spec->heartbeat_s > 0 ? spec->heartbeat_s : HEARTBEAT_S;
     double dead_after_s = spec->dead_after_s > 0 ? spec->dead_after_s : DEAD_AFTER_S;
     if (dead_after_s < 2 * heartbeat_s)
-        return ta_fail(TA_CONFIG, "exchange.dead_after is %g but a live replica may be silent for exchange.heartbeat = %g; "
-                       "make it at least twice that", dead_after_s, heartbeat_s);
+        return ta_fail(TA_CONFIG, "exchange.dead_after is %g but a live replica may be silent for exchange.heartbeat "
+                       "= %g; make it at least twice that", dead_after_s, heartbeat_s);
     if (spec->puts_in_flight > MOST_IN_FLIGHT)
-        return ta_fail(TA_CONFIG, "exchange.puts_in_flight: %u is more than %d; 1 or 2 is enough, since a later put carries "
-                       "all of an earlier one", spec->puts_in_flight, MOST_IN_FLIGHT);
+        return ta_fail(TA_CONFIG, "exchange.puts_in_flight: %u is more than %d; 1 or 2 is enough, since a later put "
+                       "carries all of an earlier one", spec->puts_in_flight, MOST_IN_FLIGHT);
     return check_model(c);
 }
 
@@ -100,8 +100,8 @@ static ta_status open_window(struct ta_tree *t) {
     size_t slot = t->control_bytes + t->body_bytes;
     if (t->n_neighbours == 0) return TA_OK;
     if (slot > PTRDIFF_MAX / t->n_neighbours)
-        return ta_fail(TA_CONFIG, "exchange: inboxes of %u neighbours with %zu parameters do not fit into an address space",
-                       t->n_neighbours, t->base.model->n_params);
+        return ta_fail(TA_CONFIG, "exchange: inboxes of %u neighbours with %zu parameters do not fit into an address "
+                       "space", t->n_neighbours, t->base.model->n_params);
     ta_status status = ops->window_create(t->config.transport, slot * t->n_neighbours, &window);
     if (status != TA_OK) return status;
     t->window = window.base;
@@ -147,7 +147,8 @@ static ta_status open_arenas(struct ta_tree *t) {
     const struct ta_transport_ops *ops = t->config.transport_ops;
     size_t copies = (size_t)t->n_neighbours * (t->in_flight + 1) * sizeof *t->copies;
     status = ops->source_register(t->config.transport, t->copies, copies);
-    return status == TA_OK ? ops->source_register(t->config.transport, t->notes, t->base.n_ranks * sizeof *t->notes) : status;
+    if (status != TA_OK) return status;
+    return ops->source_register(t->config.transport, t->notes, t->base.n_ranks * sizeof *t->notes);
 }
 
 void ta_tree_close(struct ta_exchange *x) {

@@ -1,5 +1,6 @@
-/* tree_put: what is put to each neighbour: the group's register when it is behind, the weights of a rest to a child that has
- * not started from them yet, notes that changed, and always a header, which claims no more than the bodies before it hold. */
+/* tree_put: what is put to each neighbour: the group's register when it is behind, the weights of a rest to a child
+ * that has not started from them yet, notes that changed, and always a header, which claims no more than the bodies
+ * before it hold. */
 #include <string.h>
 
 #include "tree.h"
@@ -115,7 +116,8 @@ bool ta_tree_push(struct ta_tree *t, unsigned place, int64_t now_ns) {
     size_t half = TA_TREE_HEADER_BYTES / 2, bytes = 0, d = t->base.model->n_params * sizeof(float);
     if (p.body != NULL) bytes += add_piece(segments, &pieces, p.body, d, n->body);
     if (p.notes)
-        bytes += add_piece(segments, &pieces, t->notes, t->base.n_ranks * sizeof *t->notes, n->control + TA_TREE_HEADER_BYTES);
+        bytes += add_piece(segments, &pieces, t->notes, t->base.n_ranks * sizeof *t->notes,
+                           n->control + TA_TREE_HEADER_BYTES);
     bytes += add_piece(segments, &pieces, p.copy->words, half, n->control);
     bytes += add_piece(segments, &pieces, p.copy->words + TA_TREE_WORDS / 2, half, n->control + half);
     status = ops->put(t->config.transport, n->edge.rank, segments, pieces);

@@ -128,7 +128,8 @@ ta_status ta_tree_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns) 
     struct ta_tree *t = ta_tree_of(x);
     bool final = round == TA_ROUND_FINAL;
     if (round == 0 || (!final && (round < t->entered || round <= t->resumed)))
-        return ta_fail(TA_INVALID, "exchange: round %u asked for after round %u; rounds rise from 1", round, t->entered);
+        return ta_fail(TA_INVALID, "exchange: round %u asked for after round %u; rounds rise from 1", round,
+                       t->entered);
     if (final) {
         t->finished = 1;
     } else {
@@ -151,7 +152,8 @@ ta_status ta_tree_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns) 
 ta_status ta_tree_resume(struct ta_exchange *x, uint32_t round, int64_t now_ns) {
     struct ta_tree *t = ta_tree_of(x);
     if (round == 0 || t->rest_round != round)
-        return ta_fail(TA_INVALID, "exchange: round %u is not the one this replica settled in (%u)", round, t->rest_round);
+        return ta_fail(TA_INVALID, "exchange: round %u is not the one this replica settled in (%u)", round,
+                       t->rest_round);
     /* Of the last rest we are done when we are asked for the last one. */
     if (!t->rest_in_last && t->done < t->rest_token) t->done = t->rest_token;
     ta_status status = ta_tree_rest(t);

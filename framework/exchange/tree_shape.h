@@ -1,11 +1,12 @@
 /* tree_shape: who is joined to whom in a tree of replicas. Pure arithmetic: all of it follows from the ranks.
  *
- * Replicas sit on nodes of `per_node` ranks each (the last one may have fewer). All replicas of a node are joined with each
- * other; the first of a node, its leader, is joined with the leaders of up to `fan_out` nodes below it and of the one above
- * it. With one rank a node that is a plain tree: replica r is joined with (r - 1) / fan_out and with r * fan_out + 1, ...
+ * Replicas sit on nodes of `per_node` ranks each (the last one may have fewer). All replicas of a node are joined
+ * with each other; the first of a node, its leader, is joined with the leaders of up to `fan_out` nodes below it
+ * and of the one above it. With one rank a node that is a plain tree: replica r is joined with (r - 1) / fan_out
+ * and with r * fan_out + 1, ...
  *
- * Replicas that are joined with each other form a *group*: a node, or two leaders. Between two replicas leads exactly one
- * way from group to group, and that is what makes contributions count once (tree.h).
+ * Replicas that are joined with each other form a *group*: a node, or two leaders. Between two replicas leads
+ * exactly one way from group to group, and that is what makes contributions count once (tree.h).
  */
 #ifndef TA_TREE_SHAPE_H
 #define TA_TREE_SHAPE_H
@@ -27,7 +28,8 @@ struct ta_tree_edge {
 unsigned ta_tree_parent(const struct ta_tree_shape *shape, unsigned rank);
 /* How many replicas `rank` is joined with: with one rank a node at most fan_out + 1. */
 unsigned ta_tree_degree(const struct ta_tree_shape *shape, unsigned rank);
-/* They themselves, in the order of slots in the window of `rank`: edges[ta_tree_degree]. Returns the number of groups. */
+/* They themselves, in the order of slots in the window of `rank`: edges[ta_tree_degree]. Returns the number of
+ * groups. */
 unsigned ta_tree_edges(const struct ta_tree_shape *shape, unsigned rank, struct ta_tree_edge *edges);
 /* Where `writer` is in that list of `rank`; the degree of `rank`: it is not. */
 unsigned ta_tree_place(const struct ta_tree_shape *shape, unsigned rank, unsigned writer);

@@ -3,7 +3,9 @@
 
 #include "tree.h"
 
-static bool counts(const struct ta_tree *t, const struct ta_tree_neighbour *n) { return n->known.basis == t->said.based; }
+static bool counts(const struct ta_tree *t, const struct ta_tree_neighbour *n) {
+    return n->known.basis == t->said.based;
+}
 
 uint64_t ta_tree_stamp(const struct ta_tree *t, unsigned group) {
     uint64_t stamp = t->base.steps;
@@ -128,7 +130,8 @@ static ta_status add_deltas(struct ta_tree *t, const struct ta_exchange_start *s
             if (start->deltas[r] != NULL) t->registers[n++] = start->deltas[r] + segment->offset;
         float *w = t->base.w + segment->offset;
         const struct ta_kernels_ops *ops = t->config.kernel_ops;
-        if (segment->kind == TA_SEGMENT_MEAN && n > 0) status = ops->mean(t->config.kernels, segment->count, w, t->registers, n);
+        if (segment->kind == TA_SEGMENT_MEAN && n > 0)
+            status = ops->mean(t->config.kernels, segment->count, w, t->registers, n);
         if (segment->kind == TA_SEGMENT_SUM)
             status = ops->sum(t->config.kernels, segment->count, w, t->base.w0 + segment->offset, t->registers, n);
     }

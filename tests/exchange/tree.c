@@ -1,5 +1,5 @@
-/* tree: replicas joined to a tree or to clusters, on a simulated fabric: shapes, every update everywhere once, rests on the
- * same bits, losses, what it costs. */
+/* tree: replicas joined to a tree or to clusters, on a simulated fabric: shapes, every update everywhere once,
+ * rests on the same bits, losses, what it costs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -155,8 +155,8 @@ static void test_loss_ends_the_run(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 30; seed++) {
         struct tree_world w;
-        struct tree_config config = {.seed = seed, .n_ranks = 13, .fan_out = 1 + seed % 3, .per_node = seed % 4, .n_params = 16,
-                                     .fabric = {.latency_ns = 1000, .jitter = 1}};
+        struct tree_config config = {.seed = seed, .n_ranks = 13, .fan_out = 1 + seed % 3, .per_node = seed % 4,
+                                     .n_params = 16, .fabric = {.latency_ns = 1000, .jitter = 1}};
         tree_world_open(&w, &config);
         tree_world_play(&w, 20, 0.3, 400);
         unsigned lost = (unsigned)(seed % 13); /* the root, inner ones, leaves */
@@ -220,7 +220,8 @@ static void test_cost(void **state) {
     for (unsigned n = 7; n <= 127; n = 2 * n + 1) {
         struct tree_world w;
         enum { D = 4096 };
-        struct tree_config config = {.seed = n, .n_ranks = n, .fan_out = 2, .n_params = D, .fabric = {.latency_ns = 100}};
+        struct tree_config config = {.seed = n, .n_ranks = n, .fan_out = 2, .n_params = D,
+                                     .fabric = {.latency_ns = 100}};
         tree_world_open(&w, &config);
         tree_world_play(&w, 3, 0, 2000);
         for (unsigned r = 0; r < n; r++) {
@@ -309,8 +310,8 @@ static void test_goes_on_from_any_checkpoint(void **state) {
     for (unsigned i = 0; i < D; i++) w0[i] = (float)i;
     struct ta_exchange_start start = {.w0 = w0, .deltas = list, .peer_steps = steps};
     struct tree_world w;
-    struct tree_config config = {.seed = 2, .n_ranks = N, .fan_out = 2, .n_params = D, .statistics = true, .start = &start,
-                                 .fabric = {.latency_ns = 100}};
+    struct tree_config config = {.seed = 2, .n_ranks = N, .fan_out = 2, .n_params = D, .statistics = true,
+                                 .start = &start, .fabric = {.latency_ns = 100}};
     tree_world_open(&w, &config);
     for (unsigned r = 0; r < N; r++)
         for (unsigned i = 0; i < D; i++) {
@@ -333,7 +334,8 @@ static void test_refusals(void **state) {
     assert_int_equal(refused((struct ta_exchange_spec){0}, 1, TA_SEGMENT_SUM), TA_CONFIG);
     assert_int_equal(refused((struct ta_exchange_spec){0}, 0, TA_SEGMENT_ROWS), TA_CONFIG);
     assert_int_equal(refused((struct ta_exchange_spec){.max_staleness = (char *)"3"}, 0, TA_SEGMENT_SUM), TA_CONFIG);
-    assert_int_equal(refused((struct ta_exchange_spec){.damping = TA_DAMPING_COMPENSATED}, 0, TA_SEGMENT_SUM), TA_CONFIG);
+    struct ta_exchange_spec compensated = {.damping = TA_DAMPING_COMPENSATED};
+    assert_int_equal(refused(compensated, 0, TA_SEGMENT_SUM), TA_CONFIG);
     assert_int_equal(refused((struct ta_exchange_spec){.dead_after_s = 0.1}, 0, TA_SEGMENT_SUM), TA_CONFIG);
     assert_int_equal(refused((struct ta_exchange_spec){.puts_in_flight = 100}, 0, TA_SEGMENT_SUM), TA_CONFIG);
 }

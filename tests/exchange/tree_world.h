@@ -1,7 +1,8 @@
-/* tree_world: replicas joined to a tree on a simulated fabric, in one thread, and the truth about what all have done.
+/* tree_world: replicas joined to a tree on a simulated fabric, in one thread, and the truth about what all have
+ * done.
  *
- * Updates are whole numbers in floats, so sums are exact whatever the order. The last quarter of the parameters is a `mean`
- * segment. Time is virtual.
+ * Updates are whole numbers in floats, so sums are exact whatever the order. The last quarter of the parameters is
+ * a `mean` segment. Time is virtual.
  */
 #ifndef TA_TEST_TREE_WORLD_H
 #define TA_TEST_TREE_WORLD_H

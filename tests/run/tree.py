@@ -1,5 +1,5 @@
-"""Topologies tree and clusters as real processes: what is trained is there once, all rest on the same bits, runs go on from
-checkpoints, with other numbers of replicas and other topologies too, and a loss ends the run in order."""
+"""Topologies tree and clusters as real processes: what is trained is there once, all rest on the same bits, runs go on
+from checkpoints, with other numbers of replicas and other topologies too, and a loss ends the run in order."""
 import os
 import signal
 import time
@@ -39,7 +39,8 @@ def whole_lives():
     near = peers_of(place)
     check(near[0] == [1, 2] and near[1] == [0, 3, 4] and near[6] == [2], f"neighbours in the metrics: {near}")
     for life, (replicas, topology) in enumerate([(7, "tree"), (5, "tree"), (5, "clusters"), (3, "full")], 2):
-        place.train("-n", replicas, "--set", f"exchange.topology={topology}", "--set", f"run.max_records={16000 + 4800 * (life - 1)}")
+        records = 16000 + 4800 * (life - 1)
+        place.train("-n", replicas, "--set", f"exchange.topology={topology}", "--set", f"run.max_records={records}")
         rounds = agree(place, life, replicas)
         check(rounds[max(rounds)][0][1] == 1000 + 300 * (life - 1), f"{topology} of {replicas}, life {life}: {rounds}")
     nothing_left(place)
@@ -48,7 +49,8 @@ def whole_lives():
 def lost(victim):
     """An inner one, a leaf: the others end, say why, and the checkpoint before is gone on from."""
     place = Place()
-    more = TREE + ["--set", "run.max_records=100000000", "--set", "checkpoint.every_records=4000", "--set", "exchange.dead_after=3"]
+    more = TREE + ["--set", "run.max_records=100000000", "--set", "checkpoint.every_records=4000",
+                   "--set", "exchange.dead_after=3"]
     process = place.start("-n", 5, *more)
     place.wait_for(lambda: place.training(5) and place.checkpoints(), process, what="the first checkpoint")
     os.kill(replicas_of(process.pid)[victim], signal.SIGKILL)
