@@ -65,9 +65,9 @@ static ta_status end_of_run(struct ta_tree *t, int64_t now_ns) {
     if (t->lost_ns == 0) t->lost_ns = now_ns > 0 ? now_ns : 1;
     ta_tree_flush(t, now_ns);
     if (!ta_tree_all_told(t) && (double)(now_ns - t->lost_ns) < TELL_S * 1e9) return TA_OK;
-    return ta_fail(TA_PEER, "peer %u is lost, and with exchange.topology %s what came through it cannot be taken apart: "
-                   "the run ends; go on from the last checkpoint, or use topology full, where the others go on", t->lost,
-                   ta_tree_topology(&t->config));
+    return ta_fail(TA_PEER, "peer %u is lost, and with exchange.topology %s what came through it cannot be taken "
+                   "apart: the run ends; go on from the last checkpoint, or use topology full, where others go on",
+                   t->lost, ta_tree_topology(&t->config));
 }
 
 static ta_status tree_poll(struct ta_exchange *x, int64_t now_ns) {

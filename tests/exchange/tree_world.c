@@ -185,8 +185,7 @@ static void check_statistics(struct tree_world *w) {
         for (unsigned r = 0; r < ranks; r++) sum += (double)w->statistics[r * n + i];
         double mean = sum / ranks, w_i = (double)w->replica[0].x->w[i];
         if (fabs(w_i - mean) > 1e-5 * (1 + fabs(mean)))
-            tree_fail(w, "statistic %zu is %g, the mean is %g", i, w_i, "
-                                                                     "mean);
+            tree_fail(w, "statistic %zu is %g, the mean is %g", i, w_i, mean);
         for (unsigned r = 0; r < ranks; r++) w->statistics[r * n + i] = (float)w_i; /* all start anew from it */
     }
 }
@@ -196,8 +195,8 @@ void tree_world_check_rest(struct tree_world *w) {
     for (unsigned r = 0; r < w->config.n_ranks; r++) {
         struct ta_exchange *x = w->replica[r].x;
         uint64_t total = x->steps;
-        if (memcmp(x->w, w->replica[0].x->w, n * sizeof(float)) != 0) tree_fail(w, "ranks 0 and %u rest on other "
-                                                                                   "bits", r);
+        if (memcmp(x->w, w->replica[0].x->w, n * sizeof(float)) != 0)
+            tree_fail(w, "ranks 0 and %u rest on other bits", r);
         for (unsigned p = 0; p < w->config.n_ranks; p++) {
             struct ta_peer_stats stats;
             ta_exchange_tree.peer_stats(x, p, &stats);
