@@ -1,5 +1,5 @@
-/* The synchronous exchange: the same bits after every reduction, nothing lost or counted twice, no deadlock; whole lives
- * by seed on a simulated fabric, with delays, duplicates, breaks and a loss; its traffic; what it refuses. */
+/* The synchronous exchange: the same bits after every reduction, nothing lost or counted twice, no deadlock; whole
+ * lives by seed on a simulated fabric, with delays, duplicates, breaks and a loss; its traffic; what it refuses. */
 #include <math.h>
 
 #include "expect.h"

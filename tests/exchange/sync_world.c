@@ -35,7 +35,8 @@ static void open_replica(struct sync_world *w, unsigned rank) {
     assert_ok(sim->open(&transport, &r->transport));
     struct ta_exchange_config config = {
         .spec = &w->spec, .updater = {update, r}, .model = &w->model, .kernel_ops = &ta_kernels_cpu,
-        .kernels = w->kernels, .transport_ops = sim, .transport = r->transport, .rank = rank, .n_ranks = w->config.n_ranks, .epoch = 3};
+        .kernels = w->kernels, .transport_ops = sim, .transport = r->transport, .rank = rank,
+        .n_ranks = w->config.n_ranks, .epoch = 3};
     assert_ok(ops->open(&config, NULL, &r->x));
     r->world = w;
     assert_ok(TA_NEW(&r->given, (w->config.steps[rank] + 1) * w->config.d, "given"));

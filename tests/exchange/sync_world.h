@@ -1,6 +1,6 @@
 /* sync_world: replicas of the synchronous exchange on a simulated fabric, each driven as framework/run drives it:
- * ready, step, rounds, the end; and what each has given and got. Gradients are whole numbers in floats, so sums are exact
- * whatever the order, unless `ragged`. The last quarter of the parameters is a `mean` segment. Virtual time.
+ * ready, step, rounds, the end; and what each has given and got. Gradients are whole numbers in floats, so sums are
+ * exact whatever the order, unless `ragged`. The last quarter of the parameters is a `mean` segment. Virtual time.
  */
 #ifndef TA_TEST_SYNC_WORLD_H
 #define TA_TEST_SYNC_WORLD_H
