@@ -5,9 +5,12 @@
 #include <math.h>
 
 static const double default_rate[] = {
-    [TA_DAMPING_NONE] = 0, [TA_DAMPING_INVERSE] = 1, [TA_DAMPING_EXPONENTIAL] = 0.1, [TA_DAMPING_COMPENSATED] = 0.04};
+    [TA_DAMPING_NONE] = 0,          [TA_DAMPING_INVERSE] = 1,
+    [TA_DAMPING_EXPONENTIAL] = 0.1, [TA_DAMPING_COMPENSATED] = 0.04,
+};
 
-ta_status ta_damping_make(const struct ta_exchange_spec *spec, const struct ta_model *model, struct ta_damping_rule *out) {
+ta_status ta_damping_make(const struct ta_exchange_spec *spec, const struct ta_model *model,
+                          struct ta_damping_rule *out) {
     *out = (struct ta_damping_rule){.kind = spec->damping, .rate = spec->damping_rate};
     if (spec->damping == TA_DAMPING_NONE) return TA_OK;
     if (!(out->rate >= 0 && out->rate <= DBL_MAX))
@@ -16,8 +19,8 @@ ta_status ta_damping_make(const struct ta_exchange_spec *spec, const struct ta_m
     if (out->rate == 0) out->rate = default_rate[spec->damping];
     for (unsigned s = 0; s < model->n_segments; s++)
         if (model->segments[s].kind == TA_SEGMENT_ROWS || model->segments[s].kind == TA_SEGMENT_NAMES)
-            return ta_fail(TA_CONFIG, "exchange.damping: steps of a word model are in its tables before their staleness is "
-                           "known: leave damping out, or bound staleness by exchange.max_staleness");
+            return ta_fail(TA_CONFIG, "exchange.damping: steps of a word model are in its tables before their "
+                           "staleness is known: leave damping out, or bound staleness by exchange.max_staleness");
     return TA_OK;
 }
 

@@ -1,11 +1,11 @@
 /* live_bound: how far a replica may go ahead of the others (exchange.max_staleness), and the lock-step of bound 0.
  *
- * Who is more than N steps ahead of a peer that still steps waits. A peer in a round, finished, gone, or a spare that is
- * not in yet makes no steps that could be waited for. So nobody waits for ever: of all that step, the one with the
+ * Who is more than N steps ahead of a peer that still steps waits. A peer in a round, finished, gone, or a spare that
+ * is not in yet makes no steps that could be waited for. So nobody waits for ever: of all that step, the one with the
  * fewest steps never waits.
  *
- * With N = 0 gradient k + 1 is computed on exactly the steps up to k of all. A body is state, so a peer's step k + 1 would
- * overwrite its step k, which somebody may not have seen yet. Therefore
+ * With N = 0 gradient k + 1 is computed on exactly the steps up to k of all. A body is state, so a peer's step k + 1
+ * would overwrite its step k, which somebody may not have seen yet. Therefore
  *
  *     - a body goes to a peer only when the peer has made more steps than it holds of ours: until then a header says
  *       that there is more (slot.h), at once, and claims nothing;
@@ -13,26 +13,27 @@
  *       which the next step changes.
  *
  * A skipped step (exchange.h: stepped with 0 records) counts as a step, of zero, where there is a bound: else a replica
- * without labels, or whose gradients are not finite, would hold up the others. One that waits for its data holds them up:
- * that is what a bound means. On a new path a peer is put what there is, and a round begins where each one is: one that
- * was a step behind then makes that step on weights that hold one more step of the others, the only exceptions.
+ * without labels, or whose gradients are not finite, would hold up the others. One that waits for its data holds
+ * them up: that is what a bound means. On a new path a peer is put what there is, and a round begins where each one is:
+ * one that was a step behind then makes that step on weights that hold one more step of the others, the only exceptions.
  *
- * Steps are compared as made since the start of this life, or since a spare came in: `level` of ours are as many as 0 of
- * the peer's. A member notes it when it hears that the spare is in, the spare earlier, when it comes in: so both see the
- * other at least as far as it sees itself, and never wait for each other.
+ * Steps are compared as made since the start of this life, or since a spare came in: `level` of ours are as many as 0
+ * of the peer's. A member notes it when it hears that the spare is in, the spare earlier, when it comes in: so both
+ * see the other at least as far as it sees itself, and never wait for each other.
  */
 #include "live.h"
 #include "mem.h"
 
 static bool lock_step(const struct ta_live *l) { return l->bound.most == 0; }
 
-ta_status ta_live_bound_open(struct ta_live *l, const struct ta_exchange_spec *spec, const struct ta_exchange_start *start) {
+ta_status ta_live_bound_open(struct ta_live *l, const struct ta_exchange_spec *spec,
+                             const struct ta_exchange_start *start) {
     struct ta_live_bound *b = &l->bound;
     ta_status status = ta_exchange_bound(spec, &b->most);
     if (l->base.model->n_segments == 0) b->most = -1; /* control.h */
     if (status == TA_OK && b->most == 0 && l->rows.n_tables > 0)
-        return ta_fail(TA_CONFIG, "exchange.max_staleness 0: tables of rows are put row by row, over many steps, so no peer "
-                       "holds a step as a whole: bound a word model by 1 or more");
+        return ta_fail(TA_CONFIG, "exchange.max_staleness 0: tables of rows are put row by row, over many steps, so no "
+                       "peer holds a step as a whole: bound a word model by 1 or more");
     if (status != TA_OK || b->most < 0) return status;
     status = TA_NEW(&b->level, l->self.n_ranks, "steps of peers at the start");
     if (status == TA_OK) status = TA_NEW(&b->known, l->self.n_ranks, "spares that are in");

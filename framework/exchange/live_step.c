@@ -36,8 +36,8 @@ static ta_status may_step(const struct ta_live *l) {
                    l->said.finished ? TA_ROUND_FINAL : l->said.entered);
 }
 
-/* Takes in what has arrived, and turns the gradient into what it might be on these weights (damping.h). Moving statistics
- * are measured, not descended: theirs stays. */
+/* Takes in what has arrived, and turns the gradient into what it might be on these weights (damping.h). Moving
+ * statistics are measured, not descended: theirs stays. */
 static ta_status compensate(struct ta_live *l, float *grad, int64_t now_ns) {
     struct ta_exchange *x = &l->base;
     const float *basis = x->w;

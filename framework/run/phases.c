@@ -12,8 +12,8 @@ static const char *const cures[TA_PHASES] = {
     [TA_PHASE_APPLY] = "summing up what the others have sent: raise stream.batch, so that there are fewer steps",
     [TA_PHASE_PUT] = "updates and puts: raise stream.batch, or look at the link with tensair bench window",
     [TA_PHASE_WAIT] = "replicas wait for the slowest: raise exchange.max_staleness, or use exchange.type live",
-    [TA_PHASE_REST] = "checkpoints, or waiting for the last replica in the end: raise checkpoint.every_seconds, or give all "
-                      "the same to do",
+    [TA_PHASE_REST] = "checkpoints, or waiting for the last replica in the end: raise checkpoint.every_seconds, or "
+                      "give all the same to do",
     [TA_PHASE_IDLE] = "no batch was ready: the reader is behind: raise stream.ring, or put the file on a faster disk",
 };
 

@@ -19,12 +19,12 @@ enum ta_phase {
 
 extern const char *const ta_phase_names[TA_PHASES]; /* "stream" */
 
-/* Times in any unit -> "compute 81 %, put 9 %, apply 6 %, stream 4 %": what takes half a percent or more, largest first;
- * "" when there is no time at all. */
+/* Times in any unit -> "compute 81 %, put 9 %, apply 6 %, stream 4 %": what takes half a percent or more, largest
+ * first; "" when there is no time at all. */
 void ta_phases_print(const double times[TA_PHASES], char *out, size_t bytes);
 
-/* What keeps it from computing, and the cure; "" when there is nothing worth saying: at least 80 % went into the model, or,
- * where records have due times (`paced`), it was idle between them. */
+/* What keeps it from computing, and the cure; "" when there is nothing worth saying: at least 80 % went into the
+ * model, or, where records have due times (`paced`), it was idle between them. */
 void ta_phases_advise(const double times[TA_PHASES], bool paced, char *out, size_t bytes);
 
 #endif

@@ -9,7 +9,8 @@ static void add_up(struct ta_plot_stale *s, json_int_t rank) {
     size_t i;
     json_t *bin;
     json_array_foreach(s->newest[rank], i, bin) {
-        json_int_t value = json_integer_value(json_array_get(bin, 0)), count = json_integer_value(json_array_get(bin, 1));
+        json_int_t value = json_integer_value(json_array_get(bin, 0));
+        json_int_t count = json_integer_value(json_array_get(bin, 1));
         if (value < 0 || count <= 0) continue;
         unsigned b = ta_stale_bin((uint64_t)value);
         s->bins[b] += (uint64_t)count;

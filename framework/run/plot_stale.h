@@ -1,5 +1,5 @@
-/* plot_stale: the histogram of the staleness of all gradients of a run, from its metrics: of each rank and life the last
- * window has all that came before, so these add up exactly. */
+/* plot_stale: the histogram of the staleness of all gradients of a run, from its metrics: of each rank and life the
+ * last window has all that came before, so these add up exactly. */
 #ifndef TA_PLOT_STALE_H
 #define TA_PLOT_STALE_H
 

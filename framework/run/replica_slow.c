@@ -1,5 +1,6 @@
-/* replica_slow: a replica that takes a multiple of the time it needs (run.slow), for experiments with stragglers on machines
- * that are all alike. It sleeps, so the core it does not use is free for the others, as another machine's would be. */
+/* replica_slow: a replica that takes a multiple of the time it needs (run.slow), for experiments with stragglers on
+ * machines that are all alike. It sleeps, so the core it does not use is free for the others, as another machine's
+ * would be. */
 #include <time.h>
 
 #include "clock.h"

@@ -238,10 +238,12 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         ta_status status = in_range(ranges[i].key, ranges[i].value, ranges[i].least, ranges[i].most);
         if (status != TA_OK) return status;
     }
-    for (uint32_t i = 0; i < c->run.slow_count; i++)
-        if (!(c->run.slow[i].factor >= 1 && c->run.slow[i].factor <= 1e6))
-            return ta_fail(TA_CONFIG, "run.slow: rank %u is to take %g times as long; factors are 1 to 1e6", c->run.slow[i].rank,
-                           c->run.slow[i].factor);
+    for (uint32_t i = 0; i < c->run.slow_count; i++) {
+        const struct ta_slow *slow = &c->run.slow[i];
+        if (slow->rank >= c->run.replicas + c->run.spares || !(slow->factor >= 1 && slow->factor <= 1e6))
+            return ta_fail(TA_CONFIG, "run.slow: rank %u is to take %g times as long; ranks are 0 to %u, factors 1 to 1e6",
+                           slow->rank, slow->factor, c->run.replicas + c->run.spares - 1);
+    }
     if (c->exchange.spec.dead_after_s < 2 * c->exchange.spec.heartbeat_s)
         return ta_fail(TA_CONFIG, "exchange.dead_after: %g s is less than two heartbeats of %g s: live peers would be dropped",
                        c->exchange.spec.dead_after_s, c->exchange.spec.heartbeat_s);

@@ -1,8 +1,8 @@
 /* bound: what a bound on staleness promises, by seeds, on a fabric with delays, jitter and puts that come twice.
  *
- * Bound 0 is synchronous SGD: every gradient is computed on the weights that a reference in double precision has after as
- * many steps of everybody. Replicas are of different speed, leave steps out and end at different times. With any bound
- * nobody is further ahead of one that trains than it allows, and nobody waits for ever.
+ * Bound 0 is synchronous SGD: every gradient is computed on the weights that a reference in double precision has after
+ * as many steps of everybody. Replicas are of different speed, leave steps out and end at different times. With any
+ * bound nobody is further ahead of one that trains than it allows, and nobody waits for ever.
  *
  *     test_exchange_bound [FIRST_SEED [COUNT]]
  */
@@ -81,7 +81,8 @@ static void open_runner(struct race *r, unsigned rank, const float *w0) {
     assert_ok(sim->open(&transport, &a->transport));
     struct ta_exchange_config config = {
         .spec = &r->spec, .updater = {.update = descend}, .model = &r->model, .kernel_ops = &ta_kernels_cpu,
-        .kernels = r->kernels, .transport_ops = sim, .transport = a->transport, .rank = rank, .n_ranks = r->n, .epoch = 1};
+        .kernels = r->kernels, .transport_ops = sim, .transport = a->transport, .rank = rank, .n_ranks = r->n,
+        .epoch = 1};
     struct ta_exchange_start start = {.w0 = w0};
     assert_ok(live->open(&config, &start, &a->x));
 }

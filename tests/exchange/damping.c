@@ -1,5 +1,5 @@
-/* damping: the formulas, and that the exchange applies them to the staleness it measures: two replicas, one of which steps
- * while the other computes. */
+/* damping: the formulas, and that the exchange applies them to the staleness it measures: two replicas, one of which
+ * steps while the other computes. */
 #include <math.h>
 
 #include "expect.h"
@@ -21,11 +21,13 @@ static void test_formulas(void **state) {
     for (uint64_t tau = 0; tau < 1000; tau += 37) assert_true(ta_damping_scale(&rule, tau) == 1);
     spec.damping = TA_DAMPING_INVERSE;
     assert_ok(ta_damping_make(&spec, &model, &rule));
-    for (uint64_t tau = 0; tau < 1000; tau += 37) assert_float_equal(ta_damping_scale(&rule, tau), 1.0F / (1 + (float)tau), 1e-7F);
+    for (uint64_t tau = 0; tau < 1000; tau += 37)
+        assert_float_equal(ta_damping_scale(&rule, tau), 1.0F / (1 + (float)tau), 1e-7F);
     spec = (struct ta_exchange_spec){.damping = TA_DAMPING_EXPONENTIAL, .damping_rate = 0.5};
     assert_ok(ta_damping_make(&spec, &model, &rule));
     assert_float_equal(ta_damping_scale(&rule, 3), expf(-1.5F), 1e-7F);
-    for (uint64_t tau = 1; tau < 200; tau++) assert_true(ta_damping_scale(&rule, tau) <= ta_damping_scale(&rule, tau - 1));
+    for (uint64_t tau = 1; tau < 200; tau++)
+        assert_true(ta_damping_scale(&rule, tau) <= ta_damping_scale(&rule, tau - 1));
     assert_true(ta_damping_scale(&rule, UINT64_MAX) > 0);
     spec.damping = TA_DAMPING_COMPENSATED;
     assert_ok(ta_damping_make(&spec, &model, &rule));
@@ -55,8 +57,10 @@ static ta_status spy(void *owner, const float *grad, const float *w, float scale
 }
 
 static void open_two(struct ta_exchange_spec spec) {
-    struct world_config config = {.seed = 3, .n_ranks = 2, .n_params = PARAMS, .no_mean = true, .epoch = 1, .heartbeat_s = 1e-5,
-                                  .dead_after_s = 1e-3, .fabric = {.latency_ns = 100}, .exchange = spec};
+    struct world_config config = {
+        .seed = 3, .n_ranks = 2, .n_params = PARAMS, .no_mean = true, .epoch = 1, .heartbeat_s = 1e-5,
+        .dead_after_s = 1e-3, .fabric = {.latency_ns = 100}, .exchange = spec,
+    };
     world_open(&world, &config);
     world_connect_all(&world);
     for (unsigned r = 0; r < 2; r++) ta_live_of(world.replica[r].x)->updater.update = spy;

@@ -71,7 +71,8 @@ static void boards_merge_exactly(void **state) {
     size_t i, counted = 0;
     json_array_foreach(list, i, bin) counted += (size_t)json_integer_value(json_array_get(bin, 1));
     assert_int_equal(counted, n);
-    assert_int_equal(json_integer_value(json_array_get(json_array_get(list, json_array_size(list) - 1), 0)), all[n - 1]);
+    bin = json_array_get(list, json_array_size(list) - 1);
+    assert_int_equal(json_integer_value(json_array_get(bin, 0)), all[n - 1]);
     json_decref(list);
     ta_board_close(&board);
 }
@@ -79,7 +80,8 @@ static void boards_merge_exactly(void **state) {
 static void time_is_told_by_its_largest_parts(void **state) {
     (void)state;
     char text[256];
-    double times[TA_PHASES] = {[TA_PHASE_COMPUTE] = 81, [TA_PHASE_PUT] = 9.4, [TA_PHASE_APPLY] = 9.4, [TA_PHASE_REST] = 0.2};
+    double times[TA_PHASES] = {
+        [TA_PHASE_COMPUTE] = 81, [TA_PHASE_PUT] = 9.4, [TA_PHASE_APPLY] = 9.4, [TA_PHASE_REST] = 0.2};
     ta_phases_print(times, text, sizeof text);
     assert_string_equal(text, "compute 81 %, apply 9 %, put 9 %");
     ta_phases_advise(times, false, text, sizeof text);
