@@ -9,20 +9,20 @@
 #include "mem.h"
 #include "world.h"
 
-enum { OWN_OVERRIDES = 5 };
+enum { OWN_OVERRIDES = 6, OF_METRICS = 2 };
 
 ta_status ta_simulation_load(const char *path, const char *const *overrides, size_t n_overrides, unsigned n, bool metrics,
                              struct ta_run_config **out) {
     char replicas[32];
     snprintf(replicas, sizeof replicas, "run.replicas=%u", n);
     const char *const own[OWN_OVERRIDES] = {replicas, "run.spares=0", "transport.type=sim", "checkpoint.off=yes",
-                                            "metrics.every_seconds=86400"};
+                                            "metrics.every_seconds=86400", "metrics.every_records=0"};
     const char **all;
     *out = NULL;
     ta_status status = TA_NEW(&all, n_overrides + OWN_OVERRIDES, "the command line");
     if (status != TA_OK) return status;
     for (size_t i = 0; i < n_overrides; i++) all[i] = overrides[i];
-    size_t n_own = OWN_OVERRIDES - (metrics ? 1 : 0);
+    size_t n_own = OWN_OVERRIDES - (metrics ? OF_METRICS : 0);
     for (size_t i = 0; i < n_own; i++) all[n_overrides + i] = own[i];
     status = ta_run_config_load(path, all, n_overrides + n_own, out);
     ta_mem_free(all);
