@@ -10,8 +10,8 @@
  * any replica delivers what is due everywhere. A transport that is closed is, to its peers, a replica that died one
  * latency later; its rank may be opened again, and needs new keys.
  *
- * With `whole` a put arrives in one piece at its delivery, read then: for long simulations, where no test looks at what is
- * half there.
+ * With `whole` a put arrives in one piece at its delivery, read then: for long simulations, where no test looks at what
+ * is half there.
  *
  * What a replica granted, or opened to all, is checked by put, against what the key and the peer's openings say at that
  * time; puts that this refuses are counted, so that a test may ask for none.
@@ -24,8 +24,8 @@
 
 #include "status.h"
 
-/* What a driver may want to hear of; members may be NULL. `delivered`: a put has arrived, in progress or run_to. `sending`:
- * a put was started that is on the wire for so long; it is the last thing that put does. */
+/* What a driver may want to hear of; members may be NULL. `delivered`: a put has arrived, in progress or run_to.
+ * `sending`: a put was started that is on the wire for so long; it is the last thing that put does. */
 struct ta_sim_watcher {
     void (*delivered)(void *owner, unsigned from, unsigned to);
     void (*sending)(void *owner, unsigned from, unsigned to, int64_t on_wire_ns);
@@ -42,7 +42,7 @@ struct ta_sim_config {
                               * latencies later, before the next put on its path; in flight until then */
     unsigned depth;          /* puts in flight per peer before put answers BUSY; 0: 1 */
     bool whole;              /* a put is one piece */
-    int64_t put_ns;          /* a sender's NIC starts no more than one put in that time (its injection rate); 0: no limit */
+    int64_t put_ns; /* a sender's NIC starts no more than one put in that time (its injection rate); 0: no limit */
     unsigned per_node;       /* rank r is on node r / per_node, whose replicas share a NIC; 0 or 1: each has its own */
     int64_t near_latency_ns; /* of puts within a node, which pass no NIC, */
     double near_bytes_per_ns; /* and share their node's memory; 0: no limit */

@@ -110,7 +110,8 @@ void ta_sim_advance(struct ta_sim_fabric *f, int64_t now_ns) {
             enqueue(f, path);
         else
             dequeue(f, path);
-        if (path->count < waiting && watcher->delivered != NULL) watcher->delivered(watcher->owner, path->from, path->to);
+        if (path->count < waiting && watcher->delivered != NULL)
+            watcher->delivered(watcher->owner, path->from, path->to);
     }
     if (f->now_ns < now_ns) f->now_ns = now_ns;
 }

@@ -13,9 +13,9 @@
 static const char help[] =
     "usage: tensair sim CONFIG.yaml [-n N[,N...]] [--topology NAME[,NAME...]] [--set KEY=VALUE]... [options]\n"
     "\n"
-    "Simulates a run of many replicas in one thread: the same replicas, exchange, stream and numbers as tensair train, but\n"
-    "computing and sending take virtual time. The same command line gives the same output, to the byte, if it names the\n"
-    "times that are otherwise measured here (the first lines of the output name them). What this machine took is told on\n"
+    "Simulates a run of many replicas in one thread: the same replicas, exchange, stream and numbers as tensair\n"
+    "train, but computing and sending take virtual time. The same command line gives the same output, to the byte, if\n"
+    "it names the times that are otherwise measured here (the first lines tell how). What this machine took is told on\n"
     "stderr.\n"
     "\n"
     "  -n, --replicas N,...   how many, one run each (run.replicas); up to 1024\n"
@@ -39,8 +39,25 @@ static const char help[] =
     "\n"
     "Exit status: 0 done; 1 replicas disagree, or a run failed; 2 usage or configuration; 69 replicas were lost.\n";
 
-enum { LONG_SET = 256, LONG_TOPOLOGY, LONG_RECORDS, LONG_NETWORK, LONG_PER_NODE, LONG_STEP, LONG_PREDICT, LONG_MEMORY, LONG_READ,
-       LONG_JITTER, LONG_SLOW, LONG_KILL, LONG_STALL, LONG_SEED, LONG_POINTS, LONG_RUN_DIR, LONG_JSON };
+enum {
+    LONG_SET = 256,
+    LONG_TOPOLOGY,
+    LONG_RECORDS,
+    LONG_NETWORK,
+    LONG_PER_NODE,
+    LONG_STEP,
+    LONG_PREDICT,
+    LONG_MEMORY,
+    LONG_READ,
+    LONG_JITTER,
+    LONG_SLOW,
+    LONG_KILL,
+    LONG_STALL,
+    LONG_SEED,
+    LONG_POINTS,
+    LONG_RUN_DIR,
+    LONG_JSON
+};
 
 static const struct option options[] = {
     {"replicas", required_argument, NULL, 'n'},        {"topology", required_argument, NULL, LONG_TOPOLOGY},
@@ -78,7 +95,8 @@ static ta_status parse_number(const char *option, const char *text, double least
     char *end;
     *out = strtod(text, &end);
     if (end != text && *end == '\0' && *out >= least && *out <= most) return TA_OK;
-    return ta_fail(TA_USAGE, "%s %s: a number between %g and %g was wanted; see tensair sim --help", option, text, least, most);
+    return ta_fail(TA_USAGE, "%s %s: a number between %g and %g was wanted; see tensair sim --help", option, text,
+                   least, most);
 }
 
 static ta_status parse_counts(struct arguments *a, const char *text) {
@@ -96,7 +114,8 @@ static ta_status parse_counts(struct arguments *a, const char *text) {
 }
 
 /* RANK, a mark, a number and, where `second` is not NULL, a colon and another one. */
-static ta_status parse_fault(const char *option, const char *text, char mark, unsigned *rank, double *first, double *second) {
+static ta_status parse_fault(const char *option, const char *text, char mark, unsigned *rank, double *first,
+                             double *second) {
     char *end;
     unsigned long value = strtoul(text, &end, 10);
     bool good = *text >= '0' && *text <= '9' && value < TA_MAX_REPLICAS && *end == mark;
@@ -117,7 +136,8 @@ static ta_status parse_fault(const char *option, const char *text, char mark, un
 
 static ta_status parse_injury(struct arguments *a, int letter, const char *text) {
     struct ta_simulation_config *s = &a->simulation;
-    if (s->n_slow == MOST_FAULTS || s->n_faults == MOST_FAULTS) return bad("--slow, --kill, --stall", text, "more than 64 of them");
+    if (s->n_slow == MOST_FAULTS || s->n_faults == MOST_FAULTS)
+        return bad("--slow, --kill, --stall", text, "more than 64 of them");
     if (letter == LONG_SLOW) {
         struct ta_sim_slow *slow = &a->slow[s->n_slow++];
         ta_status status = parse_fault("--slow", text, ':', &slow->rank, &slow->factor, NULL);
@@ -125,7 +145,8 @@ static ta_status parse_injury(struct arguments *a, int letter, const char *text)
     }
     struct ta_sim_fault *fault = &a->faults[s->n_faults++];
     bool stall = letter == LONG_STALL;
-    return parse_fault(stall ? "--stall" : "--kill", text, '@', &fault->rank, &fault->at_s, stall ? &fault->for_s : NULL);
+    return parse_fault(stall ? "--stall" : "--kill", text, '@', &fault->rank, &fault->at_s,
+                       stall ? &fault->for_s : NULL);
 }
 
 static ta_status parse_option(struct arguments *a, int letter, const char *text) {

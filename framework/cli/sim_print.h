@@ -1,5 +1,5 @@
-/* sim_print: what `tensair sim` says: the assumptions, a row and a curve for each run. What this machine took goes to stderr,
- * so that the same run prints the same bytes. */
+/* sim_print: what `tensair sim` says: the assumptions, a row and a curve for each run. What this machine took goes to
+ * stderr, so that the same run prints the same bytes. */
 #ifndef TA_CLI_SIM_PRINT_H
 #define TA_CLI_SIM_PRINT_H
 

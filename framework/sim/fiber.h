@@ -1,7 +1,7 @@
 /* fiber: a function on a stack of its own, which runs when it is resumed and stops where it yields.
  *
- * A simulated replica is one: what it calls may say, however deep, that it takes a second, and the others go on meanwhile.
- * Made of makecontext(3); SimGrid's "contexts" are the same.
+ * A simulated replica is one: what it calls may say, however deep, that it takes a second, and the others go on
+ * meanwhile. Made of makecontext(3); SimGrid's "contexts" are the same.
  *
  * Threads: a fiber belongs to the thread that made it.
  */

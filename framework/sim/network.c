@@ -35,8 +35,8 @@ static const cyaml_schema_field_t fields[] = {
 };
 static const cyaml_schema_value_t schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file, fields)};
 
-/* A link of 100 Gb/s is 12.5 GB/s, of which ib_write_bw gets 97 % with large messages; ib_write_lat gives 0.9 us back to back,
- * and a switch adds some 0.3 us; ten million puts a second is what one core posts. */
+/* A link of 100 Gb/s is 12.5 GB/s, of which ib_write_bw gets 97 % with large messages; ib_write_lat gives 0.9 us back
+ * to back, and a switch adds some 0.3 us; ten million puts a second is what one core posts. */
 static const struct ta_network rdma_100g = {
     .name = "rdma-100g",
     .made = "assumed: 97 % of 100 Gb/s and 0.93 us by perftest's ib_write_bw and ib_write_lat on EDR, one switch, ten "

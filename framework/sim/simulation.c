@@ -11,8 +11,8 @@
 
 enum { OWN_OVERRIDES = 6, OF_METRICS = 2 };
 
-ta_status ta_simulation_load(const char *path, const char *const *overrides, size_t n_overrides, unsigned n, bool metrics,
-                             struct ta_run_config **out) {
+ta_status ta_simulation_load(const char *path, const char *const *overrides, size_t n_overrides, unsigned n,
+                             bool metrics, struct ta_run_config **out) {
     char replicas[32];
     snprintf(replicas, sizeof replicas, "run.replicas=%u", n);
     const char *const own[OWN_OVERRIDES] = {replicas, "run.spares=0", "transport.type=sim", "checkpoint.off=yes",
@@ -74,8 +74,8 @@ static ta_status judge(const struct ta_world *w, const struct ta_simulation_resu
         }
     }
     if (out->lost == 0) return TA_OK;
-    return ta_fail(TA_PEER, "%u of %u simulated replicas were lost%s%s", out->lost, out->n, out->why[0] != '\0' ? ": " : "",
-                   out->why);
+    return ta_fail(TA_PEER, "%u of %u simulated replicas were lost%s%s", out->lost, out->n,
+                   out->why[0] != '\0' ? ": " : "", out->why);
 }
 
 static ta_status check(const struct ta_simulation_config *c) {
@@ -83,12 +83,14 @@ static ta_status check(const struct ta_simulation_config *c) {
         return ta_fail(TA_CONFIG, "%u replicas cannot be simulated: 1 to %d can", c->n, TA_MAX_REPLICAS);
     if (!(c->machine.step_s > 0) || !(c->machine.predict_s > 0) || !(c->machine.bytes_per_s > 0) ||
         !(c->machine.jitter >= 0 && c->machine.jitter <= 3))
-        return ta_fail(TA_CONFIG, "a step of %g s, predictions in %g s, %g bytes/s of memory, jitter %g: times and bytes/s must "
-                       "be above 0, jitter between 0 and 3", c->machine.step_s, c->machine.predict_s, c->machine.bytes_per_s,
-                       c->machine.jitter);
+        return ta_fail(TA_CONFIG,
+                       "a step of %g s, predictions in %g s, %g bytes/s of memory, jitter %g: times and bytes/s must "
+                       "be above 0, jitter between 0 and 3",
+                       c->machine.step_s, c->machine.predict_s, c->machine.bytes_per_s, c->machine.jitter);
     for (unsigned i = 0; i < c->n_slow; i++)
         if (c->slow[i].rank >= c->n || !(c->slow[i].factor > 0 && c->slow[i].factor <= 1e6))
-            return ta_fail(TA_CONFIG, "rank %u is to be %g times slower: ranks are 0 to %u, factors above 0 and at most 1e6",
+            return ta_fail(TA_CONFIG,
+                           "rank %u is to be %g times slower: ranks are 0 to %u, factors above 0 and at most 1e6",
                            c->slow[i].rank, c->slow[i].factor, c->n - 1);
     return TA_OK;
 }

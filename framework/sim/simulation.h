@@ -1,9 +1,10 @@
 /* simulation: a run of many replicas in one thread and in virtual time; the same seed gives the same run, to the bit.
  *
- * The replicas, their exchange, the stream and the optimizer are those of a real run (replica.h), and so is every number that
- * they compute. What is not real is time: a gradient, an update, an apply take as long as `machine` says, a put as long as
- * `network` says, all else nothing. Each replica is a fiber (fiber.h) that sleeps while it would compute; a replica that
- * waits is woken by what is delivered to it, or from it. There are no checkpoints, and no files but where run_dir is given.
+ * The replicas, their exchange, the stream and the optimizer are those of a real run (replica.h), and so is every
+ * number that they compute. What is not real is time: a gradient, an update, an apply take as long as `machine` says, a
+ * put as long as `network` says, all else nothing. Each replica is a fiber (fiber.h) that sleeps while it would
+ * compute; a replica that waits is woken by what is delivered to it, or from it. There are no checkpoints, and no files
+ * but where run_dir is given.
  *
  * An event of the exchange is one of: a put started, a put delivered, an apply (a poll that found news and summed the
  * registers), a step.
@@ -25,7 +26,7 @@ struct ta_machine {
     double step_s;      /* a gradient of one batch and the update from it */
     double predict_s;   /* predictions alone, where the model needs a pass of their own */
     double bytes_per_s; /* read and written by an apply */
-    double read_s;      /* from the end of a step until the next batch is there, which is nobody's computing; may be 0 */
+    double read_s; /* from the end of a step until the next batch is there, which is nobody's computing; may be 0 */
     double jitter;      /* each of these times a lognormal factor of mean 1 and this sigma; 0: always the same */
 };
 
@@ -81,17 +82,17 @@ struct ta_simulation_result {
     struct ta_simulation_point points[TA_SIM_MOST_POINTS];
 };
 
-/* The configuration as a simulation of n replicas takes it: transport sim, no checkpoints, no lines of metrics but the last
- * unless `metrics`. Freed by ta_run_config_free. Errors: as ta_run_config_load. */
-ta_status ta_simulation_load(const char *path, const char *const *overrides, size_t n_overrides, unsigned n, bool metrics,
-                             struct ta_run_config **out);
+/* The configuration as a simulation of n replicas takes it: transport sim, no checkpoints, no lines of metrics but the
+ * last unless `metrics`. Freed by ta_run_config_free. Errors: as ta_run_config_load. */
+ta_status ta_simulation_load(const char *path, const char *const *overrides, size_t n_overrides, unsigned n,
+                             bool metrics, struct ta_run_config **out);
 
-/* Fills in what is zero, by running this configuration's model here, rounded to three digits so that it may be given back
- * exactly. Errors: CONFIG, NO_MEMORY; of stream, model and kernels. */
+/* Fills in what is zero, by running this configuration's model here, rounded to three digits so that it may be given
+ * back exactly. Errors: CONFIG, NO_MEMORY; of stream, model and kernels. */
 ta_status ta_machine_measure(const struct ta_run_config *run, struct ta_machine *machine);
 
-/* Errors: CONFIG (a run without an end, a word model, a rank beyond n); FAILED (they disagree at rest; nothing happens any
- * more); what a replica said that ended otherwise than in order. PEER: replicas were lost, `out` is complete. */
+/* Errors: CONFIG (a run without an end, a word model, a rank beyond n); FAILED (they disagree at rest; nothing happens
+ * any more); what a replica said that ended otherwise than in order. PEER: replicas were lost, `out` is complete. */
 ta_status ta_simulate(const struct ta_simulation_config *config, struct ta_simulation_result *out);
 
 #endif

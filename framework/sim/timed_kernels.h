@@ -1,13 +1,13 @@
-/* timed_kernels: kernels that compute as those of a make do, and tell how long each call would have taken: what makes time
- * pass in a simulation.
+/* timed_kernels: kernels that compute as those of a make do, and tell how long each call would have taken: what makes
+ * time pass in a simulation.
  *
  * What costs time:
  *     train               step_s: a gradient, with the update that the optimizer makes of it
  *     predict             predict_s
  *     sum, mean, update, norm and the like      bytes that they read and write / bytes_per_s
- * Nets of one shape are made once and shared by all replicas, but where a layer drops out: then each has masks of its own.
- * The make is the CPU's: what a GPU would take is said by step_s.
- * Tables of rows and word models are not simulated: CONFIG.
+ * Nets of one shape are made once and shared by all replicas, but where a layer drops out: then each has masks of its
+ * own. The make is the CPU's: what a GPU would take is said by step_s. Tables of rows and word models are not
+ * simulated: CONFIG.
  *
  * Threads: one.
  */

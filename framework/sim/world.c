@@ -74,7 +74,8 @@ static void spend(void *owner, enum ta_timed_call call, double seconds) {
 static void sending(void *owner, unsigned from, unsigned to, int64_t on_wire_ns) {
     struct ta_world *w = owner;
     (void)to;
-    if (w->config->network.sender_copies && w->current != NULL && w->current->rank == from) take(w->current, on_wire_ns);
+    if (w->config->network.sender_copies && w->current != NULL && w->current->rank == from)
+        take(w->current, on_wire_ns);
 }
 
 static void wake(struct ta_member_fiber *m) {
@@ -179,9 +180,11 @@ static ta_status stuck(const struct ta_world *w) {
     for (unsigned i = 0; i < w->config->n; i++) {
         const struct ta_member_fiber *m = &w->members[i];
         if (m->over) continue;
-        return ta_fail(TA_FAILED, "the simulation stands still: in %d s of its time nobody had a record, and rank %u is still "
-                                  "%s after %.3f s", STUCK_AFTER, i,
-                       ta_replica_state_name(ta_replica_state(m->replica)), (double)w->now_ns / TA_NS_PER_S);
+        return ta_fail(TA_FAILED,
+                       "the simulation stands still: in %d s of its time nobody had a record, and rank %u is still "
+                       "%s after %.3f s",
+                       STUCK_AFTER, i, ta_replica_state_name(ta_replica_state(m->replica)),
+                       (double)w->now_ns / TA_NS_PER_S);
     }
     return TA_OK;
 }
@@ -262,8 +265,8 @@ static ta_status plan_events(struct ta_world *w) {
     for (unsigned i = 0; i < c->n_faults && status == TA_OK; i++) {
         const struct ta_sim_fault *f = &c->faults[i];
         if (f->rank >= c->n)
-            return ta_fail(TA_CONFIG, "rank %u is to be killed or stalled, but the %u replicas are 0 to %u", f->rank, c->n,
-                           c->n - 1);
+            return ta_fail(TA_CONFIG, "rank %u is to be killed or stalled, but the %u replicas are 0 to %u", f->rank,
+                           c->n, c->n - 1);
         struct ta_world_event e = {.at_ns = TA_WORLD_START + (int64_t)(f->at_s * TA_NS_PER_S),
                                    .for_ns = (int64_t)(f->for_s * TA_NS_PER_S),
                                    .rank = f->rank,
@@ -307,7 +310,8 @@ ta_status ta_world_open(struct ta_world *w, const struct ta_simulation_config *c
     ta_status status = ta_stream_open(&config->run->stream.spec, &w->stream);
     if (status == TA_OK) w->goal = ta_run_config_goal(config->run, &w->stream->info);
     if (status == TA_OK && w->goal == 0 && config->run->run.max_seconds == 0)
-        status = ta_fail(TA_CONFIG, "this run has no end: give run.max_records, or run.epochs of a stream that has one");
+        status =
+            ta_fail(TA_CONFIG, "this run has no end: give run.max_records, or run.epochs of a stream that has one");
     if (status == TA_OK) status = ta_board_create(&w->board, config->n, 0);
     if (status == TA_OK) status = open_fabric(w);
     if (status == TA_OK) status = open_compute(w);

@@ -69,13 +69,15 @@ struct ta_world {
 };
 
 /* Opens everything and joins nothing yet. A world that failed to open is to be closed too. */
-ta_status ta_world_open(struct ta_world *w, const struct ta_simulation_config *config, struct ta_simulation_result *out);
+ta_status ta_world_open(struct ta_world *w, const struct ta_simulation_config *config,
+                        struct ta_simulation_result *out);
 /* To the end. Errors: FAILED (nothing happens any more). */
 ta_status ta_world_run(struct ta_world *w);
 void ta_world_close(struct ta_world *w);
 
 /* world_queue.c */
-void ta_world_enqueue(struct ta_world *w, struct ta_member_fiber *m, int64_t due_ns); /* also: moves it to an earlier time */
+void ta_world_enqueue(struct ta_world *w, struct ta_member_fiber *m,
+                      int64_t due_ns); /* also: moves it to an earlier time */
 struct ta_member_fiber *ta_world_dequeue(struct ta_world *w);                         /* the first; there is one */
 void ta_world_remove(struct ta_world *w, struct ta_member_fiber *m);
 
