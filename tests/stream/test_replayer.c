@@ -385,6 +385,30 @@ static void nonsense_is_refused(void **state) {
     rig_free(&rig);
 }
 
+/* Without a reader nothing is ever waited for: each call gives the next batch, or none as the ring is out. */
+static void in_line_reads_when_asked(void **state) {
+    struct rig rig;
+    const struct ta_batch *b, *held[4];
+    (void)state;
+    rig_make(&rig, &plain, 1, 3);
+    rig.config.in_line = true;
+    rig_open(&rig, 0);
+    for (unsigned i = 0; i < 4; i++) assert_int_equal(ta_replayer_next(rig.r, 0, &held[i]), TA_OK);
+    assert_int_equal(ta_replayer_next(rig.r, 0, &b), TA_AGAIN);
+    for (unsigned i = 4; i > 0; i--) ta_replayer_release(rig.r, held[i - 1]);
+    uint64_t records = 0, before = held[3]->number;
+    for (ta_status status; (status = ta_replayer_next(rig.r, 0, &b)) != TA_END;) {
+        assert_int_equal(status, TA_OK);
+        assert_int_equal(b->number, before + 3);
+        check_batch(&rig, b);
+        before = b->number;
+        records += b->records;
+        ta_replayer_release(rig.r, b);
+    }
+    assert_int_equal(records, 33 * 10 + 3 - 40); /* batches 1, 4, ... 100, the last one of 3 records, less the four above */
+    rig_free(&rig);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replicas_see_all_once),        cmocka_unit_test(runs_end_where_they_should),
@@ -393,7 +417,7 @@ int main(void) {
         cmocka_unit_test(a_slow_reader_is_counted),     cmocka_unit_test(only_next_ends_a_run),
         cmocka_unit_test(slots_come_back_in_any_order), cmocka_unit_test(errors_come_after_what_was_read),
         cmocka_unit_test(close_at_any_moment),          cmocka_unit_test(out_of_memory_leaks_nothing),
-        cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(nonsense_is_refused),          cmocka_unit_test(in_line_reads_when_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
