@@ -92,7 +92,8 @@ static uint64_t batches_of_run(const struct ta_replica *r) {
 static void stand(struct ta_replica *r, const struct ta_replica_deal *deal, unsigned rank, struct standing *out) {
     bool own = rank == r->config.rank;
     struct ta_peer_stats *s = &r->peer;
-    if (own) *s = (struct ta_peer_stats){.position = r->x->position, .share = r->share.rank, .finished = r->finished};
+    unsigned first = ta_replica_is_spare(r) ? r->share.rank : r->config.rank; /* what we have now may be of a later deal */
+    if (own) *s = (struct ta_peer_stats){.position = r->x->position, .share = first, .finished = r->finished};
     else r->exchange_ops->peer_stats(r->x, rank, s);
     bool has_share = own ? !ta_replica_is_spare(r) || r->replayer != NULL : s->has_share;
     *out = (struct standing){.deal = deal_of(s->position),
