@@ -184,8 +184,25 @@ static ta_status check_stream(const struct ta_run_config *c) {
     return ta_pacer_init(&pacer, &pace);
 }
 
-/* In lock-step every replica makes one step for each of the others', of the same weights, and the same update. */
-static ta_status check_lock_step(const struct ta_run_config *c, const struct ta_exchange_ops *exchange) {
+bool ta_run_config_lock_step(const struct ta_run_config *c) {
+    const struct ta_exchange_ops *exchange;
+    int64_t bound;
+    if (ta_exchange_find(&c->exchange.spec, &exchange) != TA_OK) return false;
+    return exchange == &ta_exchange_sync || (ta_exchange_bound(&c->exchange.spec, &bound) == TA_OK && bound == 0);
+}
+
+/* In lock-step every replica makes one step for each of the others', of the same weights. */
+static ta_status check_lock_step(const struct ta_run_config *c) {
+    bool rehearses = false;
+    for (unsigned i = 0; i < c->online.answers_count; i++) rehearses |= c->online.answers[i].type == TA_ANSWER_REHEARSE;
+    if (!ta_run_config_lock_step(c) || (c->online.label_delay == 0 && !rehearses)) return TA_OK;
+    return ta_fail(TA_CONFIG, "online.%s: in lock-step every replica makes one step for each of the others', and this makes "
+                   "several at once: use exchange.max_staleness of 1 or more, or none",
+                   rehearses ? "answers" : "label_delay");
+}
+
+/* With sync all make the same update besides. */
+static ta_status check_sync(const struct ta_run_config *c, const struct ta_exchange_ops *exchange) {
     if (exchange != &ta_exchange_sync) return TA_OK;
     if (c->model.type != TA_MODEL_LAYERS)
         return ta_fail(TA_CONFIG, "exchange.type: sync sends whole gradients, and a table of rows has none: word models go with "
@@ -202,8 +219,7 @@ static ta_status check_lock_step(const struct ta_run_config *c, const struct ta_
     return TA_OK;
 }
 
-ta_status ta_run_config_check(struct ta_run_config *c) {
-    set_defaults(c);
+static ta_status check_ranges(const struct ta_run_config *c) {
     const struct {
         const char *key;
         double value, least, most;
@@ -238,12 +254,24 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
         ta_status status = in_range(ranges[i].key, ranges[i].value, ranges[i].least, ranges[i].most);
         if (status != TA_OK) return status;
     }
+    return TA_OK;
+}
+
+static ta_status check_slow(const struct ta_run_config *c) {
     for (uint32_t i = 0; i < c->run.slow_count; i++) {
         const struct ta_slow *slow = &c->run.slow[i];
         if (slow->rank >= c->run.replicas + c->run.spares || !(slow->factor >= 1 && slow->factor <= 1e6))
             return ta_fail(TA_CONFIG, "run.slow: rank %u is to take %g times as long; ranks are 0 to %u, factors 1 to 1e6",
                            slow->rank, slow->factor, c->run.replicas + c->run.spares - 1);
     }
+    return TA_OK;
+}
+
+ta_status ta_run_config_check(struct ta_run_config *c) {
+    set_defaults(c);
+    ta_status status = check_ranges(c);
+    if (status == TA_OK) status = check_slow(c);
+    if (status != TA_OK) return status;
     if (c->exchange.spec.dead_after_s < 2 * c->exchange.spec.heartbeat_s)
         return ta_fail(TA_CONFIG, "exchange.dead_after: %g s is less than two heartbeats of %g s: live peers would be dropped",
                        c->exchange.spec.dead_after_s, c->exchange.spec.heartbeat_s);
@@ -257,14 +285,15 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     int64_t bound;
     const struct ta_transport_ops *transport;
     const struct ta_kernels_ops *kernels;
-    ta_status status = check_stream(c);
+    status = check_stream(c);
     if (status == TA_OK) status = ta_online_check(&c->online);
     if (status == TA_OK && c->run.from != NULL && c->model.type != TA_MODEL_LAYERS)
         status = ta_fail(TA_CONFIG, "run.from: %s: a word model predicts nothing that a stream could ask for, and begins with "
                                     "vectors of its own: ask it for words with `tensair eval words`", c->run.from);
     if (status == TA_OK) status = ta_exchange_find(&c->exchange.spec, &exchange);
-    if (status == TA_OK) status = check_lock_step(c, exchange);
+    if (status == TA_OK) status = check_sync(c, exchange);
     if (status == TA_OK) status = ta_exchange_bound(&c->exchange.spec, &bound);
+    if (status == TA_OK) status = check_lock_step(c);
     if (status == TA_OK) status = ta_run_record_check(c);
     bool automatic = c->transport.type == NULL || strcmp(c->transport.type, "auto") == 0;
     if (status == TA_OK)

@@ -126,6 +126,9 @@ void ta_run_config_free(struct ta_run_config *config); /* NULL is fine */
 /* Fills in defaults and checks; part of load, and for configurations built by hand. */
 ta_status ta_run_config_check(struct ta_run_config *config);
 
+/* Each replica makes exactly one step for each of the others': exchange.type sync, or max_staleness 0. */
+bool ta_run_config_lock_step(const struct ta_run_config *config);
+
 /* Records that a run over this stream trains in all its lives; 0: it has no end. */
 uint64_t ta_run_config_goal(const struct ta_run_config *config, const struct ta_stream_info *info);
 

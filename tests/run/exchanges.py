@@ -19,6 +19,26 @@ model:
     - {type: dense, units: 2, activation: softmax}
 optimizer: {type: sgd, rate: 0.01}
 """
+DRIFT = """\
+run: {seed: 7}
+stream:
+  generator: "sea:noise=0.05"
+  records: 32000
+  batch: 16
+  inject_drift: [{type: rotate, at: 12000}]
+model:
+  loss: cross_entropy
+  layers:
+    - {type: dense, units: 16, activation: relu}
+    - {type: dense, units: 2, activation: softmax}
+optimizer: {type: adam, rate: 0.01}
+pace: {type: constant, rate: 20000}
+metrics: {window: 500, every_records: 500}
+online:
+  watch: error
+  detector: {type: ddm}
+  answers: [{type: reset_head}, {type: raise_rate, factor: 2, records: 2000}]
+"""
 BATCH, HALF, WHOLE = 16, 9600, 19200  # both are so many batches for each of 2 and of 3 replicas
 
 LOCK_STEP = {
@@ -91,7 +111,10 @@ def all_the_same():
         for name, (model, summary) in models.items():
             apart = numpy.abs(model - models["sync"][0]).max()
             check(apart < 1e-5, f"{name}: {replicas} replicas are {apart} apart from sync")
-        check(models["sync"][1]["s_max"] == 0, f"S_max {models['sync'][1]['s_max']}")
+        for name, (_, summary) in models.items():
+            check(summary["s_avg"] == summary["s_max"] == 0, f"{name}: S_avg {summary['s_avg']}, S_max {summary['s_max']}")
+            gradients = sum(count for _, count in summary["staleness"])
+            check(gradients > 0, f"{name}: no gradient was counted")
         check(len(models) == len(LOCK_STEP) or not all(built(k) for k in LOCK_STEP.values()), "left out")
 
 
@@ -135,12 +158,32 @@ def uneven():
     check(summary["records"] == summary["trained"] == 1000, json.dumps(summary))
 
 
+def drift():
+    """Of dasgd every replica's weights are its own until the rest: each starts its head anew, and all come back."""
+    place = Place(DRIFT)
+    place.train(*options(FREE["dasgd"]), "-n", 2)
+    windows = place.metrics(kind="window")
+    for rank in (0, 1):
+        own = [w for w in windows if w["rank"] == rank]
+        check([e for e in place.events("mode") if e["rank"] == rank], f"rank {rank} has heard of no drift")
+        low = min(w["accuracy"] for w in own if 6000 < w["records"] < 8000)
+        check(low < 0.83 and own[-1]["accuracy"] > 0.85, f"rank {rank}: accuracy fell to {low} and came back to {own[-1]['accuracy']}")
+    summary = place.metrics(kind="summary")[-1]
+    check(summary["trained"] == summary["records"] == 32000 and summary["drift"]["found"] == 1, json.dumps(summary))
+
+
 def refused():
     place = Place(CONFIG)
     for key in ("exchange.max_staleness=2", "exchange.damping=inverse", "exchange.puts_in_flight=2", "run.spares=1",
-                "online.label_delay=10"):
-        _, err = place.train(*options(LOCK_STEP["sync"] + [key]), "-n", 2, expect=2)
-        contains(err, key.split("=")[0], "sync")
+                "online.label_delay=10", "online.mode=auto", "online.answers[0].type=reset_head", "online.answers[0].type=rehearse"):
+        keys = LOCK_STEP["sync"] + ["online.detector.type=ddm", key]
+        _, err = place.train(*options(keys), "-n", 2, expect=2)
+        contains(err, key.split("=")[0].split("[")[0], "sync")
+    for kind in ("live at staleness 0", "dasgd at staleness 0"):
+        for key in ("online.label_delay=10", "online.answers[0].type=rehearse"):
+            keys = LOCK_STEP[kind] + ["online.detector.type=ddm", key]
+            _, err = place.train(*options(keys), "-n", 2, expect=2)
+            contains(err, key.split("=")[0].split("[")[0], "max_staleness")
 
 
 all_the_same()
@@ -148,4 +191,5 @@ all_live()
 stopped()
 killed()
 uneven()
+drift()
 refused()
