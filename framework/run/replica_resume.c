@@ -110,6 +110,43 @@ static ta_status load_dealt_anew(struct ta_replica *r, const struct ta_checkpoin
     return TA_OK;
 }
 
+/* With sync all make the same update, so all need the same moments; other exchanges leave each replica its own. */
+static bool all_update_alike(const struct ta_replica *r) {
+    const struct ta_exchange_ops *ops;
+    return ta_exchange_find(&r->run->exchange.spec, &ops) == TA_OK && ops == &ta_exchange_sync;
+}
+
+static bool same_floats(const float *a, const float *b, size_t n) {
+    if (a == NULL || b == NULL) return a == b;
+    return memcmp(a, b, n * sizeof *a) == 0;
+}
+
+static void swap(float **a, float **b) {
+    float *other = *a;
+    *a = *b;
+    *b = other;
+}
+
+/* The optimizer's state of the lowest rank, for whatever rank: of a checkpoint that was made with sync too, nothing changes. */
+static ta_status take_first_moments(struct ta_replica *r, const struct ta_checkpoint_info *info, struct ta_snapshot *own) {
+    struct ta_snapshot first;
+    ta_status status = ta_checkpoint_load(info, &r->model, info->writers[0], false, &first);
+    if (status != TA_OK) return status;
+    bool same = own->optimizer_step == first.optimizer_step && own->optimizer_reset_at == first.optimizer_reset_at &&
+                same_floats(own->m, first.m, r->model.n_params) && same_floats(own->v, first.v, r->model.n_params);
+    if (!same || own->raised_left > 0)
+        ta_log_warn(r->config.log, "%s was made by another exchange, where each replica's optimizer went its own way: with "
+                    "exchange.type sync all go on with that of rank %u, at the usual rate", info->path, info->writers[0]);
+    swap(&own->m, &first.m);
+    swap(&own->v, &first.v);
+    own->optimizer_step = first.optimizer_step;
+    own->optimizer_skipped = first.optimizer_skipped;
+    own->optimizer_reset_at = first.optimizer_reset_at;
+    own->raised_left = 0;
+    ta_snapshot_free(&first);
+    return TA_OK;
+}
+
 ta_status ta_restart_prepare(struct ta_replica *r, struct ta_restart *out) {
     *out = (struct ta_restart){.epoch = r->config.life > 0 ? r->config.life : 1, .table_seed = r->run->run.seed};
     if (r->config.resume == NULL && ta_replica_of_words(r)) return TA_OK;
@@ -131,6 +168,7 @@ ta_status ta_restart_prepare(struct ta_replica *r, struct ta_restart *out) {
         bool same = info->n_ranks == r->config.n_ranks && info->n_writers == founders &&
                     info->writers[founders - 1] == founders - 1; /* nobody was lost, nobody has joined */
         status = same ? load_exact(r, info, out) : load_dealt_anew(r, info, out);
+        if (status == TA_OK && all_update_alike(r)) status = take_first_moments(r, info, &out->own);
     }
     if (status == TA_OK)
         ta_log_info(r->config.log, "going on from %s: %" PRIu64 " steps of %u replicas%s", info->path, info->total_steps,

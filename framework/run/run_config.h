@@ -29,6 +29,9 @@
 #ifndef TA_RUN_CONFIG_H
 #define TA_RUN_CONFIG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "config.h"
 #include "exchange.h"
 #include "online_config.h"

@@ -135,6 +135,32 @@ def stopped():
     check(place.metrics(kind="summary")[-1]["records"] == 36800, "the stream was not trained to its end")
 
 
+def moments(place, rank):
+    with h5py.File(os.path.join(newest(place, "run"), f"replica-{rank:05}.h5"), "r") as file:
+        found = {}
+        file.visititems(lambda name, thing: found.update({name: thing[()]}) if isinstance(thing, h5py.Dataset) else None)
+        return {name: found[name] for name in found if name.split("/")[-1] in ("m", "v")}, file.attrs["optimizer_step"]
+
+
+def taken_from_another():
+    """Moments that differ by rank would make other updates of the same sum: all go on with the lowest rank's, as many or not."""
+    for kind in ("live", "dasgd"):
+        for replicas in (2, 3):
+            place = Place(CONFIG.replace("sgd, rate: 0.01", "adam, rate: 0.001"))
+            place.train(*options(FREE[kind]), "-n", 2)
+            (first, _), (second, _) = moments(place, 0), moments(place, 1)
+            check(len(first) == 2, f"{kind}: {list(first)}")
+            check(any((first[name] != second[name]).any() for name in first), f"{kind}: the same moments in all replicas")
+            place.train(*options(LOCK_STEP["sync"]), "-n", replicas, "--set", f"run.max_records={WHOLE}")
+            logs = [open(place.at("run", "log", f"rank-{rank:05}.log")).read() for rank in range(replicas)]
+            contains(logs[1], "with exchange.type sync all go on with that of rank 0")
+            check("all go on with" not in logs[0], f"the lowest rank is warned of its own moments: {logs[0]}")
+            rests = [event["checksum"] for event in place.events("rest")][-replicas:]
+            check(len(set(rests)) == 1, f"{kind} to sync: {rests}")
+            (first, steps), (last, its) = moments(place, 0), moments(place, replicas - 1)
+            check(steps == its and all((first[name] == last[name]).all() for name in first), f"{kind} to sync: other moments")
+
+
 def killed():
     """The others form the ring anew, go on and agree."""
     place = Place(CONFIG)
@@ -189,6 +215,7 @@ def refused():
 all_the_same()
 all_live()
 stopped()
+taken_from_another()
 killed()
 uneven()
 drift()
