@@ -91,6 +91,7 @@ ta_status ta_latency_open(struct ta_latency *l, uint32_t batch, double warm_up_s
         .alone = alone,
     };
     ta_status status = TA_NEW(&l->all, 1, "histograms of latency");
+    if (status == TA_OK) status = TA_NEW(&l->held_due, batch, "due times of the batch that is reduced");
     if (status == TA_OK && !alone) status = TA_NEW(&l->due, l->room, "due times of steps on their way");
     if (status == TA_OK && !alone) status = TA_NEW(&l->step, l->room, "steps on their way");
     return status;
@@ -98,6 +99,7 @@ ta_status ta_latency_open(struct ta_latency *l, uint32_t batch, double warm_up_s
 
 void ta_latency_close(struct ta_latency *l) {
     ta_mem_free(l->all);
+    ta_mem_free(l->held_due);
     ta_mem_free(l->due);
     ta_mem_free(l->step);
     *l = (struct ta_latency){0};
@@ -141,6 +143,21 @@ void ta_latency_add(struct ta_latency *l, const struct ta_latency_batch *b) {
     for (uint32_t i = first; i < b->records && l->alone; i++)
         count(&hist[TA_MOMENT_VISIBLE], l->origin_ns + b->due_ns[i], b->trained_ns);
     if (!l->alone) queue(l, b, first);
+}
+
+void ta_latency_hold(struct ta_latency *l, const struct ta_latency_batch *b) {
+    if (l->all == NULL) return;
+    l->held = *b;
+    l->held.due_ns = l->held_due;
+    memcpy(l->held_due, b->due_ns, b->records * sizeof *b->due_ns);
+}
+
+void ta_latency_made(struct ta_latency *l, int64_t trained_ns) {
+    struct ta_latency_batch b = l->held;
+    if (b.records == 0) return;
+    l->held.records = 0;
+    b.trained_ns = trained_ns;
+    ta_latency_add(l, &b);
 }
 
 void ta_latency_visible(struct ta_latency *l, uint64_t steps, int64_t now_ns) {

@@ -60,15 +60,6 @@ void ta_lag_add(struct ta_lag_series *lag, int64_t since_start_ns, int64_t lag_n
 /* Percentiles in seconds and counts, moment by moment; a moment that never came is left out. NULL: out of memory. */
 json_t *ta_latencies_json(const struct ta_latencies *l);
 
-struct ta_latency {
-    struct ta_latencies *all;   /* NULL: not measured, and all calls below do nothing */
-    int64_t *due;               /* [room] monotonic due times of records that wait to become visible */
-    struct ta_latency_step *step; /* [room]: the steps they are in */
-    uint64_t room, due_head, due_tail, step_head, step_tail;
-    int64_t start_ns, origin_ns, warm_up_ns;
-    bool alone; /* no peers */
-};
-
 /* A batch of records that went through together. */
 struct ta_latency_batch {
     const int64_t *due_ns;  /* [records] from the origin */
@@ -78,12 +69,29 @@ struct ta_latency_batch {
     uint64_t step;          /* the step it is in, counted as the exchange counts */
 };
 
+struct ta_latency {
+    struct ta_latencies *all;   /* NULL: not measured, and all calls below do nothing */
+    int64_t *due;               /* [room] monotonic due times of records that wait to become visible */
+    struct ta_latency_step *step; /* [room]: the steps they are in */
+    uint64_t room, due_head, due_tail, step_head, step_tail;
+    int64_t start_ns, origin_ns, warm_up_ns;
+    bool alone; /* no peers */
+    int64_t *held_due; /* [batch] of the batch whose update is still to come, */
+    struct ta_latency_batch held; /* and the rest of it; 0 records: none */
+};
+
 /* Room for `batch` records a step. Errors: NO_MEMORY. */
 ta_status ta_latency_open(struct ta_latency *l, uint32_t batch, double warm_up_s, bool alone);
 void ta_latency_close(struct ta_latency *l); /* zeroed: fine */
 /* Training starts; due time 0 was at origin_ns. */
 void ta_latency_start(struct ta_latency *l, int64_t start_ns, int64_t origin_ns);
 void ta_latency_add(struct ta_latency *l, const struct ta_latency_batch *batch);
+/* A batch whose update comes later, with those of others (exchanges in lock-step): its due times are copied, and it is
+ * added by ta_latency_made. At most one at a time. */
+void ta_latency_hold(struct ta_latency *l, const struct ta_latency_batch *batch);
+/* The update of what is held was made then; 0: it came to nothing. Without one held: nothing to do. */
+void ta_latency_made(struct ta_latency *l, int64_t trained_ns);
+static inline bool ta_latency_holds(const struct ta_latency *l) { return l->held.records > 0; }
 /* `steps` of ours are in the weights of every live replica, as we know at now_ns. */
 void ta_latency_visible(struct ta_latency *l, uint64_t steps, int64_t now_ns);
 static inline bool ta_latency_waits(const struct ta_latency *l) { return l->step_head != l->step_tail; }

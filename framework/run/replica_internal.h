@@ -145,6 +145,7 @@ struct ta_replica {
     int64_t predicted_ns, trained_ns; /* of the batch that was handed out last; 0: not yet */
     bool was_idle;
     bool waits; /* the exchange does not let us compute yet */
+    bool update_waits; /* of the step of this batch, for those of others */
     bool gave_step; /* the exchange was given a step of this batch */
     struct ta_peer_stats peer;   /* scratch: it is large */
 };

@@ -16,7 +16,9 @@ void ta_replica_latency_start(struct ta_replica *r) {
 
 void ta_replica_latency_handed(struct ta_replica *r, const struct ta_batch *batch, int64_t now_ns) {
     if (r->latency.all == NULL) return;
+    ta_latency_made(&r->latency, r->trained_ns); /* that of the batch before, by now */
     r->predicted_ns = r->trained_ns = 0;
+    r->update_waits = false;
     int64_t lag_ns = now_ns - ta_replayer_origin_ns(r->replayer) - batch->due_ns;
     ta_lag_add(&r->latency.all->lag, now_ns - r->start_ns, lag_ns);
 }
@@ -29,16 +31,19 @@ void ta_replica_latency_used(struct ta_replica *r, const struct ta_batch *batch,
                                     .predicted_ns = r->predicted_ns,
                                     .trained_ns = trained ? r->trained_ns : 0,
                                     .step = r->x->steps};
-    ta_latency_add(&r->latency, &done);
+    if (trained && r->update_waits) ta_latency_hold(&r->latency, &done);
+    else ta_latency_add(&r->latency, &done);
 }
 
 void ta_replica_latency_seen(struct ta_replica *r) {
+    if (r->trained_ns != 0) ta_latency_made(&r->latency, r->trained_ns);
     if (ta_latency_waits(&r->latency))
         ta_latency_visible(&r->latency, r->exchange_ops->steps_visible(r->x), r->mark_ns);
 }
 
 void ta_replica_latency_end(struct ta_replica *r) {
     if (r->latency.all == NULL || r->config.run_dir == NULL) return;
+    ta_latency_made(&r->latency, r->trained_ns);
     ta_replica_latency_seen(r);
     char path[4096];
     snprintf(path, sizeof path, "%s/latency", r->config.run_dir);

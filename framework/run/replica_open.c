@@ -104,7 +104,7 @@ static ta_status update(void *owner, const float *grad, const float *w, float sc
     ta_replica_phase(r, TA_PHASE_PUT);
     ta_status status = ta_optimizer_step(&r->optimizer, grad, w, scale, delta);
     ta_replica_phase(r, TA_PHASE_COMPUTE);
-    r->trained_ns = r->mark_ns;
+    if (status == TA_OK) r->trained_ns = r->mark_ns;
     return status;
 }
 

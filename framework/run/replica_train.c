@@ -98,8 +98,9 @@ ta_status ta_replica_step(struct ta_replica *r, const struct ta_step *step, int6
     if (ask && !own) r->predicted_ns = r->mark_ns;
     int64_t trained_ns = r->trained_ns;
     status = r->exchange_ops->step(r->x, r->grad, step->labelled, now_ns);
-    if (!ask) r->trained_ns = trained_ns;
     bool made = status == TA_OK;
+    if (!ask) r->trained_ns = trained_ns; /* of the batch, not of what is trained on late or again */
+    else r->update_waits = made && r->trained_ns == 0;
     r->gave_step |= made;
     if (status == TA_NUMERIC) status = bad_step(r);
     else if (made) r->bad_steps = 0;

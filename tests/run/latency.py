@@ -29,9 +29,9 @@ def files(place):
     return [h5py.File(name, "r") for name in sorted(glob.glob(place.at("run", "latency", "life-00001-replica-*.h5")))]
 
 
-def merged():
+def merged(*exchange):
     place = Place()
-    out, _ = place.train("-n", 2, *PACED)
+    out, _ = place.train("-n", 2, *PACED, *exchange)
     contains(out, "latency      predicted", "visible", "checkpoint   none")
     summary = place.metrics(kind="summary")[0]
     logs = files(place)
@@ -49,7 +49,7 @@ def merged():
             check(abs(said[key] * 1e9 - expected) < 1 + 1e-8 * expected,
                   f"{moment}: {key} is {said[key]} s, {expected} ns by NumPy")
     said = summary["latency"]
-    check(said["predicted"]["p50_s"] <= said["visible"]["p50_s"], "predicted before visible")
+    check(said["predicted"]["p50_s"] <= said["trained"]["p50_s"] <= said["visible"]["p50_s"], "predicted, trained, then visible")
     for f in logs:
         samples = int(f["lag_samples"][()].sum())
         check(samples in (187, 188), f"{samples} samples of 375 batches dealt to two")
@@ -94,6 +94,8 @@ def words():
 
 if __name__ == "__main__":
     merged()
+    for lock_step in (["exchange.type=sync"], ["exchange.type=dasgd", "exchange.max_staleness=0"]):
+        merged(*[word for key in lock_step for word in ("--set", key)])  # updated when all have given their gradients
     warm_up_and_alone()
     without_due_times()
     predicting_only()

@@ -47,6 +47,38 @@ static void three_moments(void **state) {
     ta_latency_add(&l, &b); /* not measured: nothing */
 }
 
+/* A batch whose update waits for those of others is counted when that is made, by due times of its own. */
+static void updated_later(void **state) {
+    (void)state;
+    struct ta_latency l;
+    int64_t due[] = {100, 200};
+    assert_ok(ta_latency_open(&l, 2, 0, false));
+    ta_latency_start(&l, 1000, 1000);
+    struct ta_latency_batch b = {.due_ns = due, .records = 2, .predicted_ns = 1310, .step = 1};
+    ta_latency_made(&l, 1400);
+    assert_int_equal(count_of(&l, TA_MOMENT_TRAINED), 0);
+    ta_latency_hold(&l, &b);
+    assert_true(ta_latency_holds(&l));
+    assert_int_equal(count_of(&l, TA_MOMENT_PREDICTED), 0);
+    due[0] = due[1] = 900; /* the replayer has filled its slot anew */
+    ta_latency_made(&l, 1500);
+    assert_false(ta_latency_holds(&l));
+    assert_true(l.all->hist[TA_MOMENT_PREDICTED].sum == 210 + 110);
+    assert_true(l.all->hist[TA_MOMENT_TRAINED].sum == 400 + 300);
+    ta_latency_visible(&l, 1, 1700);
+    assert_true(l.all->hist[TA_MOMENT_VISIBLE].sum == 600 + 500);
+    b.step = 2;
+    ta_latency_hold(&l, &b);
+    ta_latency_made(&l, 0); /* the sum was not finite */
+    ta_latency_made(&l, 1600);
+    assert_int_equal(count_of(&l, TA_MOMENT_PREDICTED), 4);
+    assert_int_equal(count_of(&l, TA_MOMENT_TRAINED), 2);
+    assert_false(ta_latency_waits(&l));
+    ta_latency_close(&l);
+    ta_latency_hold(&l, &b); /* not measured: nothing */
+    assert_false(ta_latency_holds(&l));
+}
+
 static void warm_up_by_due_time(void **state) {
     (void)state;
     struct ta_latency l;
@@ -272,6 +304,7 @@ static int remove_path(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_moments),
+        cmocka_unit_test(updated_later),
         cmocka_unit_test(warm_up_by_due_time),
         cmocka_unit_test(bounded),
         cmocka_unit_test(lag_fits_any_run),
