@@ -63,10 +63,20 @@ static ta_status open_rehearsal(struct ta_replica *r, const struct ta_answer *a)
     return status == TA_OK ? open_batch(r, &r->online.again) : status;
 }
 
+/* Records whose labels come late make a step when there are enough of them: more than one at once, or none. */
+static ta_status check_late(const struct ta_replica *r) {
+    bool late = r->info.has_delay || r->waited.n > 0;
+    if (!late || r->run->online.mode == TA_MODE_PREDICT || !ta_run_config_lock_step(r->run)) return TA_OK;
+    return ta_fail(TA_CONFIG, "exchange.type sync, and max_staleness 0, make one step for each of the others', but %s come "
+                   "late: use live or dasgd without that bound, or a stream without delays",
+                   r->info.has_delay ? "labels of this stream (/label_delay)" : "labels that the checkpoint waits for");
+}
+
 static ta_status open_dense(struct ta_replica *r) {
     const struct ta_online_section *o = &r->run->online;
     struct ta_replica_online *s = &r->online;
-    ta_status status = ta_mem_alloc(1, late_label_bytes(r), "a label", (void **)&s->label);
+    ta_status status = check_late(r);
+    if (status == TA_OK) status = ta_mem_alloc(1, late_label_bytes(r), "a label", (void **)&s->label);
     if (status == TA_OK && of_classes(r)) status = ta_agreement_init(&s->agreement, r->info.classes, r->run->metrics.window);
     if (status == TA_OK && (o->label_delay > 0 || r->info.has_delay || r->waited.n > 0)) {
         status = ta_waiting_init(&s->waiting, o->waiting, inputs(r) * sizeof(float), late_label_bytes(r));

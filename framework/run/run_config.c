@@ -195,7 +195,8 @@ bool ta_run_config_lock_step(const struct ta_run_config *c) {
 static ta_status check_lock_step(const struct ta_run_config *c) {
     bool rehearses = false;
     for (unsigned i = 0; i < c->online.answers_count; i++) rehearses |= c->online.answers[i].type == TA_ANSWER_REHEARSE;
-    if (!ta_run_config_lock_step(c) || (c->online.label_delay == 0 && !rehearses)) return TA_OK;
+    if (c->online.mode == TA_MODE_PREDICT || !ta_run_config_lock_step(c) || (c->online.label_delay == 0 && !rehearses))
+        return TA_OK;
     return ta_fail(TA_CONFIG, "online.%s: in lock-step every replica makes one step for each of the others', and this makes "
                    "several at once: use exchange.max_staleness of 1 or more, or none",
                    rehearses ? "answers" : "label_delay");

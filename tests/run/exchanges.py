@@ -212,6 +212,24 @@ def refused():
             contains(err, key.split("=")[0].split("[")[0], "max_staleness")
 
 
+def late_in_lock_step():
+    """Delays stand in the stream, or in a checkpoint: known when a run begins, not at its second step."""
+    place = Place(CONFIG)
+    rng = numpy.random.default_rng(1)
+    with h5py.File(place.at("s.h5"), "w") as file:
+        file["x"], file["y"] = rng.random((4000, 3), numpy.float32), rng.integers(0, 2, 4000, numpy.int32)
+        file["label_delay"] = rng.integers(0, 500, 4000)
+        file.attrs.update(format="tensair-stream", version=1, records=4000, classes=2, scale=1.0)
+    late = ("--set", "stream.generator=", "--set", f"stream.file={place.at('s.h5')}", "--set", "run.max_records=0", "-n", 2)
+    for name, keys in LOCK_STEP.items():
+        _, err = place.train(*options(keys), *late, run_dir="none", expect=2)
+        contains(err, "/label_delay", "come late")
+        check(not place.metrics("none", "window"), f"{name}: it was training")
+    place.train("-n", 2, "--set", "online.label_delay=700")
+    _, err = place.train(*options(LOCK_STEP["sync"]), "-n", 2, "--set", f"run.max_records={WHOLE}", expect=2)
+    contains(err, "the checkpoint waits for")
+
+
 all_the_same()
 all_live()
 stopped()
@@ -219,4 +237,5 @@ taken_from_another()
 killed()
 uneven()
 drift()
+late_in_lock_step()
 refused()
