@@ -98,7 +98,7 @@ static int64_t virtual_ns(void *owner) { return ((struct ta_world *)owner)->now_
 static void end_point(struct ta_world *w) {
     struct ta_simulation_result *out = w->out;
     uint64_t records = w->records - w->point_records;
-    if (records == 0 || out->n_points >= TA_SIM_MOST_POINTS) return;
+    if (records == 0 || w->config->n_points == 0 || out->n_points >= TA_SIM_MOST_POINTS) return;
     bool classes = w->stream->info.label_kind == TA_LABEL_CLASS;
     out->points[out->n_points++] = (struct ta_simulation_point){
         .records = w->records,
