@@ -191,7 +191,8 @@ struct ta_kernels_ops {
     ta_status (*compensate)(struct ta_kernels *k, size_t n, float rate, const float *w, const float *basis, float *grad);
 
     /* The apply of the exchange, element by element in the order given, so that every replica rounds alike:
-     * sum:  w = base + r[0] + r[1] + ... + r[n_registers - 1].
+     * sum:  w = base + r[0] + r[1] + ... + r[n_registers - 1]. w may be base itself, to which the registers are then
+     *       added, but no register.
      * mean: w = (r[0] + ... ) * (1 / n_registers).
      * The registers may be written by peers meanwhile: each aligned 4-byte word is read once, whole. */
     ta_status (*sum)(struct ta_kernels *k, size_t n, float *w, const float *base, const float *const *registers,

@@ -98,6 +98,15 @@ static void test_sum_and_mean(void **state) {
         assert_int_equal(ta_kernels_reference.mean(NULL, N, b, registers, n), TA_OK);
         assert_memory_equal(a, b, N * sizeof *a);
     }
+    for (unsigned n = 0; n <= 5; n++) { /* onto itself */
+        assert_int_equal(ta_kernels_reference.sum(NULL, N, b, base, registers, n), TA_OK);
+        memcpy(a, base, N * sizeof *a);
+        assert_int_equal(ta_kernels_cpu.sum(NULL, N, a, a, registers, n), TA_OK);
+        assert_memory_equal(a, b, N * sizeof *a);
+        memcpy(a, base, N * sizeof *a);
+        assert_int_equal(ta_kernels_reference.sum(NULL, N, a, a, registers, n), TA_OK);
+        assert_memory_equal(a, b, N * sizeof *a);
+    }
     for (unsigned r = 0; r < 5; r++) test_free((void *)(uintptr_t)registers[r]);
     test_free(base);
     test_free(a);
