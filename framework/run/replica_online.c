@@ -369,7 +369,6 @@ ta_status ta_replica_online_batch(struct ta_replica *r, const struct ta_batch *b
     s->trail.due_ns = r->run->pace.pace == TA_PACE_MAX ? -1 : b->due_ns;
     bool late = s->waiting.room > 0, trains = !late && step.labelled > 0 && ta_cycle_trains(&s->cycle);
     status = trains ? ta_replica_step(r, &step, now_ns) : ta_replica_predict(r, &step);
-    if (status == TA_OK && step.labelled == 0) status = r->exchange_ops->stepped(r->x, 0, now_ns); /* no gradient is to come */
     if (status == TA_OK) status = log_batch(r, b);
     if (status != TA_OK) return status;
     if (step.labelled > 0) hand_labels_on(r, b, &step.labels, trains, now_ns);
