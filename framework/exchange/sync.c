@@ -139,6 +139,7 @@ static ta_status sync_open(const struct ta_exchange_config *config, const struct
         .scale = config->spec->scale_mean && n > 0 ? 1.0F / (float)n : 1.0F,
         .n_registers = n == 1 ? 4 : 9, /* slots count for two */
     };
+    s->base.staleness = &s->staleness;
     if (n > 1) s->chunk_floats = ((d + n - 1) / n + FLOATS_A_LINE - 1) / FLOATS_A_LINE * FLOATS_A_LINE;
     if (n > 1 && s->chunk_floats == 0) s->chunk_floats = FLOATS_A_LINE;
     size_t payload = n > 1 ? TA_SYNC_WORD_BYTES + TA_SYNC_SLOTS * s->chunk_floats * sizeof(float) : 0;

@@ -89,6 +89,7 @@ struct ta_sync {
     unsigned last;                 /* which of them is that */
     uint64_t completed;            /* reductions */
     uint64_t settled_steps;        /* our steps of which all have the update */
+    struct ta_hist staleness;      /* a zero for each of our gradients */
 
     unsigned *ring;                /* [n_ranks] ranks of the members, rising */
     unsigned members, place;       /* ours is ring[place] */

@@ -20,6 +20,7 @@ ta_status ta_sync_apply(struct ta_sync *s) {
 /* The inner exchange tells the others, and counts. */
 static ta_status tell(struct ta_sync *s, int64_t now_ns) {
     s->control.x->position = s->gradient_position;
+    if (s->base.n_ranks > 1) ta_hist_add(&s->staleness, 0); /* all gradients of an update are of the same weights */
     return s->control.x->ops->stepped(s->control.x, s->gradient_records, now_ns);
 }
 
