@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -234,8 +235,9 @@ static ta_status serve(struct arguments *a, bool *interrupted) {
     if (status != TA_OK) return status;
     snprintf(a->again, sizeof a->again, "tensair predict %s --stream %s --run-dir %s", a->model, a->stream, a->launch.run_dir);
     a->launch.again = a->again;
+    pid_t launcher = getpid();
     status = ta_launch(&a->launch, interrupted);
-    if (status != TA_OK) return status;
+    if (status != TA_OK || getpid() != launcher) return status; /* another process: one of its replicas, at its end */
     printf("predictions  %s/predictions.h5\n", a->launch.run_dir);
     if (a->output == NULL) return TA_OK;
     status = ta_predictions_gather(a->launch.run_dir, a->output);

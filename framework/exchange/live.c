@@ -129,7 +129,8 @@ static ta_status open_parts(struct ta_live *l, const struct ta_exchange_config *
     size_t each = sizeof(struct ta_outbox) + (in_flight + 1) * put +
                   sizeof(struct ta_slot_claim) + sizeof(struct ta_member) + sizeof(struct ta_hist) + sizeof(uint64_t) +
                   sizeof(struct ta_estate) + sizeof(float *);
-    l->held_bytes += sizeof *l + n * each + sizeof *l->staleness.all + TA_ESTATE_CHUNK_FLOATS * sizeof(float);
+    l->held_bytes += sizeof *l + n * each + TA_ESTATE_CHUNK_FLOATS * sizeof(float);
+    if (n > 1) l->held_bytes += sizeof *l->staleness.all;
     return status;
 }
 

@@ -9,14 +9,14 @@ ta_status ta_staleness_open(struct ta_staleness *s, unsigned n_ranks) {
     memset(s, 0, sizeof *s);
     s->n_ranks = n_ranks;
     ta_status status = TA_NEW(&s->basis, n_ranks, "steps of peers in the weights");
-    if (status == TA_OK) status = TA_NEW(&s->hist, n_ranks, "staleness histograms");
-    if (status == TA_OK) status = TA_NEW(&s->all, 1, "staleness histogram");
+    size_t all = n_ranks > 1 ? n_ranks : 0; /* alone there is no peer, and one that stays empty does for both */
+    if (status == TA_OK) status = TA_NEW(&s->hist, all + 1, "staleness histograms");
+    if (status == TA_OK) s->all = &s->hist[all];
     if (status != TA_OK) ta_staleness_close(s);
     return status;
 }
 
 void ta_staleness_close(struct ta_staleness *s) {
-    ta_mem_free(s->all);
     ta_mem_free(s->hist);
     ta_mem_free(s->basis);
     memset(s, 0, sizeof *s);
