@@ -4,6 +4,7 @@
 #   tests/run.sh                    everything: under the sanitizers, the fuzzers, optimised, in virtual machines, in clusters
 #   tests/run.sh --quick            the optimised build alone
 #   tests/run.sh --only REGEX       tests whose name matches, in every build
+#   tests/run.sh --all              also those that take a minute and say what a shorter one has said for less
 #   FUZZ_SECONDS=5                  seconds for each fuzzer (0: none)
 #   TENSAIR_DATA=DIR                where mnist/, cifar10-head/, elec2/, ... lie; tests that need them are SKIPPED without
 #
@@ -13,12 +14,13 @@ cd "$(dirname "$0")/.."
 # shellcheck source=../cmake/packages.sh
 . cmake/packages.sh
 
-quick=no only=.
+quick=no only=. slow=slow
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) quick=yes ;;
+    --all) slow=none ;;
     --only) only=${2:?--only needs a regular expression} && shift ;;
-    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 0 ;;
     *) echo "tests/run.sh: unknown option '$1' (see --help)" >&2 && exit 2 ;;
     esac
     shift
@@ -66,7 +68,7 @@ if [ "$quick" = no ]; then
         tests/fuzz/run.sh "${FUZZ_SECONDS:-5}" || [ $? -eq 77 ] # 77: it has said why it was SKIPPED
     fi
 fi
-suite release
+suite release -LE "^$slow\$"
 if [ "$quick" = no ] && [ "$only" = . ]; then
     echo "== rdma in virtual machines"
     tests/rdma/run.sh || [ $? -eq 77 ] # as above
