@@ -137,7 +137,8 @@ struct ta_exchange_ops {
     ta_status (*open)(const struct ta_exchange_config *config, const struct ta_exchange_start *start,
                       struct ta_exchange **out);
     void (*close)(struct ta_exchange *x); /* disconnects all peers; before the transport is closed; NULL is fine */
-    /* Whether this replica puts to `peer`, and needs a path to it; the same on both sides. NULL: to all. */
+    /* Whether this replica puts to `peer`, and needs a path to it; the same on both sides; after a
+     * loss it may be others. NULL: to all. */
     bool (*meets)(const struct ta_exchange *x, unsigned peer);
     /* Called once connections stand (transport.connect done by the caller for this peer), and again for each new
      * path: all is put anew. To a peer that we hold for dead only that is said: it must leave. */

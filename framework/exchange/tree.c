@@ -4,12 +4,10 @@
 #include <string.h>
 #include <xxhash.h>
 
-static const double TELL_S = 1; /* of a loss, at most, before we end ourselves */
-
 /* NULL: not joined with us. */
 static struct ta_tree_neighbour *near(const struct ta_tree *t, unsigned peer) {
-    if (peer >= t->base.n_ranks || peer == t->base.rank) return NULL;
-    struct ta_tree_neighbour *n = &t->neighbour[t->via[peer]];
+    if (peer >= t->base.n_ranks || peer == t->base.rank || t->via[peer] >= t->n_neighbours) return NULL;
+    struct ta_tree_neighbour *n = t->near[t->via[peer]];
     return n->edge.rank == peer ? n : NULL;
 }
 
@@ -26,13 +24,17 @@ static void tree_peer_joined(struct ta_exchange *x, unsigned peer, int64_t now_n
     n->handed = 0;
     n->silent_ns = 0;
     if (n->heard && n->life == TA_PEER_JOINING) n->life = TA_PEER_LIVE;
-    (void)ta_tree_push(t, t->via[peer], now_ns);
+    (void)ta_tree_push(t, n, now_ns);
 }
 
 static void tree_peer_broken(struct ta_exchange *x, unsigned peer, int64_t now_ns) {
     struct ta_tree *t = ta_tree_of(x);
     struct ta_tree_neighbour *n = near(t, peer);
-    if (n == NULL || !n->connected) return;
+    if (n == NULL || !n->connected) {
+        for (unsigned i = 0; i < t->n_known; i++)
+            if (t->neighbour[i].edge.rank == peer) t->neighbour[i].connected = false;
+        return;
+    }
     ta_tree_hear(t, now_ns); /* its last word may be that it leaves */
     n->connected = false;
     n->broken = true;
@@ -47,27 +49,22 @@ static void tree_peer_lost(struct ta_exchange *x, unsigned peer, int64_t now_ns)
     if (peer >= x->n_ranks || peer == x->rank) return;
     ta_tree_hear(t, now_ns);
     ta_tree_lose(t, peer, "is lost");
+    for (unsigned i = 0; i < t->n_known; i++)
+        if (t->neighbour[i].edge.rank == peer) t->neighbour[i].ended = true;
 }
 
 static void find_broken(struct ta_tree *t, int64_t now_ns) {
-    for (unsigned i = 0; i < t->n_neighbours; i++) {
+    for (unsigned i = 0; i < t->n_known; i++) {
         struct ta_tree_neighbour *n = &t->neighbour[i];
         if (!n->connected) continue;
         enum ta_peer_state state = t->config.transport_ops->peer_state(t->config.transport, n->edge.rank);
         if (state == TA_PEER_BROKEN) tree_peer_broken(&t->base, n->edge.rank, now_ns);
-        if (state == TA_PEER_DOWN) ta_tree_lose(t, n->edge.rank, "is gone: its process ended");
+        if (state != TA_PEER_DOWN) continue;
+        ta_tree_lose(t, n->edge.rank, "is gone: its process ended");
+        n->ended = true;
+        n->connected = false;
+        n->broken = true; /* to be disconnected */
     }
-}
-
-/* Tells the others first. */
-static ta_status end_of_run(struct ta_tree *t, int64_t now_ns) {
-    if (t->lost == t->base.n_ranks) return TA_OK;
-    if (t->lost_ns == 0) t->lost_ns = now_ns > 0 ? now_ns : 1;
-    ta_tree_flush(t, now_ns);
-    if (!ta_tree_all_told(t) && (double)(now_ns - t->lost_ns) < TELL_S * 1e9) return TA_OK;
-    return ta_fail(TA_PEER, "peer %u is lost, and with exchange.topology %s what came through it cannot be taken "
-                   "apart: the run ends; go on from the last checkpoint, or use topology full, where others go on",
-                   t->lost, ta_tree_topology(&t->config));
 }
 
 static ta_status tree_poll(struct ta_exchange *x, int64_t now_ns) {
@@ -77,11 +74,11 @@ static ta_status tree_poll(struct ta_exchange *x, int64_t now_ns) {
         if (progress != TA_OK && progress != TA_PEER) return progress;
         ta_tree_hear(t, now_ns);
         if (progress == TA_PEER) find_broken(t, now_ns);
-        ta_status status = end_of_run(t, now_ns);
+        ta_status status = ta_tree_regroup(t);
         if (status != TA_OK) return status;
     }
     ta_status status = ta_tree_rest(t);
-    if (status == TA_OK && t->stale && !t->at_rest && !ta_tree_halted(t)) status = ta_tree_apply(t);
+    if (status == TA_OK && t->stale && !t->at_rest && !t->regroups && !ta_tree_halted(t)) status = ta_tree_apply(t);
     if (status != TA_OK) return status;
     ta_tree_flush(t, now_ns);
     return t->put_status;
@@ -89,14 +86,15 @@ static ta_status tree_poll(struct ta_exchange *x, int64_t now_ns) {
 
 static ta_status tree_ready(struct ta_exchange *x, int64_t now_ns) {
     (void)now_ns;
-    return ta_tree_of(x)->lost < x->n_ranks ? TA_AGAIN : TA_OK;
+    const struct ta_tree *t = ta_tree_of(x);
+    return t->regroups || t->formed_version != t->gone_version ? TA_AGAIN : TA_OK;
 }
 
 /* Steps made elsewhere that are not in w, as far as neighbours have heard of them. */
 static uint64_t missing(const struct ta_tree *t) {
     uint64_t steps = 0;
     for (unsigned i = 0; i < t->n_neighbours; i++) {
-        const struct ta_tree_neighbour *n = &t->neighbour[i];
+        const struct ta_tree_neighbour *n = t->near[i];
         uint64_t made = n->heard ? ta_tree_made(n) : 0;
         if (made > n->in_w) steps += made - n->in_w;
     }
@@ -114,10 +112,10 @@ static ta_status tree_stepped(struct ta_exchange *x, uint64_t records, int64_t n
     t->stale = true;
     if (t->n_neighbours > 0) ta_hist_add(&t->staleness, missing(t));
     for (unsigned i = 0; i < t->n_neighbours; i++) {
-        struct ta_tree_neighbour *n = &t->neighbour[i];
+        struct ta_tree_neighbour *n = t->near[i];
         uint64_t made = n->heard ? ta_tree_made(n) : 0;
         if (n->heard) ta_hist_add(&n->staleness, made > n->in_w ? made - n->in_w : 0);
-        if (n->connected && n->life != TA_PEER_LEFT && !ta_tree_push(t, i, now_ns)) n->busy++;
+        if (n->connected && n->life != TA_PEER_LEFT && !ta_tree_push(t, n, now_ns)) n->busy++;
     }
     return TA_OK;
 }
@@ -179,7 +177,7 @@ static uint64_t tree_steps_visible(const struct ta_exchange *x) {
     const struct ta_tree *t = ta_tree_of_const(x);
     uint64_t steps = x->steps;
     for (unsigned i = 0; i < t->n_neighbours; i++) {
-        const struct ta_tree_neighbour *n = &t->neighbour[i];
+        const struct ta_tree_neighbour *n = t->near[i];
         if (n->life == TA_PEER_LIVE && n->known.ack < steps) steps = n->known.ack;
     }
     return steps;
@@ -214,10 +212,16 @@ static void tree_peer_stats(const struct ta_exchange *x, unsigned peer, struct t
     if (peer >= x->n_ranks || peer == x->rank) return;
     const struct ta_tree *t = ta_tree_of_const(x);
     const struct ta_tree_neighbour *n = near(t, peer);
-    out->life = peer == t->lost ? TA_PEER_DEAD : n == NULL ? TA_PEER_LIVE : n->life;
+    bool gone = ta_tree_is_gone(t->gone, peer);
+    out->life = gone ? TA_PEER_DEAD : n == NULL ? TA_PEER_LIVE : n->life;
+    for (unsigned i = 0; i < t->n_known && gone; i++)
+        if (t->neighbour[i].edge.rank == peer && t->neighbour[i].life == TA_PEER_LEFT) out->life = TA_PEER_LEFT;
     out->share = peer;
     out->has_share = true;
-    if (n == NULL) return;
+    bool first = gone;
+    for (unsigned r = 0; r < peer && first; r++) first = !ta_tree_is_gone(t->gone, r);
+    if (first && ta_tree_is_root(t)) out->steps_applied = ta_tree_rest_of(t); /* others count them behind their parent */
+    if (n == NULL || gone) return;
     out->broken = n->broken;
     out->breaks = n->breaks;
     out->puts = n->puts;

@@ -60,70 +60,37 @@ static struct ta_tree_shape shape_of(const struct ta_exchange_config *c) {
     return (struct ta_tree_shape){.n_ranks = c->n_ranks, .per_node = clusters ? per_node : 1, .fan_out = fan_out};
 }
 
-/* Offsets in a window of `degree` slots. */
-static size_t control_at(const struct ta_tree *t, unsigned place) { return place * t->control_bytes; }
-static size_t body_at(const struct ta_tree *t, unsigned degree, unsigned place) {
-    return degree * t->control_bytes + place * t->body_bytes;
-}
-
-static ta_status open_neighbours(struct ta_tree *t) {
-    unsigned rank = t->base.rank, n = t->n_neighbours;
-    struct ta_tree_edge *edges = NULL;
-    ta_status status = TA_NEW(&edges, n, "neighbours");
-    if (status == TA_OK) status = TA_NEW(&t->neighbour, n, "neighbours");
+static ta_status open_lists(struct ta_tree *t) {
+    unsigned n = t->n_slots;
+    ta_status status = TA_NEW(&t->neighbour, n, "neighbours");
+    if (status == TA_OK) status = TA_NEW(&t->near, n, "list of neighbours");
+    if (status == TA_OK) status = TA_NEW(&t->edges, t->base.n_ranks, "edges of a tree");
+    if (status == TA_OK) status = TA_NEW(&t->group, t->base.n_ranks, "groups of neighbours");
     if (status == TA_OK) status = TA_NEW(&t->copies, (size_t)n * (t->in_flight + 1), "headers in flight");
     if (status == TA_OK) status = TA_NEW(&t->via, t->base.n_ranks, "ways to peers");
-    if (status == TA_OK) t->n_groups = ta_tree_edges(&t->shape, rank, edges);
-    t->up = n;
-    for (unsigned i = 0; i < n && status == TA_OK; i++) {
-        struct ta_tree_neighbour *to = &t->neighbour[i];
-        unsigned its = ta_tree_degree(&t->shape, edges[i].rank), place = ta_tree_place(&t->shape, edges[i].rank, rank);
-        to->edge = edges[i];
-        to->known.based = 1; /* as all at first */
-        to->control = control_at(t, place);
-        to->body = body_at(t, its, place);
-        to->copies = t->copies + (size_t)i * (t->in_flight + 1);
-        if (edges[i].parent) t->up = i;
-    }
-    for (unsigned r = 0; r < t->base.n_ranks && status == TA_OK; r++) {
-        if (r == rank) continue;
-        t->via[r] = (uint16_t)ta_tree_place(&t->shape, rank, ta_tree_via(&t->shape, rank, r));
-        t->neighbour[t->via[r]].ranks++;
-    }
-    ta_mem_free(edges);
     return status;
 }
 
 static ta_status open_window(struct ta_tree *t) {
-    const struct ta_transport_ops *ops = t->config.transport_ops;
     struct ta_window window;
-    size_t slot = t->control_bytes + t->body_bytes;
-    if (t->n_neighbours == 0) return TA_OK;
-    if (slot > PTRDIFF_MAX / t->n_neighbours)
+    size_t slot = t->body_bytes + t->notes_bytes, control = t->base.n_ranks * t->control_bytes;
+    if (t->n_slots == 0) return TA_OK;
+    if (slot > (PTRDIFF_MAX - control) / t->n_slots)
         return ta_fail(TA_CONFIG, "exchange: inboxes of %u neighbours with %zu parameters do not fit into an address "
-                       "space", t->n_neighbours, t->base.model->n_params);
-    ta_status status = ops->window_create(t->config.transport, slot * t->n_neighbours, &window);
+                       "space", t->n_slots, t->base.model->n_params);
+    ta_status status = t->config.transport_ops->window_create(t->config.transport, control + slot * t->n_slots, &window);
     if (status != TA_OK) return status;
     t->window = window.base;
     t->held_bytes += window.bytes;
-    for (unsigned i = 0; i < t->n_neighbours && status == TA_OK; i++) {
-        struct ta_tree_neighbour *n = &t->neighbour[i];
-        size_t body = body_at(t, t->n_neighbours, i);
-        n->in_control = t->window + control_at(t, i);
-        n->in_body = (const float *)(t->window + body);
-        status = ops->grant(t->config.transport, n->edge.rank, control_at(t, i), t->control_bytes);
-        if (status == TA_OK) status = ops->grant(t->config.transport, n->edge.rank, body, t->body_bytes);
-    }
-    return status;
+    return TA_OK;
 }
 
-/* An arena that puts may read. */
-static ta_status open_arena(struct ta_tree *t, size_t floats, const char *what, float **out) {
+ta_status ta_tree_arena(struct ta_tree *t, size_t floats, const char *what, float **out) {
     size_t bytes = floats * sizeof(float);
     ta_status status = t->config.kernel_ops->alloc(t->config.kernels, bytes, what, (void **)out);
     if (status != TA_OK) return status;
     t->held_bytes += bytes;
-    if (t->n_neighbours == 0 || bytes == 0) return TA_OK;
+    if (t->n_slots == 0 || bytes == 0) return TA_OK;
     return t->config.transport_ops->source_register(t->config.transport, *out, bytes);
 }
 
@@ -133,31 +100,30 @@ static ta_status open_arenas(struct ta_tree *t) {
         const struct ta_segment *segment = &t->base.model->segments[s];
         if (segment->kind == TA_SEGMENT_MEAN && segment->count > statistics) statistics = segment->count;
     }
-    ta_status status = open_arena(t, d, "initial weights", &t->base.w0);
-    if (status == TA_OK) status = open_arena(t, d, "cumulative delta", &t->base.delta);
-    if (status == TA_OK) status = open_arena(t, d, "weights", &t->base.w);
-    if (status == TA_OK) status = open_arena(t, statistics, "zeros", &t->zeros);
-    if (status == TA_OK) status = TA_NEW(&t->group, t->n_groups, "groups of neighbours");
-    for (unsigned g = 0; g < t->n_groups && t->n_groups > 1 && status == TA_OK; g++)
-        status = open_arena(t, d, "outgoing register", &t->group[g].out);
-    if (status == TA_OK) status = TA_NEW(&t->notes, t->base.n_ranks, "notes");
-    if (status == TA_OK) status = TA_NEW(&t->registers, (size_t)t->base.n_ranks + t->n_neighbours, "list of registers");
+    ta_status status = ta_tree_arena(t, d, "initial weights", &t->base.w0);
+    if (status == TA_OK) status = ta_tree_arena(t, d, "cumulative delta", &t->base.delta);
+    if (status == TA_OK) status = ta_tree_arena(t, d, "weights", &t->base.w);
+    if (status == TA_OK) status = ta_tree_arena(t, statistics, "zeros", &t->zeros);
+    size_t words = t->base.n_ranks + ta_tree_gone_words(t->base.n_ranks);
+    if (status == TA_OK) status = TA_NEW(&t->notes, words, "notes");
+    if (status == TA_OK) t->gone = t->notes + t->base.n_ranks;
+    if (status == TA_OK) status = TA_NEW(&t->registers, (size_t)t->base.n_ranks + t->n_slots, "list of registers");
     if (status == TA_OK) status = TA_NEW(&t->scratch, TA_TREE_SCRATCH_FLOATS, "scratch of the exchange");
-    if (status != TA_OK || t->n_neighbours == 0) return status;
+    if (status != TA_OK || t->n_slots == 0) return status;
     const struct ta_transport_ops *ops = t->config.transport_ops;
-    size_t copies = (size_t)t->n_neighbours * (t->in_flight + 1) * sizeof *t->copies;
+    size_t copies = (size_t)t->n_slots * (t->in_flight + 1) * sizeof *t->copies;
     status = ops->source_register(t->config.transport, t->copies, copies);
     if (status != TA_OK) return status;
-    return ops->source_register(t->config.transport, t->notes, t->base.n_ranks * sizeof *t->notes);
+    return ops->source_register(t->config.transport, t->notes, words * sizeof *t->notes);
 }
 
 void ta_tree_close(struct ta_exchange *x) {
     if (x == NULL) return;
     struct ta_tree *t = ta_tree_of(x);
-    for (unsigned i = 0; t->neighbour != NULL && i < t->n_neighbours; i++)
+    for (unsigned i = 0; t->neighbour != NULL && i < t->n_known; i++)
         if (t->neighbour[i].connected || t->neighbour[i].broken)
             t->config.transport_ops->disconnect(t->config.transport, t->neighbour[i].edge.rank);
-    for (unsigned g = 0; t->group != NULL && g < t->n_groups; g++)
+    for (unsigned g = 0; t->group != NULL && g < x->n_ranks; g++)
         t->config.kernel_ops->free(t->config.kernels, t->group[g].out);
     t->config.kernel_ops->free(t->config.kernels, t->zeros);
     t->config.kernel_ops->free(t->config.kernels, x->w);
@@ -167,6 +133,8 @@ void ta_tree_close(struct ta_exchange *x) {
     ta_mem_free(t->registers);
     ta_mem_free(t->notes);
     ta_mem_free(t->group);
+    ta_mem_free(t->edges);
+    ta_mem_free(t->near);
     ta_mem_free(t->via);
     ta_mem_free(t->copies);
     ta_mem_free(t->neighbour);
@@ -177,14 +145,15 @@ static void begin(struct ta_tree *t, const struct ta_exchange_config *config) {
     const struct ta_exchange_spec *spec = config->spec;
     t->config = *config;
     t->shape = shape_of(config);
-    t->n_neighbours = ta_tree_degree(&t->shape, config->rank);
+    unsigned degree = ta_tree_degree(&t->shape, config->rank), spare = t->shape.fan_out + (t->shape.per_node > 1);
+    t->n_slots = spare < config->n_ranks - 1 - degree ? degree + spare : config->n_ranks - 1;
     t->in_flight = spec->puts_in_flight > 0 ? spec->puts_in_flight : 1;
     t->heartbeat_ns = (int64_t)((spec->heartbeat_s > 0 ? spec->heartbeat_s : HEARTBEAT_S) * 1e9);
     t->dead_after_ns = (int64_t)((spec->dead_after_s > 0 ? spec->dead_after_s : DEAD_AFTER_S) * 1e9);
     t->last_ns = INT64_MIN;
-    t->lost = config->n_ranks;
     t->said.based = t->said.halt = t->said.drained = t->said.done = t->said.released = 1;
-    t->control_bytes = lines(TA_TREE_HEADER_BYTES + config->n_ranks * sizeof(uint64_t));
+    t->control_bytes = lines(TA_TREE_HEADER_BYTES + ta_tree_gone_words(config->n_ranks) * sizeof(uint64_t));
+    t->notes_bytes = lines(config->n_ranks * sizeof(uint64_t));
     t->body_bytes = lines(config->model->n_params * sizeof(float));
     t->base = (struct ta_exchange){
         .ops = &ta_exchange_tree, .model = config->model, .rank = config->rank, .n_ranks = config->n_ranks,
@@ -203,18 +172,20 @@ ta_status ta_tree_open(const struct ta_exchange_config *config, const struct ta_
     if (status != TA_OK) return status;
     begin(t, config);
     status = ta_damping_make(config->spec, config->model, &t->damping);
-    if (status == TA_OK) status = open_neighbours(t);
+    if (status == TA_OK) status = open_lists(t);
     if (status == TA_OK) status = open_window(t);
     if (status == TA_OK) status = open_arenas(t);
+    if (status == TA_OK) status = ta_tree_form(t);
+    t->shape.gone = t->gone;
     if (status == TA_OK) status = ta_tree_start(t, start != NULL ? start : &nothing);
     if (status != TA_OK) {
         ta_tree_close(&t->base);
         return status;
     }
-    t->base.n_registers = t->n_neighbours + 4 + (t->n_groups > 1 ? t->n_groups : 0);
-    t->held_bytes += sizeof *t + t->n_neighbours * (sizeof *t->neighbour + (t->in_flight + 1) * sizeof *t->copies) +
-                     t->n_groups * sizeof *t->group + TA_TREE_SCRATCH_FLOATS * sizeof(float) +
-                     t->base.n_ranks * (sizeof *t->notes + sizeof *t->registers + sizeof *t->via);
+    t->held_bytes += sizeof *t + TA_TREE_SCRATCH_FLOATS * sizeof(float) +
+                     t->n_slots * (sizeof *t->neighbour + sizeof *t->near + (t->in_flight + 1) * sizeof *t->copies) +
+                     t->base.n_ranks * (sizeof *t->notes + sizeof *t->registers + sizeof *t->via + sizeof *t->edges +
+                                        sizeof *t->group);
     *out = &t->base;
     return TA_OK;
 }

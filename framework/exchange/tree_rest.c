@@ -11,7 +11,7 @@ static void say(struct ta_tree *t, uint32_t *word, uint32_t value) {
 static void gather_entered(struct ta_tree *t) {
     uint32_t entered = t->entered, finished = t->finished;
     for (unsigned i = 0; i < t->n_neighbours; i++) {
-        const struct ta_tree_neighbour *n = &t->neighbour[i];
+        const struct ta_tree_neighbour *n = t->near[i];
         if (!n->edge.child) continue;
         if (n->known.entered < entered) entered = n->known.entered;
         finished &= n->known.finished;
@@ -24,8 +24,8 @@ static void halt(struct ta_tree *t) {
     struct ta_tree_said *said = &t->said;
     uint32_t token = said->halt, round = said->halt_round;
     if (!ta_tree_is_root(t)) {
-        token = t->neighbour[t->up].known.halt;
-        round = t->neighbour[t->up].known.halt_round;
+        token = t->near[t->up]->known.halt;
+        round = t->near[t->up]->known.halt_round;
     } else if (said->halt == said->based && said->released == said->based && said->commit_round != TA_ROUND_FINAL) {
         bool due = said->entered > said->commit_round;
         if (!due && !said->finished) return;
@@ -41,22 +41,25 @@ static void halt(struct ta_tree *t) {
 /* The last body of all below is added, and nothing of ours is on its way. */
 static bool is_drained(const struct ta_tree *t) {
     for (unsigned i = 0; i < t->n_neighbours; i++) {
-        const struct ta_tree_neighbour *n = &t->neighbour[i];
+        const struct ta_tree_neighbour *n = t->near[i];
         if (n->moving || (n->edge.child && n->known.drained < t->said.halt)) return false;
     }
     if (ta_tree_is_root(t)) return true;
-    const struct ta_tree_neighbour *up = &t->neighbour[t->up];
+    const struct ta_tree_neighbour *up = t->near[t->up];
     return up->stamp == ta_tree_stamp(t, up->edge.group);
 }
 
-/* Everything starts anew from `from`: the weights of this rest. */
-static ta_status commit(struct ta_tree *t, const float *from, uint64_t total) {
+ta_status ta_tree_commit(struct ta_tree *t, uint32_t token, uint32_t round, const float *from, uint64_t total) {
     struct ta_tree_said *said = &t->said;
-    said->based = said->commit = said->halt;
-    said->commit_round = said->halt_round;
+    said->based = said->commit = said->halt = said->drained = token;
+    said->commit_round = said->halt_round = round;
     said->total = total;
     t->said_version++;
     return ta_tree_rebase(t, from);
+}
+
+static ta_status commit(struct ta_tree *t, const float *from, uint64_t total) {
+    return ta_tree_commit(t, t->said.halt, t->said.halt_round, from, total);
 }
 
 static ta_status drain(struct ta_tree *t) {
@@ -66,37 +69,40 @@ static ta_status drain(struct ta_tree *t) {
     if (said->drained < said->halt) return TA_OK;
     if (ta_tree_is_root(t)) {
         ta_status status = ta_tree_apply(t);
-        return status == TA_OK ? commit(t, t->base.w, ta_tree_behind(t, t->n_groups)) : status;
+        return status == TA_OK ? commit(t, t->base.w, t->said.total + ta_tree_fresh(t, t->n_groups)) : status;
     }
-    const struct ta_tree_neighbour *up = &t->neighbour[t->up];
-    return up->known.commit == said->halt ? commit(t, up->in_body, up->known.total) : TA_OK;
+    const struct ta_tree_neighbour *up = t->near[t->up];
+    bool handed = up->known.commit == said->halt && up->known.gives == said->halt;
+    return handed ? commit(t, up->in_body, up->known.total) : TA_OK;
 }
 
 static void finish(struct ta_tree *t) {
     struct ta_tree_said *said = &t->said;
     /* Who has gone on to a later round does not step in between. */
     bool overtaken = said->commit_round != TA_ROUND_FINAL && t->entered > said->commit_round;
-    uint32_t done = t->done == said->based || overtaken ? said->based : said->done;
+    bool ours = t->done == said->based || overtaken || said->released == said->based;
+    uint32_t done = ours ? said->based : said->done;
     for (unsigned i = 0; i < t->n_neighbours; i++) {
-        const struct ta_tree_neighbour *n = &t->neighbour[i];
+        const struct ta_tree_neighbour *n = t->near[i];
         if (n->edge.child && n->known.done < done) done = n->known.done;
         if (n->moving) done = said->done;
     }
     say(t, &said->done, done);
-    if (!ta_tree_is_root(t)) say(t, &said->released, t->neighbour[t->up].known.released);
+    if (!ta_tree_is_root(t)) say(t, &said->released, t->near[t->up]->known.released);
     else if (said->done == said->based) say(t, &said->released, said->based);
 }
 
 /* The weights handed down have arrived, and what was put has left. */
 static void look_at_moving(struct ta_tree *t) {
     for (unsigned i = 0; i < t->n_neighbours; i++) {
-        struct ta_tree_neighbour *n = &t->neighbour[i];
+        struct ta_tree_neighbour *n = t->near[i];
         if (n->moving && t->config.transport_ops->in_flight(t->config.transport, n->edge.rank) == 0) n->moving = false;
     }
 }
 
 ta_status ta_tree_rest(struct ta_tree *t) {
     look_at_moving(t);
+    if (t->regroups) return TA_OK;
     gather_entered(t);
     halt(t);
     ta_status status = drain(t);
@@ -141,7 +147,7 @@ ta_status ta_tree_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns) 
     if (status != TA_OK) return status;
     ta_tree_flush(t, now_ns);
     if (t->at_rest) return TA_OK;
-    if (!rests_in(t, round) || t->lost < x->n_ranks) return TA_AGAIN;
+    if (!rests_in(t, round)) return TA_AGAIN;
     t->at_rest = true;
     t->rest_round = round;
     t->rest_token = t->said.based;
@@ -159,7 +165,7 @@ ta_status ta_tree_resume(struct ta_exchange *x, uint32_t round, int64_t now_ns) 
     ta_status status = ta_tree_rest(t);
     if (status != TA_OK) return status;
     ta_tree_flush(t, now_ns);
-    if (!t->rest_in_last && (t->said.released < t->rest_token || t->lost < x->n_ranks)) return TA_AGAIN;
+    if (!t->rest_in_last && t->said.released < t->rest_token) return TA_AGAIN;
     if (round != TA_ROUND_FINAL) t->resumed = round;
     t->at_rest = false;
     return TA_OK;

@@ -10,23 +10,32 @@ static bool counts(const struct ta_tree *t, const struct ta_tree_neighbour *n) {
 uint64_t ta_tree_stamp(const struct ta_tree *t, unsigned group) {
     uint64_t stamp = t->base.steps;
     for (unsigned i = 0; i < t->n_neighbours; i++)
-        if (t->neighbour[i].edge.group != group) stamp += t->neighbour[i].news;
+        if (t->near[i]->edge.group != group) stamp += t->near[i]->news;
     return stamp;
 }
 
-uint64_t ta_tree_steps_of(const struct ta_tree *t, unsigned place) {
-    uint64_t steps = t->neighbour[place].known.behind;
-    if (place != t->up) return steps;
-    /* What was not on its way down to us yet when all came to rest is in the weights of the rest. */
+/* What was not on its way down to us yet when all came to rest, and what the gone had made by then. */
+uint64_t ta_tree_rest_of(const struct ta_tree *t) {
     uint64_t sum = t->base.steps;
-    for (unsigned i = 0; i < t->n_neighbours; i++) sum += t->neighbour[i].known.behind;
-    return sum < t->said.total ? steps + (t->said.total - sum) : steps;
+    for (unsigned i = 0; i < t->n_neighbours; i++) sum += t->near[i]->known.behind;
+    return sum < t->said.total ? t->said.total - sum : 0;
+}
+
+uint64_t ta_tree_steps_of(const struct ta_tree *t, unsigned place) {
+    return t->near[place]->known.behind + (place == t->up ? ta_tree_rest_of(t) : 0);
 }
 
 uint64_t ta_tree_behind(const struct ta_tree *t, unsigned group) {
     uint64_t steps = t->base.steps;
     for (unsigned i = 0; i < t->n_neighbours; i++)
-        if (t->neighbour[i].edge.group != group) steps += ta_tree_steps_of(t, i);
+        if (t->near[i]->edge.group != group) steps += ta_tree_steps_of(t, i);
+    return steps;
+}
+
+uint64_t ta_tree_fresh(const struct ta_tree *t, unsigned group) {
+    uint64_t steps = t->base.steps - t->based_steps;
+    for (unsigned i = 0; i < t->n_neighbours; i++)
+        if (t->near[i]->edge.group != group && counts(t, t->near[i])) steps += t->near[i]->known.fresh;
     return steps;
 }
 
@@ -38,7 +47,7 @@ static ta_status add_up(struct ta_tree *t, unsigned group, const struct ta_segme
     unsigned n = 0, behind = 1, listed = 1;
     if (whole) t->registers[n++] = own;
     for (unsigned i = 0; i < t->n_neighbours; i++) {
-        const struct ta_tree_neighbour *from = &t->neighbour[i];
+        const struct ta_tree_neighbour *from = t->near[i];
         if (from->edge.group == group) continue;
         if (counts(t, from)) t->registers[n++] = from->in_body + segment->offset;
         behind += from->ranks;
@@ -61,8 +70,8 @@ static ta_status add_up_all(struct ta_tree *t, unsigned group, float *to) {
 
 ta_status ta_tree_apply(struct ta_tree *t) {
     for (unsigned i = 0; i < t->n_neighbours; i++) { /* before the bodies are read: they hold at least this */
-        t->neighbour[i].in_w = t->neighbour[i].known.behind;
-        t->neighbour[i].own_in_w = t->neighbour[i].known.own;
+        t->near[i]->in_w = t->near[i]->known.behind;
+        t->near[i]->own_in_w = t->near[i]->known.own;
     }
     ta_status status = add_up_all(t, t->n_groups, t->base.w);
     if (status == TA_OK) t->stale = false;
@@ -76,6 +85,7 @@ ta_status ta_tree_gather(struct ta_tree *t, unsigned group, const float **source
     if (g->stamp == stamp) return TA_OK;
     g->own = t->base.steps;
     g->behind = ta_tree_behind(t, group);
+    g->fresh = ta_tree_fresh(t, group);
     ta_status status = g->out != NULL ? add_up_all(t, group, g->out) : TA_OK;
     if (status == TA_OK) g->stamp = stamp;
     return status;
@@ -109,12 +119,13 @@ ta_status ta_tree_rebase(struct ta_tree *t, const float *from) {
     if (status == TA_OK) status = copy(t, t->base.w0, t->base.w, n);
     if (status == TA_OK) status = clear_delta(t);
     for (unsigned i = 0; i < t->n_neighbours; i++) {
-        struct ta_tree_neighbour *to = &t->neighbour[i];
+        struct ta_tree_neighbour *to = t->near[i];
         to->stamp = ta_tree_stamp(t, to->edge.group); /* nothing to tell: what is new is zero */
         to->in_w = to->known.behind;
-        to->own_in_w = to->known.own;
+        to->own_in_w = to->based_own = to->known.own;
     }
     for (unsigned g = 0; g < t->n_groups; g++) t->group[g].stamp = UINT64_MAX; /* to be added up anew */
+    t->based_steps = t->base.steps;
     t->stale = false;
     return status;
 }
@@ -143,8 +154,12 @@ ta_status ta_tree_start(struct ta_tree *t, const struct ta_exchange_start *start
     ta_status status = TA_OK;
     t->base.steps = start->steps;
     t->base.records = start->records;
-    for (unsigned r = 0; r < t->base.n_ranks && start->peer_steps != NULL; r++)
-        if (r != t->base.rank) t->neighbour[t->via[r]].known.behind += start->peer_steps[r];
+    t->said.total = start->steps;
+    for (unsigned r = 0; r < t->base.n_ranks && start->peer_steps != NULL; r++) {
+        if (r == t->base.rank) continue;
+        t->near[t->via[r]]->known.behind += start->peer_steps[r];
+        t->said.total += start->peer_steps[r];
+    }
     if (start->w0 != NULL) status = t->config.kernel_ops->copy_in(t->config.kernels, t->base.w0, start->w0, bytes);
     if (status == TA_OK) status = copy(t, t->base.w, t->base.w0, t->base.model->n_params);
     if (status == TA_OK && start->deltas != NULL) status = add_deltas(t, start);

@@ -104,6 +104,7 @@ ta_status ta_replica_path_make(struct ta_replica *r, unsigned peer, int64_t now_
     struct ta_replica_path *path = &r->path[peer];
     struct ta_key key;
     uint32_t generation;
+    if (path->generation == 0) path->generation = 1; /* whom nobody meant to meet at first: see exchange.h, meets */
     ta_status status = ta_rendezvous_lookup(r->rendezvous, peer, &generation, &key);
     if (status == TA_OK && generation > path->generation)
         renew(r, peer, generation, now_ns, "the peer asks for another");
@@ -145,6 +146,8 @@ void ta_replica_look_at_paths(struct ta_replica *r, int64_t now_ns) {
     for (unsigned i = 0; i < n; i++) {
         unsigned peer = (r->paths_from + i) % n;
         if (!ta_replica_meets(r, peer) || r->life[peer] == TA_PEER_LEFT) continue;
+        bool founder = peer < ta_replica_founders(r) && r->state != TA_REPLICA_JOINING;
+        if (founder && r->met[peer] == TA_MEETING_OPEN) r->met[peer] = TA_MEETING_DONE; /* the exchange meets it now */
         if (r->met[peer] != TA_MEETING_DONE && (most == 0 || !ta_replica_spare_came(r, peer))) continue;
         bool gone = atomic_load_explicit(&r->config.board->rows[peer].ended, memory_order_acquire) == TA_ENDED_KNOWN;
         bool whole = r->path[peer].stands && r->transport_ops->peer_state(r->transport, peer) != TA_PEER_BROKEN;

@@ -37,6 +37,7 @@ static void connect_pair(struct tree_world *w, unsigned a, unsigned b) {
     tree_must(w, ta_transport_sim.connect(y->transport, a, &of_a));
     ta_exchange_tree.peer_joined(x->x, b, w->now_ns);
     ta_exchange_tree.peer_joined(y->x, a, w->now_ns);
+    w->joined[a * w->config.n_ranks + b] = true;
 }
 
 void tree_world_open(struct tree_world *w, const struct tree_config *config) {
@@ -62,6 +63,10 @@ void tree_world_open(struct tree_world *w, const struct tree_config *config) {
     tree_must(w, TA_NEW(&w->w0, n, "w0"));
     tree_must(w, TA_NEW(&w->truth, n, "updates made"));
     tree_must(w, TA_NEW(&w->statistics, n * config->n_ranks, "statistics"));
+    tree_must(w, TA_NEW(&w->made, n * config->n_ranks, "updates of each"));
+    tree_must(w, TA_NEW(&w->kept, n * config->n_ranks, "updates of each that are kept"));
+    tree_must(w, TA_NEW(&w->kept_steps, config->n_ranks, "steps that are kept"));
+    tree_must(w, TA_NEW(&w->joined, (size_t)config->n_ranks * config->n_ranks, "who is joined"));
     tree_must(w, TA_NEW(&w->replica, config->n_ranks, "replicas"));
     for (size_t i = 0; i < n; i++) w->w0[i] = (float)(i % 13);
     for (unsigned r = 0; r < config->n_ranks; r++) {
@@ -85,6 +90,10 @@ void tree_world_close(struct tree_world *w) {
     }
     ta_sim_destroy(w->fabric);
     ta_mem_free(w->replica);
+    ta_mem_free(w->joined);
+    ta_mem_free(w->kept_steps);
+    ta_mem_free(w->kept);
+    ta_mem_free(w->made);
     ta_mem_free(w->statistics);
     ta_mem_free(w->truth);
     ta_mem_free(w->w0);
@@ -100,6 +109,7 @@ void tree_world_step(struct tree_world *w, unsigned rank) {
         if (at < first_mean) {
             x->delta[at] += (float)value;
             w->truth[at] += value;
+            w->made[rank * n + at] += value;
         } else {
             x->delta[at] = w->statistics[rank * n + at] = (float)value * 8;
         }
@@ -117,6 +127,8 @@ void tree_world_poll(struct tree_world *w, unsigned rank) {
 
 void tree_world_kill(struct tree_world *w, unsigned rank) {
     w->replica[rank].killed = true;
+    w->replica[rank].killed_ns = w->now_ns;
+    w->n_killed++;
     ta_sim_kill(w->fabric, rank, w->now_ns, 1000);
 }
 
@@ -133,9 +145,24 @@ static bool lives(const struct tree_world *w, unsigned rank) {
     return !w->replica[rank].killed && w->replica[rank].ended == TA_OK;
 }
 
+/* As the replicas do: paths to whom both sides mean to meet; who is known to be gone. */
+static void look_around(struct tree_world *w) {
+    unsigned n = w->config.n_ranks;
+    for (unsigned a = 0; a < n && w->n_killed > 0; a++) {
+        for (unsigned b = a + 1; b < n && lives(w, a); b++)
+            if (lives(w, b) && !w->joined[a * n + b] && ta_exchange_tree.meets(w->replica[a].x, b) &&
+                ta_exchange_tree.meets(w->replica[b].x, a))
+                connect_pair(w, a, b);
+        for (unsigned b = 0; b < n && lives(w, a) && w->notice_ns > 0; b++)
+            if (w->replica[b].killed && w->now_ns - w->replica[b].killed_ns >= w->notice_ns * (a + 1) / n)
+                ta_exchange_tree.peer_lost(w->replica[a].x, b, w->now_ns);
+    }
+}
+
 void tree_world_play(struct tree_world *w, unsigned turns, double steps, int64_t tick_ns) {
     for (unsigned i = 0; i < turns; i++) {
         w->now_ns += tick_ns;
+        look_around(w);
         for (unsigned r = 0; r < w->config.n_ranks; r++) {
             if (!lives(w, r)) continue;
             tree_world_poll(w, r);
@@ -154,6 +181,7 @@ static bool all(struct tree_world *w, ta_status (*call)(struct ta_exchange *, ui
     for (unsigned r = 0; r < w->config.n_ranks; r++) left += lives(w, r);
     for (unsigned i = 0; i < turns && left > 0; i++) {
         w->now_ns += 500;
+        look_around(w);
         for (unsigned r = 0; r < w->config.n_ranks; r++) {
             if (!lives(w, r)) continue;
             tree_world_poll(w, r);
@@ -177,39 +205,89 @@ bool tree_world_resume(struct tree_world *w, uint32_t round, unsigned turns) {
     return all(w, ta_exchange_tree.resume, round, turns);
 }
 
-static void check_statistics(struct tree_world *w) {
+/* `full`: with all that the dead have made. */
+static bool statistics_fit(const struct tree_world *w, size_t i, unsigned first, bool full) {
     size_t n = w->config.n_params;
-    unsigned ranks = w->config.n_ranks;
-    for (size_t i = w->model.segments[0].count; i < n; i++) {
-        double sum = 0;
-        for (unsigned r = 0; r < ranks; r++) sum += (double)w->statistics[r * n + i];
-        double mean = sum / ranks, w_i = (double)w->replica[0].x->w[i];
-        if (fabs(w_i - mean) > 1e-5 * (1 + fabs(mean)))
-            tree_fail(w, "statistic %zu is %g, the mean is %g", i, w_i, mean);
-        for (unsigned r = 0; r < ranks; r++) w->statistics[r * n + i] = (float)w_i; /* all start anew from it */
+    double sum = 0, w_i = (double)w->replica[first].x->w[i];
+    unsigned ranks = 0;
+    for (unsigned r = 0; r < w->config.n_ranks; r++) {
+        if (!lives(w, r) && !(full && w->replica[r].killed_ns > w->rest_ns)) continue;
+        sum += (double)w->statistics[r * n + i];
+        ranks++;
     }
+    return fabs(w_i - sum / ranks) <= 1e-5 * (1 + fabs(sum / ranks));
+}
+
+/* What should be there. */
+static double weight(const struct tree_world *w, size_t i, bool full) {
+    size_t n = w->config.n_params;
+    int64_t lost = 0;
+    for (unsigned r = 0; r < w->config.n_ranks && !full; r++)
+        if (!lives(w, r)) lost += w->made[r * n + i] - w->kept[r * n + i];
+    if (full)
+        for (unsigned r = 0; r < w->config.n_ranks; r++)
+            if (!lives(w, r) && w->replica[r].killed_ns <= w->rest_ns) lost += w->made[r * n + i] - w->kept[r * n + i];
+    return (double)w->w0[i] + (double)(w->truth[i] - lost);
+}
+
+static uint64_t steps_of(const struct tree_world *w, unsigned rank, bool full) {
+    bool whole = lives(w, rank) || (full && w->replica[rank].killed_ns > w->rest_ns);
+    return whole ? w->replica[rank].x->steps : w->kept_steps[rank];
+}
+
+static bool fits(const struct tree_world *w, unsigned first, bool full) {
+    size_t sums = w->model.segments[0].count;
+    for (size_t i = 0; i < sums; i++)
+        if ((double)w->replica[first].x->w[i] != weight(w, i, full)) return false;
+    for (size_t i = sums; i < w->config.n_params; i++)
+        if (!statistics_fit(w, i, first, full)) return false;
+    return true;
+}
+
+static void keep(struct tree_world *w, unsigned first, bool full) {
+    size_t n = w->config.n_params, sums = w->model.segments[0].count;
+    for (unsigned r = 0; r < w->config.n_ranks; r++) {
+        w->kept_steps[r] = steps_of(w, r, full);
+        if (lives(w, r) || (full && w->replica[r].killed_ns > w->rest_ns))
+            memcpy(w->kept + r * n, w->made + r * n, n * sizeof *w->kept);
+        for (size_t i = sums; i < n; i++) w->statistics[r * n + i] = w->replica[first].x->w[i]; /* start anew from it */
+    }
+    w->rest_ns = w->now_ns;
+    w->killed_in_rest = false;
+}
+
+static void check_counts(struct tree_world *w, unsigned rank, bool full) {
+    struct ta_exchange *x = w->replica[rank].x;
+    uint64_t total = x->steps, should = 0;
+    for (unsigned p = 0; p < w->config.n_ranks; p++) {
+        struct ta_peer_stats stats;
+        ta_exchange_tree.peer_stats(x, p, &stats);
+        total += stats.steps_applied;
+        should += steps_of(w, p, full);
+    }
+    if (total != should)
+        tree_fail(w, "rank %u counts %llu steps of %llu", rank, (unsigned long long)total, (unsigned long long)should);
+    for (size_t i = 0; i < w->model.segments[0].count; i++)
+        if (x->delta[i] != 0) tree_fail(w, "rank %u: delta[%zu] is %g at rest", rank, i, (double)x->delta[i]);
 }
 
 void tree_world_check_rest(struct tree_world *w) {
     size_t n = w->config.n_params;
-    for (unsigned r = 0; r < w->config.n_ranks; r++) {
-        struct ta_exchange *x = w->replica[r].x;
-        uint64_t total = x->steps;
-        if (memcmp(x->w, w->replica[0].x->w, n * sizeof(float)) != 0)
-            tree_fail(w, "ranks 0 and %u rest on other bits", r);
-        for (unsigned p = 0; p < w->config.n_ranks; p++) {
-            struct ta_peer_stats stats;
-            ta_exchange_tree.peer_stats(x, p, &stats);
-            total += stats.steps_applied;
+    unsigned first = 0;
+    while (!lives(w, first)) first++;
+    for (unsigned r = first; r < w->config.n_ranks; r++)
+        if (lives(w, r) && memcmp(w->replica[r].x->w, w->replica[first].x->w, n * sizeof(float)) != 0)
+            tree_fail(w, "ranks %u and %u rest on other bits", first, r);
+    bool full = !fits(w, first, false);
+    if (full && (!w->killed_in_rest || !fits(w, first, true))) {
+        for (size_t i = 0; i < w->model.segments[0].count; i++) {
+            double is = (double)w->replica[first].x->w[i], should = weight(w, i, false);
+            if (is != should) tree_fail(w, "w[%zu] is %g, all updates make %g (in all %g)", i, is, should,
+                                        (double)w->w0[i] + (double)w->truth[i]);
         }
-        if (total != w->steps) tree_fail(w, "rank %u counts %llu steps of %llu", r, (unsigned long long)total,
-                                         (unsigned long long)w->steps);
-        for (size_t i = 0; i < w->model.segments[0].count; i++)
-            if (x->delta[i] != 0) tree_fail(w, "rank %u: delta[%zu] is %g at rest", r, i, (double)x->delta[i]);
+        tree_fail(w, "statistics are not the mean over the replicas");
     }
-    for (size_t i = 0; i < w->model.segments[0].count; i++) {
-        double is = (double)w->replica[0].x->w[i], should = (double)w->w0[i] + (double)w->truth[i];
-        if (is != should) tree_fail(w, "w[%zu] is %g, all updates make %g", i, is, should);
-    }
-    check_statistics(w);
+    for (unsigned r = 0; r < w->config.n_ranks; r++)
+        if (lives(w, r)) check_counts(w, r, full);
+    keep(w, first, full);
 }

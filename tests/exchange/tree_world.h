@@ -32,6 +32,7 @@ struct tree_replica {
     struct ta_exchange *x;
     struct ta_transport *transport;
     bool killed, closed;
+    int64_t killed_ns;
     ta_status ended; /* what poll said; OK: it goes on */
     char why[256];
 };
@@ -47,6 +48,13 @@ struct tree_world {
     int64_t *truth;      /* [n_params] of `sum`: all updates ever made */
     float *statistics;   /* [n_ranks][n_params]: the value of each, as it set it */
     uint64_t steps;      /* of all */
+    int64_t *made, *kept; /* [n_ranks][n_params]: updates of each; those in the weights of the last rest */
+    uint64_t *kept_steps; /* [n_ranks] */
+    bool *joined;         /* [n_ranks][n_ranks] */
+    unsigned n_killed;
+    int64_t rest_ns;      /* of the last rest that was checked */
+    bool killed_in_rest;  /* since the last rest that was checked: the dead may have come to it */
+    int64_t notice_ns;    /* so long after its death all know of one, at most; 0: nobody is told */
     struct ta_rng rng;
     int64_t now_ns;
 };
@@ -72,7 +80,8 @@ void tree_world_play(struct tree_world *w, unsigned turns, double steps, int64_t
 /* All that live settle, or resume; false: they cannot within `turns`. */
 bool tree_world_settle(struct tree_world *w, uint32_t round, unsigned turns);
 bool tree_world_resume(struct tree_world *w, uint32_t round, unsigned turns);
-/* At rest: all have the same bits, and every update of every replica once. */
+/* At rest: all that live have the same bits, every update of each of them once, and of the dead what was there at the
+ * rest before. */
 void tree_world_check_rest(struct tree_world *w);
 
 #endif

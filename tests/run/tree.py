@@ -1,5 +1,5 @@
 """Topologies tree and clusters as real processes: what is trained is there once, all rest on the same bits, runs go on
-from checkpoints, with other numbers of replicas and other topologies too, and a loss ends the run in order."""
+from checkpoints, with other numbers of replicas and other topologies too, and a loss ends nobody else."""
 import os
 import signal
 import time
@@ -22,7 +22,7 @@ def agree(place, life, replicas):
     found = rests(place, life)
     check(found, "nobody has come to rest")
     for number, said in found.items():
-        check(len(set(said)) == 1 and len(said) == replicas, f"round {number}: replicas rest on {said}")
+        check(len(set(said)) == 1 and len(said) == (replicas or len(said)), f"round {number}: replicas rest on {said}")
     return found
 
 
@@ -46,20 +46,30 @@ def whole_lives():
     nothing_left(place)
 
 
-def lost(victim):
-    """An inner one, a leaf: the others end, say why, and the checkpoint before is gone on from."""
+def lost(*victims):
+    """Inner ones, the root, a leaf: the others go on in a new tree, rest on the same bits, and finish; the job says who."""
     place = Place()
-    more = TREE + ["--set", "run.max_records=100000000", "--set", "checkpoint.every_records=4000",
-                   "--set", "exchange.dead_after=3"]
-    process = place.start("-n", 5, *more)
-    place.wait_for(lambda: place.training(5) and place.checkpoints(), process, what="the first checkpoint")
-    os.kill(replicas_of(process.pid)[victim], signal.SIGKILL)
-    killed = time.monotonic()
-    _, err = finish(process, expect=69, timeout=60)
-    check(time.monotonic() - killed < 20, "the end took too long")
-    contains(err, f"peer {victim} is lost", "exchange.topology tree")
+    more = TREE + ["--set", "run.max_records=60000", "--set", "pace.type=constant", "--set", "pace.rate=12000",
+                   "--set", "checkpoint.every_records=20000", "--set", "exchange.dead_after=3"]
+    process = place.start("-n", 7, *more)
+    place.wait_for(lambda: place.training(7), process, what="training")
+    replicas = replicas_of(process.pid)
+    killed = time.time()
+    for victim in victims:
+        os.kill(replicas[victim], signal.SIGKILL)
+        time.sleep(0.5)
+    out, err = finish(process, expect=69, timeout=60)
+    contains(out, f"lost         {len(victims)} of 7")
+    for victim in victims:
+        contains(err, f"replica {victim} (process")
+    named = [(e["rank"], e["text"].split()[1]) for e in place.events("peer_lost")]
+    expected = {(r, str(v)) for v in victims for r in range(7) if r not in victims}
+    check(expected <= set(named), f"who is lost is told by all: {named}")
+    last = agree(place, 1, None)[2**32 - 1]
+    check(len(last) == 7 - len(victims) and len(set(last)) == 1, f"survivors rest on {last}")
+    check(time.time() - killed < 30, "the end took too long")
     nothing_left(place)
-    place.train("-n", 4, *TREE, "--set", f"run.max_records={int(place.checkpoints()[-1]) * 16 + 16000}")
+    place.train("-n", 4, *TREE, "--set", "run.max_records=70000")  # and it can be gone on from
     agree(place, 2, 4)
 
 
@@ -70,6 +80,6 @@ def refused():
 
 
 whole_lives()
-for victim in (1, 4):
-    lost(victim)
+lost(1, 0)
+lost(4)
 refused()
