@@ -100,7 +100,11 @@ def all_live():
         if not built(keys):
             print(f"{name} is not built: left out")
             continue
-        lives(name, keys, 3 if "tree" in name else 2)
+        replicas = 3 if "tree" in name else 2
+        _, summary = lives(name, keys, replicas)
+        gradients = sum(count for _, count in summary["staleness"])
+        times = replicas - 1 if name == "dasgd" else 1
+        check(gradients == times * HALF // BATCH, f"{name}: {gradients} gradients of {HALF // BATCH} were counted")
 
 
 def all_the_same():
