@@ -3,8 +3,8 @@
  * Two ways, told apart by `store`. Replicas of one machine go through files in a directory only the owner can enter
  * (RUN_DIR/rendezvous, mode 0700): one for each sender, with all its keys (rendezvous_sheet.h), written under a
  * temporary name and renamed. Others go through the store of the run (store.h), as values "key/RECEIVER/SENDER". Either
- * way a record carries format, run id, sender, receiver, generation, model fingerprint and name, and a checksum; all are
- * checked before the key is handed out.
+ * way a record carries format, run id, sender, receiver, generation, model fingerprint and name, and a checksum; all
+ * are checked before the key is handed out.
  *
  * A key has a generation: 1 at first. Whoever finds a path broken makes a new key of the next generation; the peer sees
  * a generation above its own, and does the same; both are then of one generation, and connect.

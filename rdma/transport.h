@@ -106,8 +106,8 @@ struct ta_transport_ops {
      * sender's put checks it; a process that may write our memory at all may write all of it. Offsets of puts are into
      * the whole window everywhere. Errors: INVALID (no such peer, beyond the window, too many). */
     ta_status (*grant)(struct ta_transport *t, unsigned peer, size_t offset, size_t bytes);
-    /* Lets every connected peer write a range, from now on, if it shows `pass` (not 0; carried to them by the caller) in
-     * its segments. Open until close. Errors: INVALID; DEVICE, NO_MEMORY. */
+    /* Lets every connected peer write a range, from now on, if it shows `pass` (not 0; carried to them by the caller)
+     * in its segments. Open until close. Errors: INVALID; DEVICE, NO_MEMORY. */
     ta_status (*range_open)(struct ta_transport *t, size_t offset, size_t bytes, uint64_t *pass);
     /* Memory that puts read from lies in [base, base + bytes): registers it with the device. Others: nothing to do. */
     ta_status (*source_register)(struct ta_transport *t, const void *base, size_t bytes);
@@ -119,8 +119,8 @@ struct ta_transport_ops {
      * for another receiver or damaged: both run ids are named), INVALID (no such peer; it is connected already:
      * disconnect first), NO_MEMORY, IO. */
     ta_status (*connect)(struct ta_transport *t, unsigned peer, const struct ta_key *key);
-    /* Gives up a path: nothing is put on it again, the state is DOWN, in_flight is 0. After BROKEN: the first step to a new
-     * path. */
+    /* Gives up a path: nothing is put on it again, the state is DOWN, in_flight is 0. After BROKEN: the first step to a
+     * new path. */
     void (*disconnect)(struct ta_transport *t, unsigned peer);
 
     /* Starts a put. OK: taken, in order. BUSY: no room, nothing was done; try after progress. PEER: the path is broken.
@@ -143,8 +143,8 @@ extern const struct ta_transport_ops ta_transport_mixed; /* shm within a node, v
 extern const struct ta_transport_ops ta_transport_verbs; /* RDMA writes by libibverbs; where it was built in */
 extern const struct ta_transport_ops ta_transport_ofi;   /* libfabric; where it was built in */
 
-/* The make of that name (not "auto"). Errors: CONFIG (unknown: lists the names), NOT_BUILT (known but not in this program:
- * which package to install and build again). */
+/* The make of that name (not "auto"). Errors: CONFIG (unknown: lists the names), NOT_BUILT (known but not in this
+ * program: which package to install and build again). */
 ta_status ta_transport_find(const char *name, const struct ta_transport_ops **out);
 
 /* The make that spec->type asks for, or, for auto: self for one replica; shm for one node; for several, verbs where its

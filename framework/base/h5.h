@@ -43,9 +43,9 @@ ta_status ta_h5_open(const char *path, enum ta_h5_mode mode, struct ta_h5 **out)
 ta_status ta_h5_close(struct ta_h5 *file);
 
 /* Of a file opened with GROW, once everything is made in it: from now on rows may be added to its chunked sets while
- * others read (HDF5's single writer, multiple readers; h5py: File(path, "r", swmr=True), then id.refresh()). Nothing can
- * be made in it any more. What ta_h5_set_flush has written, readers see. A writer that was killed leaves a file that
- * opens like this only; `h5clear -s` makes an ordinary one of it. */
+ * others read (HDF5's single writer, multiple readers; h5py: File(path, "r", swmr=True), then id.refresh()). Nothing
+ * can be made in it any more. What ta_h5_set_flush has written, readers see. A writer that was killed leaves a file
+ * that opens like this only; `h5clear -s` makes an ordinary one of it. */
 ta_status ta_h5_grow(struct ta_h5 *file);
 
 bool ta_h5_exists(struct ta_h5 *file, const char *object); /* "/x", "/model_weights/dense" */
@@ -107,7 +107,8 @@ struct ta_h5_virtual {
     const char *source;       /* the set in each */
 };
 
-/* In a file that was opened with CREATE or, to be read beside a writer, with GROW. Cannot be opened by ta_h5_set_open. */
+/* In a file that was opened with CREATE or, to be read beside a writer, with GROW. Cannot be opened by
+ * ta_h5_set_open. */
 ta_status ta_h5_virtual_create(struct ta_h5 *file, const char *name, const struct ta_h5_virtual *how);
 /* `name` here stands for `object` of `other`, a path from the folder of this file on, which need not be there. */
 ta_status ta_h5_link_create(struct ta_h5 *file, const char *name, const char *other, const char *object);

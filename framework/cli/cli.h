@@ -1,7 +1,7 @@
 /* cli: one file a verb. A verb parses its arguments, calls the layers below, and prints; it decides nothing else.
  *
- * `argv[0]` is the verb's name. A verb returns a status; main prints ta_why() on stderr as "tensair VERB: message" when it
- * is not OK and exits with its code. `--help` goes to stdout with exit 0; a usage error is TA_USAGE.
+ * `argv[0]` is the verb's name. A verb returns a status; main prints ta_why() on stderr as "tensair VERB: message" when
+ * it is not OK and exits with its code. `--help` goes to stdout with exit 0; a usage error is TA_USAGE.
  */
 #ifndef TA_CLI_H
 #define TA_CLI_H

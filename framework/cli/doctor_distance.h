@@ -1,5 +1,5 @@
-/* doctor_distance: how far two PCI devices of one machine are apart, in the terms of nvidia-smi(1) `topo -m`, by where sysfs
- * shows them: /sys/devices/pci0000:16/0000:16:02.0/0000:17:00.0.
+/* doctor_distance: how far two PCI devices of one machine are apart, in the terms of nvidia-smi(1) `topo -m`, by where
+ * sysfs shows them: /sys/devices/pci0000:16/0000:16:02.0/0000:17:00.0.
  *
  * Pure functions but ta_pci_place_find; any thread.
  */

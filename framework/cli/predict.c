@@ -1,4 +1,5 @@
-/* predict: `tensair predict MODEL --stream STREAM`: a launch in mode predict that begins with the weights of a checkpoint. */
+/* predict: `tensair predict MODEL --stream STREAM`: a launch in mode predict that begins with the weights of a
+ * checkpoint. */
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>

@@ -1,8 +1,8 @@
 /* watch_news: the metrics of a run, line by line, as they are written (metrics.h): one file a node, by any number of
  * processes, perhaps on other machines.
  *
- * A line counts once its newline is there. Files may appear at any time; one that has become shorter was replaced and is
- * read anew. What is not a JSON object (the torn end of a killed life) is counted and left out. One thread.
+ * A line counts once its newline is there. Files may appear at any time; one that has become shorter was replaced and
+ * is read anew. What is not a JSON object (the torn end of a killed life) is counted and left out. One thread.
  */
 #ifndef TA_WATCH_NEWS_H
 #define TA_WATCH_NEWS_H

@@ -1,5 +1,5 @@
-/* watch_show: a tally for people: a block redrawn on a terminal, with a row for each rank; else plain lines, sparser with
- * time (1, 2, 4 ... 60 s apart). Terminal, colour and width as progress.h has them. */
+/* watch_show: a tally for people: a block redrawn on a terminal, with a row for each rank; else plain lines, sparser
+ * with time (1, 2, 4 ... 60 s apart). Terminal, colour and width as progress.h has them. */
 #ifndef TA_WATCH_SHOW_H
 #define TA_WATCH_SHOW_H
 

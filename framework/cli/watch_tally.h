@@ -1,4 +1,5 @@
-/* watch_tally: what the metrics of a run say so far, rank by rank, of its newest life; and a little of all its lives. */
+/* watch_tally: what the metrics of a run say so far, rank by rank, of its newest life; and a little of all its
+ * lives. */
 #ifndef TA_WATCH_TALLY_H
 #define TA_WATCH_TALLY_H
 
@@ -36,7 +37,8 @@ struct ta_tally {
 void ta_tally_open(struct ta_tally *t);
 void ta_tally_close(struct ta_tally *t);
 
-/* Takes one line (metrics.h) heard at now_ns. What is of an older life, or makes no sense, is left out. Errors: NO_MEMORY. */
+/* Takes one line (metrics.h) heard at now_ns. What is of an older life, or makes no sense, is left out. Errors:
+ * NO_MEMORY. */
 ta_status ta_tally_take(struct ta_tally *t, const json_t *line, int64_t now_ns);
 
 /* Sums and means over the ranks that are not lost. */
@@ -47,7 +49,8 @@ struct ta_tally_sum {
 };
 void ta_tally_add_up(const struct ta_tally *t, struct ta_tally_sum *sum);
 
-/* "2 3 9": lost ranks (or, with `joined`, ranks of first and above that were heard), at most `bytes`. Returns how many. */
+/* "2 3 9": lost ranks (or, with `joined`, ranks of first and above that were heard), at most `bytes`. Returns how
+ * many. */
 unsigned ta_tally_list(const struct ta_tally *t, bool joined, unsigned first, char *out, size_t bytes);
 
 #endif

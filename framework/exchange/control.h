@@ -7,8 +7,9 @@
  *     struct ta_dasgd { struct ta_exchange base; struct ta_control control; ... }
  *
  * Members of the outer ops that it does not make itself it hands on: control->x->ops->settle(control->x, ...), ...
- * In `steps` and `records` of control->x, in acknowledgements and peer_stats are those given to control->x->ops->stepped.
- * A peer acknowledges what it has *heard* of; what it has not worked in yet is the outer exchange's to know.
+ * In `steps` and `records` of control->x, in acknowledgements and peer_stats are those given to
+ * control->x->ops->stepped. A peer acknowledges what it has *heard* of; what it has not worked in yet is the outer
+ * exchange's to know.
  *
  * One thread, that of the exchange.
  */

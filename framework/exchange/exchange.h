@@ -5,8 +5,8 @@
  *
  *     ops->ready(x, now) -> gradient on w -> ops->step(x, gradient, ...) -> ops->poll(x, now) -> ...
  *
- * Whether and when a gradient becomes an update, and with what weight, is the exchange's; how is the optimizer's, which the
- * exchange is given as a function.
+ * Whether and when a gradient becomes an update, and with what weight, is the exchange's; how is the optimizer's, which
+ * the exchange is given as a function.
  *
  * Threads: one. No call blocks; time comes in as an argument.
  */
@@ -43,8 +43,8 @@ struct ta_exchange_spec {        /* mapping `exchange:` of the configuration */
     double rows_within_s;        /* or at the latest after so long, or at rest; 0: the defaults of live.h */
 };
 
-/* gradient -> update: adds scale * update(grad) to `delta` (optimizer.h: ta_optimizer_step). NUMERIC: the gradient is not
- * finite, nothing was changed, training goes on. */
+/* gradient -> update: adds scale * update(grad) to `delta` (optimizer.h: ta_optimizer_step). NUMERIC: the gradient is
+ * not finite, nothing was changed, training goes on. */
 struct ta_exchange_updater {
     ta_status (*update)(void *owner, const float *grad, const float *w, float scale, float *delta);
     void *owner;
@@ -162,8 +162,8 @@ struct ta_exchange_ops {
      * INVALID (we are no spare, or in already). */
     ta_status (*enter)(struct ta_exchange *x, int64_t now_ns, struct ta_exchange_entry *out);
     /* Whether the next gradient may be computed now, on w as it is. AGAIN: poll and ask again (a bound on staleness, a
-     * reduction that is under way). NUMERIC: the gradients of a former `step` were not finite, together; said once, nothing
-     * was changed, and the next one may be computed. */
+     * reduction that is under way). NUMERIC: the gradients of a former `step` were not finite, together; said once,
+     * nothing was changed, and the next one may be computed. */
     ta_status (*ready)(struct ta_exchange *x, int64_t now_ns);
     /* A gradient [n_params] computed on w since `ready`, of so many records, where the weights live; it may be changed
      * or copied, and belongs to the caller again on return. Becomes an update of delta, now or by the next `ready`, and
@@ -203,12 +203,12 @@ struct ta_exchange_ops {
     void (*request)(struct ta_exchange *x, uint32_t round, uint32_t reason); /* reason: small, for the others to read */
     uint32_t (*requested)(const struct ta_exchange *x, uint32_t *reason);    /* highest round asked for by anyone */
 
-    /* A number that only rises, for those above: every peer hears the newest in time, and keeps what it has heard of one
-     * that is gone. No peers: nothing to do. peer_note: 0 before anything was heard. */
+    /* A number that only rises, for those above: every peer hears the newest in time, and keeps what it has heard of
+     * one that is gone. No peers: nothing to do. peer_note: 0 before anything was heard. */
     void (*note)(struct ta_exchange *x, uint64_t note);
     uint64_t (*peer_note)(const struct ta_exchange *x, unsigned peer);
-    /* A word that replaces the one before, for those above: it goes out with what is put next, a heartbeat at the latest. A
-     * reader may find its halves (4 bytes each) to be of two. peer_gauge: 0 before anything was heard. */
+    /* A word that replaces the one before, for those above: it goes out with what is put next, a heartbeat at the
+     * latest. A reader may find its halves (4 bytes each) to be of two. peer_gauge: 0 before anything was heard. */
     void (*gauge)(struct ta_exchange *x, uint64_t gauge);
     uint64_t (*peer_gauge)(const struct ta_exchange *x, unsigned peer);
 
@@ -217,7 +217,8 @@ struct ta_exchange_ops {
      * warning. A peer whose path is broken hears of it on the next one. */
     void (*leave)(struct ta_exchange *x, int64_t now_ns);
 
-    /* Of our steps, how many are in the weights of every live peer, as far as they told; steps where none is live. Cheap. */
+    /* Of our steps, how many are in the weights of every live peer, as far as they told; steps where none is live.
+     * Cheap. */
     uint64_t (*steps_visible)(const struct ta_exchange *x);
 
     /* XXH3 of w as host bytes: equal on all replicas at rest. */
@@ -238,10 +239,11 @@ extern const struct ta_exchange_ops ta_exchange_dasgd; /* dasgd.h */
 extern const struct ta_exchange_ops ta_exchange_tree; /* live windows between neighbours alone: topology tree, clusters */
 extern const struct ta_exchange_ops ta_exchange_sync; /* all-reduce of every gradient, in lock-step */
 
-/* The make for spec->type and spec->topology. Errors: CONFIG (unknown, or one that the other does not go with), NOT_BUILT. */
+/* The make for spec->type and spec->topology. Errors: CONFIG (unknown, or one that the other does not go with),
+ * NOT_BUILT. */
 ta_status ta_exchange_find(const struct ta_exchange_spec *spec, const struct ta_exchange_ops **out);
-/* spec->max_staleness as a number of steps, -1: none. A replica further ahead than that of a live peer waits (live_bound.c
- * has the rules); 0: lock-step, the weights of synchronous SGD. Errors: CONFIG. */
+/* spec->max_staleness as a number of steps, -1: none. A replica further ahead than that of a live peer waits
+ * (live_bound.c has the rules); 0: lock-step, the weights of synchronous SGD. Errors: CONFIG. */
 ta_status ta_exchange_bound(const struct ta_exchange_spec *spec, int64_t *out);
 
 #endif

@@ -327,7 +327,8 @@ static void live_peer_stats(const struct ta_exchange *x, unsigned peer, struct t
     struct ta_slot_said said = member->known;
     if (estate->frozen) ta_slot_unpack_state(estate->state, &said);
     out->finished = said.finished;
-    /* By its own word, also while what it left is not frozen yet: it may have gone just after we came to rest with it. */
+    /* By its own word, also while what it left is not frozen yet: it may have gone just after we came to rest with
+     * it. */
     bool final = l->rest_round == TA_ROUND_FINAL;
     bool came = final ? said.finished : said.entered >= l->rest_round || said.done_final;
     out->rests = l->at_rest && (ta_member_gone(member) ? came : ta_member_counts(member));

@@ -127,7 +127,8 @@ ta_status ta_live_bound_open(struct ta_live *l, const struct ta_exchange_spec *s
 void ta_live_bound_close(struct ta_live *l);
 /* Steps that a peer is known to have made, whether or not their body is here. */
 uint64_t ta_live_made(const struct ta_live *l, unsigned peer);
-/* Of those, the ones that a gradient of ours that is ready now might have seen: in lock-step all but those of the same number. */
+/* Of those, the ones that a gradient of ours that is ready now might have seen: in lock-step all but those of the same
+ * number. */
 uint64_t ta_live_made_before(const struct ta_live *l, unsigned peer);
 /* `peer` is in the run, or we are in with it, from now on: level. Nothing when that is known. */
 void ta_live_bound_join(struct ta_live *l, unsigned peer);

@@ -15,7 +15,8 @@
  * A skipped step (exchange.h: stepped with 0 records) counts as a step, of zero, where there is a bound: else a replica
  * without labels, or whose gradients are not finite, would hold up the others. One that waits for its data holds
  * them up: that is what a bound means. On a new path a peer is put what there is, and a round begins where each one is:
- * one that was a step behind then makes that step on weights that hold one more step of the others, the only exceptions.
+ * one that was a step behind then makes that step on weights that hold one more step of the others, the only
+ * exceptions.
  *
  * Steps are compared as made since the start of this life, or since a spare came in: `level` of ours are as many as 0
  * of the peer's. A member notes it when it hears that the spare is in, the spare earlier, when it comes in: so both

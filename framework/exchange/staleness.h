@@ -2,7 +2,8 @@
  *
  * The "gradient spoilness" of the TensAIR paper, per peer: when a gradient is ready, the steps a peer is known to have
  * made by now, less those that were in the weights the gradient was computed on. 0 is a gradient on fresh weights. The
- * sum over peers is the staleness of the gradient: its mean over all gradients is S_avg, the highest S_max. Plain values; one thread.
+ * sum over peers is the staleness of the gradient: its mean over all gradients is S_avg, the highest S_max. Plain
+ * values; one thread.
  */
 #ifndef TA_STALENESS_H
 #define TA_STALENESS_H
@@ -24,9 +25,8 @@ void ta_staleness_close(struct ta_staleness *s);
 
 /* The weights have just been computed, with so many steps of `rank` in them. */
 void ta_staleness_based_on(struct ta_staleness *s, unsigned rank, uint64_t steps);
-/* A gradient computed on those weights is ready, and `rank` is now known to have made so many steps (in lock-step: up to
- * the number of ours). Returns how many were
- * missing. */
+/* A gradient computed on those weights is ready, and `rank` is now known to have made so many steps (in lock-step: up
+ * to the number of ours). Returns how many were missing. */
 uint64_t ta_staleness_count(struct ta_staleness *s, unsigned rank, uint64_t steps);
 /* So many were missing from its weights over all peers. */
 void ta_staleness_count_all(struct ta_staleness *s, uint64_t missing);

@@ -10,8 +10,8 @@
  *     tree_hear.c  what neighbours say, loss  tree_shape.c  who is joined to whom
  *     tree_open.c  open, close                tree_regroup.c  a new tree after a loss
  *
- * Memory: neighbours + fan_out + 4 registers of d floats (bodies, of which fan_out wait for neighbours that others' loss
- * may bring; w0, delta, w, the owner's gradient), and one more a group where there are several: a group's outgoing
+ * Memory: neighbours + fan_out + 4 registers of d floats (bodies, of which fan_out wait for neighbours that others'
+ * loss may bring; w0, delta, w, the owner's gradient), and one more a group where there are several: a group's outgoing
  * register. With fan-out k that is at most 3 k + 6, however many replicas there are; each neighbour that a loss brings
  * to where there was only one, or none of that group, costs an outgoing register more. Headers: some 200 bytes a rank.
  *

@@ -62,8 +62,8 @@ struct ta_model {
 ta_status ta_model_build(const struct ta_model_spec *spec, struct ta_shape stream_input, uint32_t outputs,
                          struct ta_model *out);
 /* A word model. `names`: the fixed vocabulary of the stream, a row for each word; NULL: found online, `vocabulary`
- * rows. Errors: CONFIG (which key, which value; a vocabulary of the stream that is empty, or larger than model.vocabulary
- * where that is given). */
+ * rows. Errors: CONFIG (which key, which value; a vocabulary of the stream that is empty, or larger than
+ * model.vocabulary where that is given). */
 ta_status ta_model_build_words(const struct ta_model_spec *spec, const struct ta_names *names, struct ta_model *out);
 void ta_model_free(struct ta_model *model);
 

@@ -1,9 +1,9 @@
 /* alarms: how well a detector did, once the truth is known: true and false alarms, misses, delay.
  *
- * The rule of the drift literature (Bifet; Barros, Santos, Information Sciences 451:348 (2018); as in the OPTWIN paper):
- * an alarm is true when it is the first one at or behind a true drift and before the next one (or the end); its delay is
- * the distance in records. Every other alarm is false. A drift without a true alarm was missed. `within`, when given,
- * makes an alarm that comes later than so many records behind its drift false, and the drift missed.
+ * The rule of the drift literature (Bifet; Barros, Santos, Information Sciences 451:348 (2018); as in the OPTWIN
+ * paper): an alarm is true when it is the first one at or behind a true drift and before the next one (or the end); its
+ * delay is the distance in records. Every other alarm is false. A drift without a true alarm was missed. `within`, when
+ * given, makes an alarm that comes later than so many records behind its drift false, and the drift missed.
  *
  * Pure functions; one thread.
  */

@@ -1,19 +1,19 @@
 /* cycle: when does a replica train, when does it only predict, and when has the world changed? All replicas together.
  *
- * Mode `train` trains on every labelled record and says when drift was found. `predict` never trains. `auto` is TensAIR's
- * cycle: train until converged (plateau.h), then predict only and watch, train again once drift is found.
+ * Mode `train` trains on every labelled record and says when drift was found. `predict` never trains. `auto` is
+ * TensAIR's cycle: train until converged (plateau.h), then predict only and watch, train again once drift is found.
  *
  * What has happened so far is one number that only rises, the same for all replicas: every change adds to it. Even:
- * training is on (or would be); odd: only predictions (auto alone). A replica that finds drift raises its number, tells it
- * to the others, and whoever hears a higher number than its own takes it over: so one alarm anywhere is an alarm
+ * training is on (or would be); odd: only predictions (auto alone). A replica that finds drift raises its number, tells
+ * it to the others, and whoever hears a higher number than its own takes it over: so one alarm anywhere is an alarm
  * everywhere, two at once are one, and messages may be lost, late or repeated as long as the newest number comes
  * through. Training ends when all live replicas have converged at the same number: the lowest of them then raises it.
  *
- * Whether training has converged is judged by the mean loss of all live replicas, each of which tells the others its own
- * (TensAIR's plateau rule, over all of them). The detector sees the losses of its own replica, one by one: records are dealt
- * batch by batch, so what has changed in the stream has changed in every share of it, and whoever is sure first speaks for
- * all. The losses of all would have to travel one by one to be seen by one detector; the price is that it takes a change
- * n times as many records of the stream to show itself to each of n replicas, in as much time.
+ * Whether training has converged is judged by the mean loss of all live replicas, each of which tells the others its
+ * own (TensAIR's plateau rule, over all of them). The detector sees the losses of its own replica, one by one: records
+ * are dealt batch by batch, so what has changed in the stream has changed in every share of it, and whoever is sure
+ * first speaks for all. The losses of all would have to travel one by one to be seen by one detector; the price is that
+ * it takes a change n times as many records of the stream to show itself to each of n replicas, in as much time.
  *
  * The detector sees what happens while it counts: in `auto` only while predicting (a loss that still comes down is no
  * steady state), in the other modes always; not during the `cool_down` records after each change. It begins anew with

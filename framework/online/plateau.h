@@ -3,8 +3,8 @@
  * Losses are averaged over stretches of `stretch` records. Training has converged when, over the last `patience`
  * stretches, none had a mean loss of more than `factor` times the newest one's: looking so far back, nothing has been
  * gained any more. (TensAIR, mode AUTOMATIC, with its epochs as stretches.) Nor may the newest be more than `factor`
- * times any of them: by TensAIR's rule alone, training ends at the very moment at which the loss goes up. A mean that is
- * not finite starts the count anew, as does `restart`.
+ * times any of them: by TensAIR's rule alone, training ends at the very moment at which the loss goes up. A mean that
+ * is not finite starts the count anew, as does `restart`.
  *
  * Of several learners together: what a stretch counts with is the mean over our own and the others' latest losses.
  *
@@ -43,8 +43,8 @@ void ta_plateau_free(struct ta_plateau *p);
 /* One record's loss; true when this record ended a stretch and training has converged. */
 bool ta_plateau_add(struct ta_plateau *p, double loss);
 void ta_plateau_restart(struct ta_plateau *p);
-/* The mean losses of so many others, added up, as far as they are known: they hold until the next call. None at first, and
- * after a restart. */
+/* The mean losses of so many others, added up, as far as they are known: they hold until the next call. None at first,
+ * and after a restart. */
 void ta_plateau_others(struct ta_plateau *p, double sum, uint32_t others);
 
 #endif

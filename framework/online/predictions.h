@@ -12,8 +12,8 @@
  *     /label        int32 class (-1: none)                or float32 [n][targets] (NaN: none)
  *
  * and the attributes format "tensair-predictions", version 1, replica, life, each dataset's description and units.
- * h5py: File(path, "r", swmr=True) while it grows; File(path) and h5ls once the run has ended. What is older than about a
- * second is there.
+ * h5py: File(path, "r", swmr=True) while it grows; File(path) and h5ls once the run has ended. What is older than about
+ * a second is there.
  *
  * A thread of its own writes, so a disk that stutters stops nobody: the log holds TA_PREDICTIONS_ROOM rows meanwhile.
  *

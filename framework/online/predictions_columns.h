@@ -1,4 +1,5 @@
-/* predictions_columns: which columns a log of predictions has. Shared by those that write one; private to this folder. */
+/* predictions_columns: which columns a log of predictions has. Shared by those that write one; private to this
+ * folder. */
 #ifndef TA_PREDICTIONS_COLUMNS_H
 #define TA_PREDICTIONS_COLUMNS_H
 

@@ -1,7 +1,7 @@
 /* predictions_view: all that the replicas of a run have predicted, as one file.
  *
- * RUN_DIR/predictions.h5 stands over the logs of all replicas and lives (predictions.h), which keep the data: it is made
- * before they are, and follows them while they grow.
+ * RUN_DIR/predictions.h5 stands over the logs of all replicas and lives (predictions.h), which keep the data: it is
+ * made before they are, and follows them while they grow.
  *
  *     /replica, /life    uint32 [logs]            whose log a row of the others is
  *     /record, ...       as in predictions.h      [logs][n] or [logs][n][outputs]: row k of each log. Where a log has
@@ -30,14 +30,14 @@
 ta_status ta_predictions_log_path(char *out, size_t bytes, const char *run_dir, uint32_t life, unsigned rank);
 
 /* Makes run_dir/predictions.h5 for a life that is about to begin with so many replicas, and the folder for their logs.
- * Logs of the same or a later number belong to a life that left no checkpoint: they are removed. Atomic: the old file or
- * the new one. */
+ * Logs of the same or a later number belong to a life that left no checkpoint: they are removed. Atomic: the old file
+ * or the new one. */
 ta_status ta_predictions_view_make(const char *run_dir, const struct ta_predictions_kind *kind, uint32_t life,
                                    unsigned replicas);
 
-/* After the run: an ordinary file with a row for every record that was predicted, by record number, each once; columns as
- * in predictions.h, and /replica and /life uint32. Holds a column in memory. Errors: IO (there are no logs), FORMAT (a log whose writer was
- * killed: h5clear -s makes it readable), IO, NO_MEMORY. */
+/* After the run: an ordinary file with a row for every record that was predicted, by record number, each once; columns
+ * as in predictions.h, and /replica and /life uint32. Holds a column in memory. Errors: IO (there are no logs), FORMAT
+ * (a log whose writer was killed: h5clear -s makes it readable), IO, NO_MEMORY. */
 ta_status ta_predictions_gather(const char *run_dir, const char *path);
 
 #endif

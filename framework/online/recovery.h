@@ -1,11 +1,13 @@
-/* recovery: what a drift cost: after how many records accuracy was back, and how many records were trained on meanwhile.
+/* recovery: what a drift cost: after how many records accuracy was back, and how many records were trained on
+ * meanwhile.
  *
- * Scores come in *stretches*: so many records of one replica, between two record numbers of the stream, of which so many
- * were hits. Those of several replicas overlap. A stretch in which a drift begins belongs to neither side of it.
+ * Scores come in *stretches*: so many records of one replica, between two record numbers of the stream, of which so
+ * many were hits. Those of several replicas overlap. A stretch in which a drift begins belongs to neither side of it.
  *
- * Before the drift accuracy was that of the last `window` records. It is back at the first place behind the drift (behind
- * a gradual one: where it is complete) from which on the next `window` records reach `fraction` of that; all of these lie
- * before the next drift. The distance from the drift to that place is the time to recover; 0: no harm was done.
+ * Before the drift accuracy was that of the last `window` records. It is back at the first place behind the drift
+ * (behind a gradual one: where it is complete) from which on the next `window` records reach `fraction` of that; all of
+ * these lie before the next drift. The distance from the drift to that place is the time to recover; 0: no harm was
+ * done.
  *
  * Pure functions; one thread.
  */

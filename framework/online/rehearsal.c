@@ -48,8 +48,8 @@ static uint32_t find_of_class(const struct ta_rehearsal *r, uint32_t class, uint
     return NOWHERE;
 }
 
-/* The memory is full: a class that was never the largest takes a place of the largest; one that was exchanges one of its
- * own, as a reservoir would. */
+/* The memory is full: a class that was never the largest takes a place of the largest; one that was exchanges one of
+ * its own, as a reservoir would. */
 static uint32_t balanced_place(struct ta_rehearsal *r, uint32_t class) {
     uint32_t largest = 0;
     for (uint32_t c = 1; c < r->config.classes; c++)

@@ -3,9 +3,9 @@
  * Gama, Sebastiao, Rodrigues, "On evaluating stream learning algorithms", Machine Learning 90:317 (2013). Three views:
  * over everything, over a sliding window of the last `window` records, and fading: S = loss + alpha * S,
  * B = 1 + alpha * B, S / B. For classes a hit is arg max (first of equals) == label, with a single output
- * (p > 0.5) == label; a NaN never hits. A loss that is not finite says nothing: its record counts for the accuracies and
- * is left out of the mean losses, which are those of the others. For values only the loss counts and the accuracies are 0.
- * A plain value, no allocation after init; one thread.
+ * (p > 0.5) == label; a NaN never hits. A loss that is not finite says nothing: its record counts for the accuracies
+ * and is left out of the mean losses, which are those of the others. For values only the loss counts and the accuracies
+ * are 0. A plain value, no allocation after init; one thread.
  */
 #ifndef TA_SCORE_H
 #define TA_SCORE_H

@@ -1,9 +1,9 @@
 /* trend: does a measured quantity grow with time? A straight line through it, and how sure its slope is.
  *
- * What is measured every moment (a lag, a queue) is correlated with what it was a moment ago, so the residuals of single
- * samples tell less than their number suggests. So the samples are first averaged over `blocks` stretches of equal time
- * (batch means; Law, "Simulation Modeling and Analysis"), and the line is fitted to the means by least squares: the slope's
- * interval is Student's with blocks - 2 degrees of freedom.
+ * What is measured every moment (a lag, a queue) is correlated with what it was a moment ago, so the residuals of
+ * single samples tell less than their number suggests. So the samples are first averaged over `blocks` stretches of
+ * equal time (batch means; Law, "Simulation Modeling and Analysis"), and the line is fitted to the means by least
+ * squares: the slope's interval is Student's with blocks - 2 degrees of freedom.
  *
  * Pure function; one thread.
  */

@@ -39,8 +39,8 @@ void ta_waiting_add(struct ta_waiting *w, uint64_t due, const void *x, const voi
 /* The next record that is due at `now`: 1, with pointers that hold until the next call; 0: none is. */
 int ta_waiting_next(struct ta_waiting *w, uint64_t now, const void **x, const void **label);
 
-/* One that is held, on a walk over all in the order in which they went in: added again like this to an empty one they come
- * out as they would have. *place: UINT32_MAX begins. 0: there are no more. */
+/* One that is held, on a walk over all in the order in which they went in: added again like this to an empty one they
+ * come out as they would have. *place: UINT32_MAX begins. 0: there are no more. */
 int ta_waiting_walk(const struct ta_waiting *w, uint32_t *place, uint64_t *due, const void **x, const void **label);
 
 #endif

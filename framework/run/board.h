@@ -57,7 +57,8 @@ struct ta_board {
     int fd; /* -1: private memory */
 };
 
-/* Rows are zeroed. `shared`: backed by a descriptor that may be handed to a child. Errors: NO_MEMORY, CONFIG (0 rows). */
+/* Rows are zeroed. `shared`: backed by a descriptor that may be handed to a child. Errors: NO_MEMORY, CONFIG (0
+ * rows). */
 ta_status ta_board_create(struct ta_board *board, unsigned n_rows, int shared);
 /* Maps the descriptor a launcher handed down. Errors: CONFIG (not a board of that many rows), NO_MEMORY. */
 ta_status ta_board_attach(struct ta_board *board, unsigned n_rows, int fd);

@@ -111,7 +111,8 @@ ta_status ta_checkpoint_close(struct ta_checkpoint_writer *w);
  * last one is still being written: nothing was taken. */
 ta_status ta_checkpoint_submit(struct ta_checkpoint_writer *w, struct ta_snapshot *s, const unsigned *writers,
                                unsigned n_writers);
-/* A rank is gone for good: nobody waits for its part any longer than until it is found missing. Any time, any thread. */
+/* A rank is gone for good: nobody waits for its part any longer than until it is found missing. Any time, any
+ * thread. */
 void ta_checkpoint_lost(struct ta_checkpoint_writer *w, unsigned rank);
 /* OK: nothing under way and the last one stands (as a whole: a rank that is not the lowest waits for that, too); BUSY;
  * or what went wrong with the last one (IO: disk full, with path and cure; PEER: whose file never came), once. `path`:

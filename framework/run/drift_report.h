@@ -1,13 +1,13 @@
 /* drift_report: the truth about drift that was made to order (stream.inject_drift), and how well a run coped with it.
  *
- * RUN_DIR/drift_truth.json is a list of {record, width, type, begins}, in the order of records: where the stream changes
- * in the run (a stream that is passed through again goes back to where it began, then changes again). The alarms are the
- * `drift` lines of the metrics; of those of one change (cycle.h), which several replicas may have raised at once, the
- * earliest record counts.
+ * RUN_DIR/drift_truth.json is a list of {record, width, type, begins}, in the order of records: where the stream
+ * changes in the run (a stream that is passed through again goes back to where it began, then changes again). The
+ * alarms are the `drift` lines of the metrics; of those of one change (cycle.h), which several replicas may have raised
+ * at once, the earliest record counts.
  *
  * A run has recovered from a change where accuracy over metrics.window records, of all replicas together, is back to
- * TA_DRIFT_RECOVERED of what it was before (recovery.h; to a tenth of the window). In the summary, and so in the metrics
- * and the manifest, `drift` holds
+ * TA_DRIFT_RECOVERED of what it was before (recovery.h; to a tenth of the window). In the summary, and so in the
+ * metrics and the manifest, `drift` holds
  *     made, found, missed, false_alarms, delay           delay: mean, in records
  *     recovered, recovery, recovery_s                    how many of those made; means over them, in records and due seconds
  *     fraction                                           TA_DRIFT_RECOVERED
@@ -44,8 +44,8 @@ struct ta_drift_report {
     struct ta_drift_change *changes; /* [made]; owned */
 };
 
-/* `records`: of one pass (UINT64_MAX: no end); `run_records`: of the run; 0: no end. Writes nothing where no drift is made.
- * At most 4096 changes are listed. Errors: IO, NO_MEMORY. */
+/* `records`: of one pass (UINT64_MAX: no end); `run_records`: of the run; 0: no end. Writes nothing where no drift is
+ * made. At most 4096 changes are listed. Errors: IO, NO_MEMORY. */
 ta_status ta_drift_truth_write(const struct ta_run_dir *dir, const struct ta_stream_spec *stream, uint64_t records,
                                uint64_t run_records);
 /* The first `seen` records against the run's metrics. Errors: IO, NO_MEMORY; *out may be freed after any of them. */

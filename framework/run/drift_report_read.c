@@ -1,4 +1,5 @@
-/* drift_report_read: `drift` and `stretch` lines of the metrics. A life begins where a rank starts that had started before.
+/* drift_report_read: `drift` and `stretch` lines of the metrics. A life begins where a rank starts that had started
+ * before.
  *
  * A life that began at a checkpoint sees records again that the one before had seen behind it: what was scored there is
  * forgotten, as the weights are; so are alarms raised there.

@@ -1,8 +1,8 @@
 /* drift_trail: what a replica writes down while drift is made to order, so that its cost can be told afterwards.
  *
  * A line of the metrics, kind "stretch", for every so many records scored: `first` and `record` (the lowest and highest
- * record number in it), `records`, `hits`, `trained` (records trained on meanwhile), `due_s` (when the last batch was due;
- * null with pace max). The records behind the last whole stretch are not told.
+ * record number in it), `records`, `hits`, `trained` (records trained on meanwhile), `due_s` (when the last batch was
+ * due; null with pace max). The records behind the last whole stretch are not told.
  *
  * A plain value; the replica's thread.
  */

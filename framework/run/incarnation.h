@@ -1,5 +1,5 @@
-/* incarnation: whose the run directory is now. A job that Slurm requeues may leave processes of its former life behind (a
- * machine that lost its slurmd), and a network that splits leaves two halves that see one directory: the file
+/* incarnation: whose the run directory is now. A job that Slurm requeues may leave processes of its former life behind
+ * (a machine that lost its slurmd), and a network that splits leaves two halves that see one directory: the file
  * RUN_DIR/incarnation says which life of which job may write there, and which node's side of it:
  *
  *     tensair incarnation 1
@@ -11,9 +11,10 @@
  *     end
  *
  * The node that holds the lock of the run directory (run_dir.h) writes it, as a whole; it stays when the run ends. Who
- * completes a checkpoint or tells the end of a run looks first: the file must be of its own run, and the node in it must
- * be its own, or have a replica in the same checkpoint. Else it writes nothing. (Between that look and the last rename
- * lies some milliseconds: what a former life renames then is a whole checkpoint of a lower epoch, which nobody takes.)
+ * completes a checkpoint or tells the end of a run looks first: the file must be of its own run, and the node in it
+ * must be its own, or have a replica in the same checkpoint. Else it writes nothing. (Between that look and the last
+ * rename lies some milliseconds: what a former life renames then is a whole checkpoint of a lower epoch, which nobody
+ * takes.)
  *
  * The lock says the rest: its holder touches it every second, so that others see from its times alone that it lives,
  * where flock(2) does not reach across machines.

@@ -21,7 +21,8 @@ uint64_t ta_job_goal(const struct ta_job *j) {
     return goal > done ? goal - done : 0;
 }
 
-/* Opens stream, model and optimizer once, so that what is wrong with them is said once and before any replica is started. */
+/* Opens stream, model and optimizer once, so that what is wrong with them is said once and before any replica is
+ * started. */
 static ta_status look_ahead(struct ta_job *j) {
     struct ta_stream *stream;
     ta_status status = ta_stream_open(&j->config->stream.spec, &stream);

@@ -6,9 +6,9 @@
  * A replica that dies is named with how, and the others are told. One that its peers have dropped and that does not end
  * by itself within 10 s is killed.
  *
- * Exit status of a job, the first that applies: 128 + SIGINT after a second SIGINT; 1 when a replica failed; 2 when one was
- * configured wrongly; 74 when one could not read or write; 69 when one was lost (killed, dropped by its peers, met nobody);
- * 75 when it was stopped after a checkpoint; 0 when all finished.
+ * Exit status of a job, the first that applies: 128 + SIGINT after a second SIGINT; 1 when a replica failed; 2 when one
+ * was configured wrongly; 74 when one could not read or write; 69 when one was lost (killed, dropped by its peers, met
+ * nobody); 75 when it was stopped after a checkpoint; 0 when all finished.
  *
  * Over several nodes this runs once on each (nodes.h), node K with ranks K * N / nodes and on, and the same rule makes
  * the exit status over all replicas of all nodes, as far as each node comes to know. Node 0 tells the end: summary and

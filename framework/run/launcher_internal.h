@@ -83,9 +83,9 @@ ta_status ta_job_find_place(struct ta_job *j);
 /* Meets the launchers of the other nodes; where this is not node 0, takes over what that one has decided. */
 ta_status ta_job_meet(struct ta_job *j);
 
-/* launcher_fence.c: makes the run directory ours (launcher 0; `path` as ta_run_dir_find), draws the run's id, and says so
- * in its incarnation; looks once a second whether it is still ours; lets the end be told. Errors: IN_USE (whose it is),
- * PEER (whose it has become), IO. */
+/* launcher_fence.c: makes the run directory ours (launcher 0; `path` as ta_run_dir_find), draws the run's id, and says
+ * so in its incarnation; looks once a second whether it is still ours; lets the end be told. Errors: IN_USE (whose it
+ * is), PEER (whose it has become), IO. */
 ta_status ta_job_claim_dir(struct ta_job *j, const char *path);
 ta_status ta_job_look_at_fence(struct ta_job *j, int64_t now_ns);
 ta_status ta_job_may_conclude(struct ta_job *j);

@@ -62,7 +62,8 @@ static ta_status check_place(const struct ta_job *j) {
     return TA_OK;
 }
 
-/* What was said, else runs/NAME-JOBID in a Slurm job, so that a requeued life finds what the last one left. "": by time. */
+/* What was said, else runs/NAME-JOBID in a Slurm job, so that a requeued life finds what the last one left. "": by
+ * time. */
 static ta_status choose_run_dir(struct ta_job *j) {
     const char *said = j->launch->run_dir, *path = j->launch->config_path;
     if (said == NULL && (said = getenv("TENSAIR_RUN_DIR")) != NULL && said[0] == '\0') said = NULL;

@@ -1,10 +1,11 @@
 /* manifest: RUN_DIR/manifest.json: what ran, made of what, on what, from when to when, and how it ended.
  *
- * schema (1), program {version, commit, build_type, compiler, sanitize, libraries}, command [...], run_dir, seed, replicas,
- * nodes, transport {type, why, in_use [what the lowest replica of each node puts with, null: not known]},
- * host {name, kernel, cpu, packages, cores, threads, l3_bytes, memory_bytes, numa_nodes}, stream {origin, records, checksum,
- * shape}, model {parameters, fingerprint}, configuration (the effective YAML as text), resumed_from, start, end, exit_code,
- * summary. end, exit_code and summary are null while it runs. The file is always whole: it is replaced by rename.
+ * schema (1), program {version, commit, build_type, compiler, sanitize, libraries}, command [...], run_dir, seed,
+ * replicas, nodes, transport {type, why, in_use [what the lowest replica of each node puts with, null: not known]},
+ * host {name, kernel, cpu, packages, cores, threads, l3_bytes, memory_bytes, numa_nodes}, stream {origin, records,
+ * checksum, shape}, model {parameters, fingerprint}, configuration (the effective YAML as text), resumed_from, start,
+ * end, exit_code, summary. end, exit_code and summary are null while it runs. The file is always whole: it is replaced
+ * by rename.
  */
 #ifndef TA_MANIFEST_H
 #define TA_MANIFEST_H

@@ -2,8 +2,8 @@
  * Replicas on node K > 0 have RUN_DIR/metrics-0000K.jsonl: what two machines append to one file of a network file
  * system may be lost.
  *
- * Each line is one write(2) to a descriptor opened with O_APPEND, so lines of different processes do not mix; the last line
- * of a killed run may be torn. Numbers that do not exist (accuracy before the first record) are null.
+ * Each line is one write(2) to a descriptor opened with O_APPEND, so lines of different processes do not mix; the last
+ * line of a killed run may be torn. Numbers that do not exist (accuracy before the first record) are null.
  *
  * Every line: schema (1), kind, rank (-1: the launcher), epoch (life of the run), t_s (monotonic seconds since training
  * began in this life), wall (UTC).

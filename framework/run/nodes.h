@@ -15,13 +15,14 @@
  * does not fit, and say that they are here and on which machine. When all are here, each knows who shares a machine
  * with whom, chooses the transport that follows (all must come to the same one), and starts its replicas. From then on
  * every launcher puts its rows a few times a second, at once when somebody may wait for what changed, and copies those
- * of the others into its own board: it is as if the board spanned all nodes. Times of another machine's clock are moved to this one's, to within the time a message takes.
+ * of the others into its own board: it is as if the board spanned all nodes. Times of another machine's clock are moved
+ * to this one's, to within the time a message takes.
  *
  * A node whose value does not change for too long is silent: its ranks count as ended (TA_ENDED_PRESUMED) until it is
  * heard again. When node 0 is gone, so is the store: every other node counts as silent then, its replicas go on by what
- * the exchange knows, and this launcher ends with its own. Whose the run directory is then (incarnation.h): a node takes
- * it over when node 0 has let go of its lock and has not touched it for three seconds. While node 0 does touch it, the
- * network has split: a node whose replicas have dropped all of node 0's is cut off and must end without a word.
+ * the exchange knows, and this launcher ends with its own. Whose the run directory is then (incarnation.h): a node
+ * takes it over when node 0 has let go of its lock and has not touched it for three seconds. While node 0 does touch
+ * it, the network has split: a node whose replicas have dropped all of node 0's is cut off and must end without a word.
  *
  * Threads: one. open waits; nothing else does.
  */
@@ -76,8 +77,8 @@ struct ta_nodes;
 /* Returns when all nodes are here. `job`: node 0: what it decided; others: n_ranks, nodes, digest, job_id, restart as
  * this node has them; the rest is filled in, transport by `choose`. Errors: CONFIG (another number of ranks or nodes,
  * another configuration, transport or version, a clock that is off, a run directory that is not node 0's: both named,
- * here and at node 0), IN_USE (this node is in that run already; this is a former life), PEER (which nodes did not appear in time),
- * FORMAT, IO, NO_MEMORY; REQUEUE (a signal, or another node was stopped); FAILED (a second SIGINT). */
+ * here and at node 0), IN_USE (this node is in that run already; this is a former life), PEER (which nodes did not
+ * appear in time), FORMAT, IO, NO_MEMORY; REQUEUE (a signal, or another node was stopped); FAILED (a second SIGINT). */
 ta_status ta_nodes_open(const struct ta_nodes_config *config, struct ta_nodes_job *job, struct ta_nodes **out);
 /* Says what happened to who still listens, drops the rest. `status`: how this node ends, should ta_nodes_end not have
  * said so; ta_why tells the others. NULL is fine. */

@@ -96,8 +96,8 @@ ta_status ta_nodes_meet(struct ta_nodes *n, struct ta_nodes_job *job);
 uint64_t ta_nodes_machine(void);
 ta_status ta_nodes_learn_hosts(struct ta_nodes *n);
 
-/* nodes_wire.c: by PMI, where it is there: node 0: after it serves; others: before they look for the store. What fails is
- * said in the log, and the run directory does. Errors: REQUEUE. */
+/* nodes_wire.c: by PMI, where it is there: node 0: after it serves; others: before they look for the store. What fails
+ * is said in the log, and the run directory does. Errors: REQUEUE. */
 ta_status ta_nodes_publish(struct ta_nodes *n);
 ta_status ta_nodes_learn_server(struct ta_nodes *n);
 

@@ -1,5 +1,6 @@
-/* nodes_spare: the launcher of a spare that joins a run over several nodes, as those hear it (nodes.h). It belongs to no
- * node: it connects to the run's store, takes its rank there, and puts the rank's row of the board, as nodes do theirs.
+/* nodes_spare: the launcher of a spare that joins a run over several nodes, as those hear it (nodes.h). It belongs to
+ * no node: it connects to the run's store, takes its rank there, and puts the rank's row of the board, as nodes do
+ * theirs.
  *
  * Threads: one. open waits for the store; nothing else does.
  */

@@ -1,6 +1,6 @@
-/* nodes_wire: how the others learn where node 0 serves the store: by the server file in the run directory; sooner, and where
- * a file system of the network takes its time, by PMI, which carries the text of that file, its secret included, through the
- * job's own launcher. */
+/* nodes_wire: how the others learn where node 0 serves the store: by the server file in the run directory; sooner, and
+ * where a file system of the network takes its time, by PMI, which carries the text of that file, its secret included,
+ * through the job's own launcher. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

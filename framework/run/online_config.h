@@ -17,9 +17,9 @@
  *         - {type: rehearse, policy: fifo | reservoir | balanced, room: 1000, records: 5000}
  *                                                           # a step on remembered records after each of the next ones
  *
- * Answers are given when the cycle (cycle.h) says that the world has changed, in every replica. reset_head is given by the
- * lowest live replica: what it changes reaches the others as every update does. The memory of `rehearse` begins anew with
- * each change, so it holds records of the new world only.
+ * Answers are given when the cycle (cycle.h) says that the world has changed, in every replica. reset_head is given by
+ * the lowest live replica: what it changes reaches the others as every update does. The memory of `rehearse` begins
+ * anew with each change, so it holds records of the new world only.
  */
 #ifndef TA_ONLINE_CONFIG_H
 #define TA_ONLINE_CONFIG_H

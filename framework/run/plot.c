@@ -47,7 +47,8 @@ static ta_status table_open(struct plot *p, unsigned rank) {
     return TA_OK;
 }
 
-/* One object of the metrics; only windows are drawn. A number that is missing or null becomes NaN, which gnuplot skips. */
+/* One object of the metrics; only windows are drawn. A number that is missing or null becomes NaN, which gnuplot
+ * skips. */
 static ta_status table_add(struct plot *p, const json_t *line) {
     const char *kind = json_string_value(json_object_get(line, "kind"));
     json_int_t rank = json_integer_value(json_object_get(line, "rank"));

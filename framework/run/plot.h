@@ -5,8 +5,8 @@
  * staleness_histogram.png (from staleness.dat), overview.png (all five).
  *
  * Errors: IO (no metrics, the folder cannot be written), FORMAT (metrics without a single window; which line is not
- * JSON: a torn last line of a killed run is skipped), NOT_BUILT (no gnuplot here: what to install; the .dat and .gp files
- * are written all the same), FAILED (gnuplot's exit status), NO_MEMORY.
+ * JSON: a torn last line of a killed run is skipped), NOT_BUILT (no gnuplot here: what to install; the .dat and .gp
+ * files are written all the same), FAILED (gnuplot's exit status), NO_MEMORY.
  */
 #ifndef TA_PLOT_H
 #define TA_PLOT_H

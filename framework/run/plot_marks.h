@@ -1,8 +1,8 @@
 /* plot_marks: where drift was made and found, and where nothing but predictions was made, for the pictures of a run.
  *
- * Made: RUN_DIR/drift_truth.json. Found: `drift` lines of the metrics. Predictions only: `mode` lines; of each number of
- * changes (cycle.h) the earliest record counts, whoever told it. All in records of the stream. At most so many of each are
- * kept and drawn.
+ * Made: RUN_DIR/drift_truth.json. Found: `drift` lines of the metrics. Predictions only: `mode` lines; of each number
+ * of changes (cycle.h) the earliest record counts, whoever told it. All in records of the stream. At most so many of
+ * each are kept and drawn.
  */
 #ifndef TA_PLOT_MARKS_H
 #define TA_PLOT_MARKS_H

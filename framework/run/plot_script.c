@@ -66,8 +66,8 @@ static void panel_write(FILE *file, const struct panel *p, const unsigned *ranks
     fputs("\n", file);
 }
 
-/* Staleness of all gradients of the run: a bar, with its gradients counted, for each value there is (from 32 on a range of
- * values, named by its upper end), side by side, since single ones may lie far away. */
+/* Staleness of all gradients of the run: a bar, with its gradients counted, for each value there is (from 32 on a range
+ * of values, named by its upper end), side by side, since single ones may lie far away. */
 static void histogram_write(FILE *file) {
     look_write(file);
     fputs("set title 'Staleness of all gradients' font ',13'\nset xlabel 'updates missing'\nset ylabel 'share of gradients'\n"

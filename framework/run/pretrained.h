@@ -16,16 +16,17 @@
 
 enum { TA_PRETRAINED_PATH = 4096 };
 
-/* What a person names, as an absolute path: a run directory stands for its newest whole checkpoint; a checkpoint, a model
- * file. Errors: IO (nothing there, no checkpoint in it), FORMAT (damaged). */
+/* What a person names, as an absolute path: a run directory stands for its newest whole checkpoint; a checkpoint, a
+ * model file. Errors: IO (nothing there, no checkpoint in it), FORMAT (damaged). */
 ta_status ta_pretrained_find(const char *said, struct ta_log *log, char out[TA_PRETRAINED_PATH]);
 
 /* The configuration of the run that wrote it; false: it does not lie in a run directory. */
 bool ta_pretrained_config(const char *found, char out[TA_PRETRAINED_PATH]);
 
-/* Reads run.from into w [n_params], host memory; *steps: what its file notes of the steps in these weights (0: nothing);
- * may be NULL. Says in the log when the model was another one of the same shapes, or
- * saw its records on another scale. Errors: CONFIG (it does not fit model and stream: both named), IO, FORMAT, NO_MEMORY. */
+/* Reads run.from into w [n_params], host memory; *steps: what its file notes of the steps in these weights (0:
+ * nothing); may be NULL. Says in the log when the model was another one of the same shapes, or
+ * saw its records on another scale. Errors: CONFIG (it does not fit model and stream: both named), IO, FORMAT,
+ * NO_MEMORY. */
 ta_status ta_pretrained_load(const struct ta_run_config *run, const struct ta_stream_info *info, const struct ta_model *model,
                              struct ta_log *log, float *w, uint64_t *steps);
 

@@ -1,8 +1,8 @@
 /* procline: the command line and the environment that ps and /proc/PID show of this process.
  *
- * A replica that was forked without exec would show those of its launcher. People and tools look for TENSAIR_RANK there,
- * so it gets its own, as if it had been started with them; getenv sees the same. Where the kernel does not allow this
- * (it needs CONFIG_CHECKPOINT_RESTORE), getenv alone does, and /proc shows the launcher's.
+ * A replica that was forked without exec would show those of its launcher. People and tools look for TENSAIR_RANK
+ * there, so it gets its own, as if it had been started with them; getenv sees the same. Where the kernel does not allow
+ * this (it needs CONFIG_CHECKPOINT_RESTORE), getenv alone does, and /proc shows the launcher's.
  *
  * Threads: while there is one.
  */

@@ -1,7 +1,9 @@
-/* progress: how far a run is, for whoever looks at stderr: a block redrawn on a terminal, else a plain line now and then.
+/* progress: how far a run is, for whoever looks at stderr: a block redrawn on a terminal, else a plain line now and
+ * then.
  *
- * Plain lines come sparser with time, 1, 2, 4 ... 60 s apart: they are for logs that a person follows for a minute and keeps
- * for a week. On a terminal whose TERM is not "dumb"; COLUMNS or the terminal says how wide; NO_COLOR switches colour off. One thread.
+ * Plain lines come sparser with time, 1, 2, 4 ... 60 s apart: they are for logs that a person follows for a minute and
+ * keeps for a week. On a terminal whose TERM is not "dumb"; COLUMNS or the terminal says how wide; NO_COLOR switches
+ * colour off. One thread.
  */
 #ifndef TA_PROGRESS_H
 #define TA_PROGRESS_H

@@ -1,8 +1,8 @@
 /* replica: one network that trains on its share of a stream and exchanges what it learned with its peers.
  *
- * It owns one of everything: stream, replayer, model, kernels, optimizer, transport, exchange, score, checkpoint writer.
- * It is driven by `tick(now)`, which makes at most one step and never waits; a driver (worker.h, or a test with a simulated
- * fabric) calls it until it says END. It holds no global state: several may live in one process.
+ * It owns one of everything: stream, replayer, model, kernels, optimizer, transport, exchange, score, checkpoint
+ * writer. It is driven by `tick(now)`, which makes at most one step and never waits; a driver (worker.h, or a test with
+ * a simulated fabric) calls it until it says END. It holds no global state: several may live in one process.
  *
  *     JOINING     publishes its window keys, looks for its peers'; all met: the clock of the stream starts. A spare: is let
  *                 in, with what is left of the share of a lost replica
@@ -68,20 +68,21 @@ struct ta_replica_config {
     struct ta_log *log;              /* may be NULL */
 };
 
-/* The model of a configuration for a stream of this kind, with labels and loss checked against each other. `out` is freed by
- * ta_model_free, also after a failure. Errors: as ta_model_build. */
+/* The model of a configuration for a stream of this kind, with labels and loss checked against each other. `out` is
+ * freed by ta_model_free, also after a failure. Errors: as ta_model_build. */
 ta_status ta_replica_model(const struct ta_run_config *run, const struct ta_stream_info *info, struct ta_model *out);
 
 struct ta_replica;
 
-/* Opens everything. Errors: CONFIG, IO, FORMAT, NO_MEMORY, NOT_BUILT, DEVICE: each named once, by the layer that saw it. */
+/* Opens everything. Errors: CONFIG, IO, FORMAT, NO_MEMORY, NOT_BUILT, DEVICE: each named once, by the layer that saw
+ * it. */
 ta_status ta_replica_open(const struct ta_replica_config *config, struct ta_replica **out);
 void ta_replica_close(struct ta_replica *r); /* in any state; NULL is fine */
 
 /* OK: something was done, call again. AGAIN: nothing to do before ta_replica_wake_ns. END: finished and saved.
- * REQUEUE: stopped on request, after a checkpoint. PEER: the others have declared us dead, or we never met them. IO: the
- * last checkpoint could not be written. NUMERIC: no step of the last 1,000 was finite. Others: what a layer said. After anything but OK
- * and AGAIN the replica is to be closed. */
+ * REQUEUE: stopped on request, after a checkpoint. PEER: the others have declared us dead, or we never met them. IO:
+ * the last checkpoint could not be written. NUMERIC: no step of the last 1,000 was finite. Others: what a layer said.
+ * After anything but OK and AGAIN the replica is to be closed. */
 ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns);
 /* When ticking again makes sense, as far as the stream knows (monotonic); peers may put something earlier. */
 int64_t ta_replica_wake_ns(struct ta_replica *r, int64_t now_ns);

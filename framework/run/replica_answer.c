@@ -51,7 +51,8 @@ static uint32_t first_of_head(const struct ta_model *m, uint32_t layers) {
     return i;
 }
 
-/* What brings these weights to where a fresh model has them, as an update like any other: peers get it with the next put. */
+/* What brings these weights to where a fresh model has them, as an update like any other: peers get it with the next
+ * put. */
 static ta_status start_anew(struct ta_replica *r, const struct ta_param *p, const float *fresh) {
     size_t bytes = p->count * sizeof(float);
     float *w = NULL, *delta = NULL;

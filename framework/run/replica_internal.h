@@ -185,7 +185,8 @@ bool ta_replica_has_steps(const struct ta_replica *r);
 /* replica_takeover.c: the survivors train on what a lost replica has left of its share of the stream. */
 ta_status ta_replica_deal_open(struct ta_replica *r); /* our share is known */
 void ta_replica_deal_close(struct ta_replica *r);
-/* One more batch of our share, `number`, and what was dropped before it, is done: it goes out with the step it makes. */
+/* One more batch of our share, `number`, and what was dropped before it, is done: it goes out with the step it
+ * makes. */
 void ta_replica_position_move(struct ta_replica *r, uint64_t number);
 /* What was dropped since is done, too. */
 void ta_replica_position_drop(struct ta_replica *r);
@@ -194,8 +195,8 @@ bool ta_replica_takes_over(const struct ta_replica *r); /* run.takeover, and the
 bool ta_replica_takeover_due(struct ta_replica *r);
 /* At rest. What all replicas together have done: into `out`, which is replaced. Errors: NO_MEMORY. */
 ta_status ta_replica_done_by_all(struct ta_replica *r, struct ta_frontier *out);
-/* At rest. Deals what is left to those who are there, if somebody is not: all come to the same. Errors: NO_MEMORY; of the
- * stream, which is opened anew. */
+/* At rest. Deals what is left to those who are there, if somebody is not: all come to the same. Errors: NO_MEMORY; of
+ * the stream, which is opened anew. */
 ta_status ta_replica_take_over(struct ta_replica *r, int64_t now_ns);
 /* In the last rest: how many records all lives have done goes onto the board. */
 ta_status ta_replica_count_done(struct ta_replica *r, int64_t now_ns);
@@ -223,8 +224,8 @@ ta_status ta_replica_answer_head(struct ta_replica *r);                 /* the l
 void ta_replica_alarm(struct ta_replica *r, uint64_t record, int64_t now_ns); /* our own detector's, for the metrics */
 void ta_replica_tell_mode(struct ta_replica *r, int64_t now_ns);              /* whether it trains, for the metrics */
 /* replica_round.c */
-/* Looks at who is there a few times a second, between two reports too: a loss is told soon. Errors: PEER: the others have ended
- * the run without us. */
+/* Looks at who is there a few times a second, between two reports too: a loss is told soon. Errors: PEER: the others
+ * have ended the run without us. */
 ta_status ta_replica_look(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_settle(struct ta_replica *r, int64_t now_ns);
 ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns);
@@ -239,7 +240,8 @@ ta_status ta_replica_copy_state(struct ta_replica *r, struct ta_snapshot *out, u
 uint64_t ta_replica_total_steps(struct ta_replica *r);
 uint64_t ta_replica_total_records(const struct ta_replica *r);
 unsigned ta_replica_lowest_live(struct ta_replica *r);
-/* replica_latency.c: a batch is handed out, was used (so many steps were made before it), what peers have acknowledged */
+/* replica_latency.c: a batch is handed out, was used (so many steps were made before it), what peers have
+ * acknowledged */
 ta_status ta_replica_latency_open(struct ta_replica *r);
 void ta_replica_latency_start(struct ta_replica *r);
 void ta_replica_latency_handed(struct ta_replica *r, const struct ta_batch *batch, int64_t now_ns);

@@ -1,6 +1,7 @@
-/* replica_join: all peers are met (replica_paths.c makes the paths), the clock starts. A spare meets whom it finds, asks
- * to be let in (exchange.h: enter), and goes on where a lost replica stopped: at the position in its share of the stream
- * that the survivors agree on. So what the lost one had trained, and told, is not trained again, and the rest is. */
+/* replica_join: all peers are met (replica_paths.c makes the paths), the clock starts. A spare meets whom it finds,
+ * asks to be let in (exchange.h: enter), and goes on where a lost replica stopped: at the position in its share of the
+ * stream that the survivors agree on. So what the lost one had trained, and told, is not trained again, and the rest
+ * is. */
 #include <inttypes.h>
 #include <stdio.h>
 

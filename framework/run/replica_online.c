@@ -321,7 +321,8 @@ static ta_status take_late(struct ta_replica *r, uint64_t seen, int64_t now_ns) 
         const struct ta_late_label *l = label;
         if (!l->scored) observe(r, l, now_ns);
         bool trains = ta_cycle_trains(&s->cycle);
-        /* Who was gathered before a checkpoint is again; with those of other replicas they may be too many to wait on. */
+        /* Who was gathered before a checkpoint is again; with those of other replicas they may be too many to wait
+         * on. */
         if (!trains && (!l->scored || s->late.records + 1 == r->run->stream.batch)) continue;
         gather(r, &s->late, x, l);
         if (!l->scored) remember(r, x, l);

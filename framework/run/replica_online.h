@@ -3,9 +3,10 @@
  *
  * A batch is predicted when it comes. Records whose label is known at once are scored, and trained on in the same step;
  * the others wait (waiting.h): once known, a label is scored against the prediction that was made then, and the record
- * is trained on with others that are due, in batches of the usual size, the last of which may be smaller. What still waits
- * at the end of the stream is counted. A checkpoint holds what waits, and a later life goes on with it: every label that
- * comes is trained on once. Not so the memory of `rehearse`, which begins anew, and what a replica that was lost held.
+ * is trained on with others that are due, in batches of the usual size, the last of which may be smaller. What still
+ * waits at the end of the stream is counted. A checkpoint holds what waits, and a later life goes on with it: every
+ * label that comes is trained on once. Not so the memory of `rehearse`, which begins anew, and what a replica that was
+ * lost held.
  */
 #ifndef TA_REPLICA_ONLINE_H
 #define TA_REPLICA_ONLINE_H
@@ -67,7 +68,8 @@ struct ta_predictions_kind ta_replica_predictions_kind(const struct ta_stream_in
 ta_status ta_replica_online_open(struct ta_replica *r);
 void ta_replica_online_close(struct ta_replica *r);
 
-/* Before a batch is taken: OK; AGAIN: the log of predictions has no room for it (the disk is slower than the stream). */
+/* Before a batch is taken: OK; AGAIN: the log of predictions has no room for it (the disk is slower than the
+ * stream). */
 ta_status ta_replica_online_ready(struct ta_replica *r);
 /* One batch, all of it: predicted, logged, scored, and trained on where the cycle says so. */
 ta_status ta_replica_online_batch(struct ta_replica *r, const struct ta_batch *batch, int64_t now_ns);

@@ -1,4 +1,5 @@
-/* replica_report: what a replica says about itself: lines of metrics, its row of the board, events, its state on request. */
+/* replica_report: what a replica says about itself: lines of metrics, its row of the board, events, its state on
+ * request. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -83,9 +84,9 @@ static json_int_t rss_bytes(void) {
 }
 
 /* What the four large holders of memory hold, and what the design derives for them: registers of d floats
- * (of live: peers + 4), the optimizer's state, the activations, the ring. The gradient is ours; it is one of the 4. A word model needs neither
- * gradient nor optimizer, and no w0 while its tables start from a seed, but w as it was last folded into the delta;
- * without peers w alone. */
+ * (of live: peers + 4), the optimizer's state, the activations, the ring. The gradient is ours; it is one of the 4. A
+ * word model needs neither gradient nor optimizer, and no w0 while its tables start from a seed, but w as it was last
+ * folded into the delta; without peers w alone. */
 static void count_words_memory(struct ta_replica *r) {
     uint64_t d = r->model.n_params * sizeof(float);
     uint64_t rest = ta_replayer_bytes(r->replayer) + ta_replica_words_bytes(&r->words), peers = r->config.n_ranks - 1;

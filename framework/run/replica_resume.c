@@ -1,5 +1,5 @@
-/* replica_resume: what a life starts from: weights drawn or pretrained, or a checkpoint of as many replicas, or of another
- * number. */
+/* replica_resume: what a life starts from: weights drawn or pretrained, or a checkpoint of as many replicas, or of
+ * another number. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -127,7 +127,8 @@ static void swap(float **a, float **b) {
     *b = other;
 }
 
-/* The optimizer's state of the lowest rank, for whatever rank: of a checkpoint that was made with sync too, nothing changes. */
+/* The optimizer's state of the lowest rank, for whatever rank: of a checkpoint that was made with sync too, nothing
+ * changes. */
 static ta_status take_first_moments(struct ta_replica *r, const struct ta_checkpoint_info *info, struct ta_snapshot *own) {
     struct ta_snapshot first;
     ta_status status = ta_checkpoint_load(info, &r->model, info->writers[0], false, &first);

@@ -1,9 +1,9 @@
 /* replica_round: how replicas come to rest together, take a snapshot, and go on or leave.
  *
- * The number of a round says what it is for: a multiple of four is a checkpoint, other even ones are rests without one (to
- * deal the stream anew: replica_takeover.c), odd is a checkpoint and then the end. So two replicas that ask for different
- * things at the same moment cannot be understood differently by the others: the highest number wins, and who wanted the
- * other asks again.
+ * The number of a round says what it is for: a multiple of four is a checkpoint, other even ones are rests without one
+ * (to deal the stream anew: replica_takeover.c), odd is a checkpoint and then the end. So two replicas that ask for
+ * different things at the same moment cannot be understood differently by the others: the highest number wins, and who
+ * wanted the other asks again.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,8 +29,8 @@ static bool checkpoint_due(struct ta_replica *r, int64_t now_ns) {
     return status != TA_BUSY;
 }
 
-/* Somebody who has trained has come to an orderly end, with all that he counted on, and we have not: he held us for dead, and
- * could not tell us. */
+/* Somebody who has trained has come to an orderly end, with all that he counted on, and we have not: he held us for
+ * dead, and could not tell us. */
 static bool is_left_behind(const struct ta_replica *r) {
     for (unsigned rank = 0; rank < r->config.n_ranks; rank++) {
         const struct ta_board_row *row = &r->config.board->rows[rank];

@@ -3,9 +3,9 @@
  * In a round, so that nobody is in the midst of a batch. At rest all know the same of all ranks: how many batches of
  * their shares they have done, who is lost (and had not come to this rest), who waits in the last round. From that each
  * computes, alone, what the run has done so far, and deals the rest round-robin to those who are there and have not
- * finished, as for a later life with fewer replicas: nothing that is known to be trained on is trained on again. What no
- * survivor has heard of is. Of a put that its writer's death cut short the body may be there and the position not, since
- * the position follows it: such a batch counts twice rather than never.
+ * finished, as for a later life with fewer replicas: nothing that is known to be trained on is trained on again. What
+ * no survivor has heard of is. Of a put that its writer's death cut short the body may be there and the position not,
+ * since the position follows it: such a batch counts twice rather than never.
  *
  * Our position is a deal's number (that of the round it was made in) and, behind it, batches of our share in that deal.
  * So it only rises, survivors agree on it, and whoever dies next is settled in the same way.

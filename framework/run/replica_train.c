@@ -11,8 +11,8 @@
 
 enum { MOST_BAD_STEPS = 1000 };
 
-/* Classes as the targets of a loss over values: one output holds the class itself (0 or 1), more hold one-hot; NaN where
- * there is none. */
+/* Classes as the targets of a loss over values: one output holds the class itself (0 or 1), more hold one-hot; NaN
+ * where there is none. */
 static ta_status classes_to_targets(struct ta_replica *r, struct ta_step *step) {
     uint32_t outputs = r->model.outputs;
     ta_status status = TA_OK;
@@ -128,7 +128,8 @@ static void show(struct ta_replica *r) {
     struct ta_board_row *row = ta_replica_row(r);
     ta_board_set(row->records, r->score.records);
     ta_board_set(row->hits, r->score.hits);
-    /* What adds up over replicas to a mean over all records: of one without a finite loss the mean of the others stands in. */
+    /* What adds up over replicas to a mean over all records: of one without a finite loss the mean of the others stands
+     * in. */
     double loss = r->score.records > r->score.lossless ? ta_score_loss(&r->score) : 0;
     ta_board_set(row->loss_sum, loss * (double)r->score.records);
     ta_board_set(row->trained, r->x->records - r->start_records - r->rehearsed);

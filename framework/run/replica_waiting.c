@@ -1,5 +1,5 @@
-/* replica_waiting: records that are not yet trained on, into a checkpoint and out of it: those that wait for their labels,
- * and those that wait for others to be trained on with. */
+/* replica_waiting: records that are not yet trained on, into a checkpoint and out of it: those that wait for their
+ * labels, and those that wait for others to be trained on with. */
 #include <inttypes.h>
 #include <string.h>
 

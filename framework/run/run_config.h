@@ -20,8 +20,8 @@
  *     metrics:    {window: 1000, every_seconds: 1, every_records: 0, fading: .999,
  *                  warm_up: 0}
  *
- * Only `stream` and `model` must be there. Zero means "not given" for every number; the value assumed then stands in the
- * comments below. Times are seconds, sizes are never asked for. A relative path is looked for in the folder of the
+ * Only `stream` and `model` must be there. Zero means "not given" for every number; the value assumed then stands in
+ * the comments below. Times are seconds, sizes are never asked for. A relative path is looked for in the folder of the
  * configuration file, then in the current one; `${NAME}` in stream.file is replaced by the environment's NAME.
  *
  * Errors: CONFIG (which key, which value, what is allowed), IO, NO_MEMORY.
@@ -43,8 +43,8 @@
 
 enum { TA_MAX_REPLICAS = 1024 };
 
-/* Whether the survivors train on what a lost replica leaves of its share of the stream. AUTO: where there are no spares, for
- * whom it would be. NO: nobody does in this life. */
+/* Whether the survivors train on what a lost replica leaves of its share of the stream. AUTO: where there are no
+ * spares, for whom it would be. NO: nobody does in this life. */
 enum ta_takeover { TA_TAKEOVER_AUTO, TA_TAKEOVER_YES, TA_TAKEOVER_NO };
 
 /* A replica whose steps take `factor` times as long as they would. */
@@ -135,7 +135,8 @@ bool ta_run_config_lock_step(const struct ta_run_config *config);
 /* Records that a run over this stream trains in all its lives; 0: it has no end. */
 uint64_t ta_run_config_goal(const struct ta_run_config *config, const struct ta_stream_info *info);
 
-/* `text` with every ${NAME} replaced by the environment's NAME; freed by ta_mem_free. A NAME that is not set is CONFIG. */
+/* `text` with every ${NAME} replaced by the environment's NAME; freed by ta_mem_free. A NAME that is not set is
+ * CONFIG. */
 ta_status ta_run_config_expand(const char *key, const char *text, char **out);
 
 #endif

@@ -3,8 +3,8 @@
  *     config.yaml  manifest.json  metrics.jsonl  log/  checkpoint/  rendezvous/ (mode 0700, only while it runs)  lock
  *     incarnation (incarnation.h)
  *
- * The lock is flock(2) on `lock`, which names process and host; it goes with the last process that holds it, so a run whose
- * launcher was killed is over when its replicas are. `lock` and `rendezvous` are removed in the end.
+ * The lock is flock(2) on `lock`, which names process and host; it goes with the last process that holds it, so a run
+ * whose launcher was killed is over when its replicas are. `lock` and `rendezvous` are removed in the end.
  *
  * Errors: IO (which path), IN_USE (by whom).
  */
@@ -27,8 +27,8 @@ struct ta_run_dir {
  * name of `config_path` without folder and ending. */
 ta_status ta_run_dir_open(struct ta_run_dir *dir, const char *path, const char *config_path);
 /* The same in two steps: the folder, which somebody else may hold; then its lock, and what a run that died left in
- * rendezvous/ is removed. `from_holder`: whoever holds the lock is a former life that may no longer write: it keeps a lock
- * that nobody else will see. */
+ * rendezvous/ is removed. `from_holder`: whoever holds the lock is a former life that may no longer write: it keeps a
+ * lock that nobody else will see. */
 ta_status ta_run_dir_find(struct ta_run_dir *dir, const char *path, const char *config_path);
 ta_status ta_run_dir_claim(struct ta_run_dir *dir, bool from_holder);
 /* The folder alone, as another node of a run uses it. */

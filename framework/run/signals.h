@@ -1,5 +1,5 @@
-/* signals: what the outside asks of a run, read from a descriptor instead of caught, so that no handler and no global is
- * needed. Blocked in the thread that opens (before any other thread is started, so in all of them).
+/* signals: what the outside asks of a run, read from a descriptor instead of caught, so that no handler and no global
+ * is needed. Blocked in the thread that opens (before any other thread is started, so in all of them).
  *
  *     SIGTERM SIGUSR1 SIGINT SIGHUP   checkpoint and stop          SIGUSR2   print state
  *     SIGINT again                    leave now                    SIGCHLD   (launcher) a replica ended

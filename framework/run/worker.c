@@ -17,7 +17,8 @@ enum {
     LONGEST_NAP = 10 * 1000 * 1000, /* ns */
 };
 
-/* Sleeps until something can have happened. With peers the nap is short: what they put is applied, and answered, by us. */
+/* Sleeps until something can have happened. With peers the nap is short: what they put is applied, and answered, by
+ * us. */
 static void nap(struct ta_worker *w, struct ta_replica *r, int64_t now_ns, unsigned naps) {
     int64_t left_ns = ta_replica_wake_ns(r, now_ns) - now_ns;
     bool training = ta_replica_state(r) == TA_REPLICA_TRAINING;

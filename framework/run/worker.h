@@ -1,4 +1,5 @@
-/* worker: drives one replica in this process until its end: ticks it, sleeps when it has nothing to do, obeys signals. */
+/* worker: drives one replica in this process until its end: ticks it, sleeps when it has nothing to do, obeys
+ * signals. */
 #ifndef TA_WORKER_H
 #define TA_WORKER_H
 

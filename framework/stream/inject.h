@@ -1,4 +1,5 @@
-/* inject: drift made to order: a stream whose records, from given ones on, follow another rule; a stream around a stream.
+/* inject: drift made to order: a stream whose records, from given ones on, follow another rule; a stream around a
+ * stream.
  *
  * In a configuration, `stream.inject_drift` is a list of changes:
  *
@@ -13,10 +14,10 @@
  *                                                                and runs are scored by it as by the others
  *
  * Each takes `width` (0: abrupt; else record at + i follows the new rule with probability (i + 0.5) / width, drawn for
- * itself, till it does for good), `every` (0: for good; else the rule holds for `every` records, then the old one for as
- * many, and so on: recurring drift; each return takes `width` too), and `seed`. Changes apply in the order listed, each
- * to what the ones before it made; so a swap may undo a swap. Positions are record numbers of the stream; another pass
- * over a finite stream meets them again. Uint8 features are moved in their own steps and held to 0 .. 255.
+ * itself, till it does for good), `every` (0: for good; else the rule holds for `every` records, then the old one for
+ * as many, and so on: recurring drift; each return takes `width` too), and `seed`. Changes apply in the order listed,
+ * each to what the ones before it made; so a swap may undo a swap. Positions are record numbers of the stream; another
+ * pass over a finite stream meets them again. Uint8 features are moved in their own steps and held to 0 .. 255.
  *
  * A record is a pure function of (stream, list, record number): read seeks, two readers see the same bytes.
  *
@@ -52,8 +53,8 @@ struct ta_inject_change {
 };
 
 /* Takes `inner` over: closing the result closes it, and on failure it is closed too. Errors: CONFIG (which entry: a
- * class or feature the stream does not have, labels of another kind, text, overlapping width and every, another shape of
- * the mixed stream), those of opening the other stream, NO_MEMORY. */
+ * class or feature the stream does not have, labels of another kind, text, overlapping width and every, another shape
+ * of the mixed stream), those of opening the other stream, NO_MEMORY. */
 ta_status ta_inject_open(struct ta_stream *inner, const struct ta_inject_change *changes, unsigned n,
                          struct ta_stream **out);
 
@@ -63,7 +64,8 @@ struct ta_inject_truth {
     int begins;             /* 1: the new rule; 0: back to the old one */
 };
 
-/* The first `most` of them in [0, records), in order of records (then of entries); returns how many there are in all. */
+/* The first `most` of them in [0, records), in order of records (then of entries); returns how many there are in
+ * all. */
 size_t ta_inject_truth(const struct ta_inject_change *changes, unsigned n, uint64_t records, struct ta_inject_truth *out,
                        size_t most);
 

@@ -20,7 +20,8 @@ ta_status ta_inject_rule_open(struct ta_inject_rule *rule, const struct ta_injec
                               const struct ta_stream_info *info);
 void ta_inject_rule_close(struct ta_inject_rule *rule);
 
-/* Record `record` of the stream, which is record i of the block, follows the rule. Errors: those of the other stream. */
+/* Record `record` of the stream, which is record i of the block, follows the rule. Errors: those of the other
+ * stream. */
 ta_status ta_inject_rule_apply(struct ta_inject_rule *rule, const struct ta_stream_info *info, uint64_t record, size_t i,
                                const struct ta_stream_block *block);
 

@@ -121,7 +121,8 @@ uint64_t ta_frontier_count(const struct ta_frontier *f) {
     return count;
 }
 
-/* Rows of the deal, n batches each, that all have done: with no holes in `start` they need not be looked at one by one. */
+/* Rows of the deal, n batches each, that all have done: with no holes in `start` they need not be looked at one by
+ * one. */
 static uint64_t whole_rows(const struct ta_frontier *start, const uint64_t *counts, unsigned n, uint64_t end) {
     uint64_t least = UINT64_MAX, most = end > start->base ? (end - start->base) / n : 0;
     if (span(start) > 0) return 0;

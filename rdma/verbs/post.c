@@ -213,8 +213,8 @@ static bool post_stripes(struct ta_transport *t, unsigned peer, struct ta_verbs_
 
 /* A body over all lanes. True: all of it was acknowledged: an answer leaves the peer's device after the device has
  * issued its writes, and whatever follows begins a round trip later at the earliest. Between two cards that is all
- * there is: PCIe orders the writes of one card, not those of two. A word that is late all the same is a torn body, which
- * the next put mends. */
+ * there is: PCIe orders the writes of one card, not those of two. A word that is late all the same is a torn body,
+ * which the next put mends. */
 static bool post_striped(struct posting *p, struct ta_verbs_put *put) {
     const struct ta_put_segment *s = &put->segment[put->at];
     if (!flush(p) || !idle(p->t, p->path)) return false;

@@ -1,4 +1,5 @@
-/* What other exchanges get from live without its registers: order of payload and step, rounds, a death, what is refused. */
+/* What other exchanges get from live without its registers: order of payload and step, rounds, a death, what is
+ * refused. */
 #include "expect.h"
 
 #include "control.h"

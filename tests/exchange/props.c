@@ -1,6 +1,7 @@
 /* props: thousands of short lives of 1 to 6 replicas with everything that can happen on the way, from a seed; half of
  * them with tables of rows, small row logs and small puts; a third of them over paths that break, and are made anew, or
- * not; in half of them one or two spares join at any moment; in half of them staleness is bounded, and steps are skipped.
+ * not; in half of them one or two spares join at any moment; in half of them staleness is bounded, and steps are
+ * skipped.
  *
  * Whatever happens, at every rest: each replica's weights are w0 plus its registers, element by element, bit for bit;
  * the registers of all who are not dead are exactly what their owners made (nothing lost, nothing twice); what a dead

@@ -1,5 +1,5 @@
-/* checkpoint: ranks that are missing, lost or late; disks that are full; memory that runs out: what fails leaves the old
- * one whole and says why. */
+/* checkpoint: ranks that are missing, lost or late; disks that are full; memory that runs out: what fails leaves the
+ * old one whole and says why. */
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>

@@ -2,8 +2,8 @@
  *
  *     predictions_driver FILE ROWS BATCH class|value
  *
- * Row i: record 10 + i, due 1000 i, answered 1000 i + batch, version i / batch; class i mod 7 of 7 outputs with confidence
- * i mod 7 / 8 + .1, label i mod 5 (or -1 when i mod 11 is 0); values i + k/4 for output k, label -i.
+ * Row i: record 10 + i, due 1000 i, answered 1000 i + batch, version i / batch; class i mod 7 of 7 outputs with
+ * confidence i mod 7 / 8 + .1, label i mod 5 (or -1 when i mod 11 is 0); values i + k/4 for output k, label -i.
  */
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
-/* What it costs to test before training: a step that also says what it predicted, its scores and the log of predictions,
- * beside the same step alone, in turns. Processor time of the training thread, medians of blocks; what the log's own thread
- * takes is added. The detector is not among it: test_speed.c times that by the number. Predictions come out of the training step's forward pass (no dropout, no statistics of
- * batches), as in a replica. */
+/* What it costs to test before training: a step that also says what it predicted, its scores and the log of
+ * predictions, beside the same step alone, in turns. Processor time of the training thread, medians of blocks; what the
+ * log's own thread takes is added. The detector is not among it: test_speed.c times that by the number. Predictions
+ * come out of the training step's forward pass (no dropout, no statistics of batches), as in a replica. */
 #include "expect.h"
 
 #include <math.h>

@@ -48,7 +48,8 @@ static void a_plateau_is_one(void **state) {
     assert_true(converged > 1000 && not_yet > 1000);
 }
 
-/* Three learners, each with its own noise and the others' last stretches: all judge as one that sees the mean of them. */
+/* Three learners, each with its own noise and the others' last stretches: all judge as one that sees the mean of
+ * them. */
 static void a_plateau_of_several(void **state) {
     (void)state;
     enum { STRETCHES = 200, STRETCH = 5, LEARNERS = 3 };
@@ -271,7 +272,8 @@ static void the_other_modes(void **state) {
     ta_cycle_free(&c);
 }
 
-/* The detector sees one number for so many records; what was begun is forgotten with each change and in the cool-down. */
+/* The detector sees one number for so many records; what was begun is forgotten with each change and in the
+ * cool-down. */
 static void means_of_several(void **state) {
     (void)state;
     struct ta_cycle_spec spec = {

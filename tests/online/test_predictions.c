@@ -1,4 +1,5 @@
-/* predictions: nothing is lost between threads, a full ring says so, a full disk is told; reading is predictions_h5py.py's. */
+/* predictions: nothing is lost between threads, a full ring says so, a full disk is told; reading is
+ * predictions_h5py.py's. */
 #include "expect.h"
 
 #include <signal.h>

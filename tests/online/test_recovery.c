@@ -58,7 +58,8 @@ static void is_what_single_records_say(void **state) {
     }
 }
 
-/* Two replicas that share the stream by turns say what one says, but for the length of a stretch; order is no matter. */
+/* Two replicas that share the stream by turns say what one says, but for the length of a stretch; order is no
+ * matter. */
 static void replicas_add_up(void **state) {
     (void)state;
     static unsigned char hit[RECORDS];

@@ -1,4 +1,5 @@
-/* Rendezvous in files that somebody else had a hand in: links, pipes, wrong modes, bytes that changed, slots that lie. */
+/* Rendezvous in files that somebody else had a hand in: links, pipes, wrong modes, bytes that changed, slots that
+ * lie. */
 #include "rendezvous_place.h"
 
 #include <fcntl.h>

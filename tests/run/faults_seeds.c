@@ -1,6 +1,6 @@
-/* faults by seed: whole replicas in one thread and in virtual time, some of whom are killed at any step, stand still, have
- * their paths cut or broken, or join late. What each batch does to the weights is countable: it adds one to a weight of its
- * own, so that the weights at the end say how often it was trained on.
+/* faults by seed: whole replicas in one thread and in virtual time, some of whom are killed at any step, stand still,
+ * have their paths cut or broken, or join late. What each batch does to the weights is countable: it adds one to a
+ * weight of its own, so that the weights at the end say how often it was trained on.
  *
  * Usage: faults_seeds [SEED [NUMBER]]: one seed (or so many from there on), told step by step.
  */

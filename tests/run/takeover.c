@@ -1,5 +1,6 @@
-/* takeover: what a lost replica leaves of its share is trained on by the others, with checkpoints on the way, labels that come
- * late, while only predicting; and what nobody is left to do is counted. Over a simulated fabric; by seed in faults_seeds.c. */
+/* takeover: what a lost replica leaves of its share is trained on by the others, with checkpoints on the way, labels
+ * that come late, while only predicting; and what nobody is left to do is counted. Over a simulated fabric; by seed in
+ * faults_seeds.c. */
 #include "replica_world.h"
 
 enum { BATCHES = 200, RECORDS = 3200 };

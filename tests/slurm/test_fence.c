@@ -1,5 +1,5 @@
-/* fence: whose the run directory is (incarnation), what a node that is deaf makes of it (nodes_hold), and who shares a machine
- * with whom (nodes_hosts). */
+/* fence: whose the run directory is (incarnation), what a node that is deaf makes of it (nodes_hold), and who shares a
+ * machine with whom (nodes_hosts). */
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/stat.h>

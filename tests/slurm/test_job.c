@@ -1,5 +1,5 @@
-/* job: what captured environments say (environments/: of a Slurm 22.05 of four nodes, by its launchers and below others),
- * and what becomes of them when a variable is missing, damaged or another's. */
+/* job: what captured environments say (environments/: of a Slurm 22.05 of four nodes, by its launchers and below
+ * others), and what becomes of them when a variable is missing, damaged or another's. */
 #include <stdbool.h>
 
 #include "expect.h"

@@ -1,4 +1,5 @@
-/* pmi: against a server of PMI-1 on a socket pair, which answers as Slurm and hydra do, badly, late, in pieces, or not. */
+/* pmi: against a server of PMI-1 on a socket pair, which answers as Slurm and hydra do, badly, late, in pieces, or
+ * not. */
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -170,7 +171,8 @@ static void not_a_value(void **state) {
     assert_non_null(strstr(c[0].why, "8 bytes here, ours has 8"));
 }
 
-/* Every answer in turn is replaced by something else: an error each time, never a value, never a wait beyond its time. */
+/* Every answer in turn is replaced by something else: an error each time, never a value, never a wait beyond its
+ * time. */
 static void bad_answers(void **state) {
     (void)state;
     static char endless[4096];

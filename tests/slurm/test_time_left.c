@@ -32,7 +32,8 @@ static void round_trip(void **unused) {
         print_time(seconds, text);
         assert_ok(ta_time_left_parse(text, &read));
         if (read != (double)seconds) fail_msg("%s read as %f, not %llu", text, read, (unsigned long long)seconds);
-        /* What one character more or less makes of it is another time or none, but never this one's neighbour by accident. */
+        /* What one character more or less makes of it is another time or none, but never this one's neighbour by
+         * accident. */
         size_t at = draw(strlen(text));
         text[at] = "x-: 7"[draw(5)];
         if (ta_time_left_parse(text, &read) == TA_OK) assert_true(read >= 0 && !isnan(read));
