@@ -29,7 +29,8 @@ static unsigned node_of(const struct ta_transport *t, unsigned rank) {
 }
 
 static struct part part_of(const struct ta_transport *t, unsigned peer) {
-    bool is_near = t->config.per_node == 0 || peer >= t->config.n_ranks || node_of(t, peer) == node_of(t, t->config.rank);
+    bool is_near = t->config.per_node == 0 || peer >= t->config.n_ranks ||
+                   node_of(t, peer) == node_of(t, t->config.rank);
     return is_near ? (struct part){&ta_transport_shm, t->near} : (struct part){t->far_ops, t->far};
 }
 

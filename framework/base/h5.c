@@ -163,7 +163,8 @@ ta_status ta_h5_grow(struct ta_h5 *file) {
     ta_h5_lock();
     ta_status status = TA_OK;
     if (file->mode != TA_H5_GROW) status = ta_fail(TA_INVALID, "%s: was not opened to grow", file->path);
-    else if (H5Fstart_swmr_write(file->id) < 0) status = ta_h5_fail(TA_IO, file, NULL, "cannot be written while it is read");
+    else if (H5Fstart_swmr_write(file->id) < 0)
+        status = ta_h5_fail(TA_IO, file, NULL, "cannot be written while it is read");
     ta_h5_unlock();
     return status;
 }

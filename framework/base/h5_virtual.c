@@ -36,8 +36,8 @@ static ta_status create_locked(struct ta_h5 *file, const char *name, const struc
 
 ta_status ta_h5_virtual_create(struct ta_h5 *file, const char *name, const struct ta_h5_virtual *how) {
     if (how->rank < 1 || how->rank > 2 || how->count == 0 || how->width == 0 || ta_h5_type_bytes(how->type) == 0)
-        return ta_h5_refuse(TA_INVALID, file, name, "cannot be made of %u files with rank %u of %s, %llu wide", how->count,
-                            how->rank, ta_h5_type_name(how->type), (unsigned long long)how->width);
+        return ta_h5_refuse(TA_INVALID, file, name, "cannot be made of %u files with rank %u of %s, %llu wide",
+                            how->count, how->rank, ta_h5_type_name(how->type), (unsigned long long)how->width);
     ta_h5_lock();
     ta_status status = create_locked(file, name, how);
     ta_h5_unlock();

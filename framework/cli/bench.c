@@ -26,7 +26,8 @@ static ta_status bench(int argc, char **argv) {
         return TA_OK;
     }
     if (argc >= 2)
-        return ta_fail(TA_USAGE, "'%s' is not known: it is `tensair bench window`, `kernels`, `words` or `sustain`", argv[1]);
+        return ta_fail(TA_USAGE, "'%s' is not known: it is `tensair bench window`, `kernels`, `words` or `sustain`",
+                       argv[1]);
     return ta_fail(TA_USAGE, "what? `tensair bench window`, `kernels`, `words` or `sustain`");
 }
 

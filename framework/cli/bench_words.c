@@ -199,8 +199,9 @@ static int ascending(const void *a, const void *b) {
 static void print(struct bench *b) {
     unsigned turns = (unsigned)b->o.turns;
     double median[KERNELS];
-    printf("%s, dim %g, window %g, negative %g, sample %g: %llu words, vocabulary %zu\n", b->o.cbow ? "cbow" : "skipgram",
-           b->o.dim, b->o.window, b->o.negative, b->o.sample, (unsigned long long)b->words, b->names.count);
+    printf("%s, dim %g, window %g, negative %g, sample %g: %llu words, vocabulary %zu\n",
+           b->o.cbow ? "cbow" : "skipgram", b->o.dim, b->o.window, b->o.negative, b->o.sample,
+           (unsigned long long)b->words, b->names.count);
     for (unsigned k = 0; k < KERNELS; k++) {
         qsort(b->per_s[k], turns, sizeof(double), ascending);
         median[k] = b->per_s[k][turns / 2];

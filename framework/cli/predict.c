@@ -72,7 +72,8 @@ struct arguments {
     const char **overrides; /* ours, then those given */
     char texts[OWN_OVERRIDES][TEXT_BYTES];
     unsigned n_texts;
-    char from[TA_PRETRAINED_PATH], config[TA_PRETRAINED_PATH], stream_path[PATH_MAX], run_dir[PATH_MAX], again[4 * PATH_MAX];
+    char from[TA_PRETRAINED_PATH], config[TA_PRETRAINED_PATH], stream_path[PATH_MAX], run_dir[PATH_MAX],
+        again[4 * PATH_MAX];
     bool help;
 };
 
@@ -117,7 +118,8 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
     if (a->help) return TA_OK;
     if (optind >= argc) return ta_fail(TA_USAGE, "needs a checkpoint; see tensair predict --help");
     if (optind + 1 < argc) return ta_fail(TA_USAGE, "'%s' is one argument too many", argv[optind + 1]);
-    if (a->stream == NULL) return ta_fail(TA_USAGE, "needs --stream: what is to be predicted; see tensair predict --help");
+    if (a->stream == NULL)
+        return ta_fail(TA_USAGE, "needs --stream: what is to be predicted; see tensair predict --help");
     a->model = argv[optind];
     return TA_OK;
 }
@@ -177,8 +179,10 @@ static ta_status configure(struct arguments *a) {
     if (status != TA_OK) return status;
     if (realpath(a->stream, a->stream_path) == NULL) return ta_fail_errno(TA_IO, "--stream %s", a->stream);
     if (file && !ta_pretrained_config(a->from, a->config))
-        return ta_fail(TA_CONFIG, "%s does not lie in a run directory, so nothing says what network its weights belong to: give "
-                                  "--stream a configuration with that model and this stream", a->from);
+        return ta_fail(TA_CONFIG,
+                       "%s does not lie in a run directory, so nothing says what network its weights belong to: give "
+                       "--stream a configuration with that model and this stream",
+                       a->from);
     a->launch.config_path = file ? a->config : a->stream_path;
     if (file) set_stream_file(a);
     set(a, "online.mode=predict");
@@ -234,7 +238,8 @@ static ta_status serve(struct arguments *a, bool *interrupted) {
     ta_status status = configure(a);
     if (status == TA_OK) status = choose_run_dir(a);
     if (status != TA_OK) return status;
-    snprintf(a->again, sizeof a->again, "tensair predict %s --stream %s --run-dir %s", a->model, a->stream, a->launch.run_dir);
+    snprintf(a->again, sizeof a->again, "tensair predict %s --stream %s --run-dir %s", a->model, a->stream,
+             a->launch.run_dir);
     a->launch.again = a->again;
     pid_t launcher = getpid();
     status = ta_launch(&a->launch, interrupted);
@@ -264,4 +269,5 @@ static ta_status predict(int argc, char **argv) {
     return status;
 }
 
-const struct ta_verb ta_verb_predict = {.name = "predict", .summary = "serve a checkpoint over a stream", .run = predict};
+const struct ta_verb ta_verb_predict = {
+    .name = "predict", .summary = "serve a checkpoint over a stream", .run = predict};

@@ -80,8 +80,10 @@ struct arguments {
 };
 
 static ta_status parse(int argc, char **argv, struct arguments *a) {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"exit-code", no_argument, NULL, 'e'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"exit-code", no_argument, NULL, 'e'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     opterr = 0;
     optind = 1;
     for (int option; (option = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
@@ -93,7 +95,8 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
     if (a->help) return TA_OK;
     if (optind >= argc) return ta_fail(TA_USAGE, "needs a run directory; see tensair report --help");
     if (a->json && a->exit_code) return ta_fail(TA_USAGE, "--json and --exit-code: one of them");
-    if (a->exit_code && optind + 1 < argc) return ta_fail(TA_USAGE, "--exit-code is that of one run, and %d are given", argc - optind);
+    if (a->exit_code && optind + 1 < argc)
+        return ta_fail(TA_USAGE, "--exit-code is that of one run, and %d are given", argc - optind);
     return TA_OK;
 }
 
@@ -107,7 +110,8 @@ static ta_status report_one(const char *run_dir, const struct arguments *a, bool
     } else if (status == TA_OK) {
         status = read_metrics(&r);
         if (status == TA_OK && a->json) {
-            if (json_array_append_new(list, ta_report_json(&r)) != 0) status = ta_fail(TA_NO_MEMORY, "out of memory for the report");
+            if (json_array_append_new(list, ta_report_json(&r)) != 0)
+                status = ta_fail(TA_NO_MEMORY, "out of memory for the report");
         } else if (status == TA_OK && row) {
             ta_report_print_row(&r, stdout);
         } else if (status == TA_OK) {

@@ -114,7 +114,8 @@ void ta_report_print(const struct ta_report *r, FILE *out) {
             text(program, "commit"), text(host, "name"), isnan(nodes) ? 1 : nodes, nodes > 1 ? "s" : "",
             text(json_object_get(m, "transport"), "type"));
     fprintf(out, "model        %s parameters; stream %.200s\n",
-            count(number(json_object_get(m, "model"), "parameters"), parameters), text(json_object_get(m, "stream"), "origin"));
+            count(number(json_object_get(m, "model"), "parameters"), parameters),
+            text(json_object_get(m, "stream"), "origin"));
     print_replicas(r, out);
     fprintf(out, "records      %s\n", count(f.records, records));
     fprintf(out, "rate         %s records/s over %.1f s\n", count(f.rate, rate), isnan(f.seconds) ? 0 : f.seconds);
@@ -134,8 +135,8 @@ void ta_report_print(const struct ta_report *r, FILE *out) {
 }
 
 void ta_report_print_head(FILE *out) {
-    fprintf(out, "%4s %8s %5s %6s %14s %12s %9s %9s %8s  %s\n", "exit", "replicas", "lost", "lives", "records", "records/s",
-            "acc. %", "loss", "S_avg", "run");
+    fprintf(out, "%4s %8s %5s %6s %14s %12s %9s %9s %8s  %s\n", "exit", "replicas", "lost", "lives", "records",
+            "records/s", "acc. %", "loss", "S_avg", "run");
 }
 
 static void cell(FILE *out, int width, int digits, double value) {
@@ -173,11 +174,11 @@ static json_t *known(const json_t *object, const char *key) {
 
 json_t *ta_report_json(const struct ta_report *r) {
     int code = ta_report_exit_code(r);
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "run_dir", r->run_dir,
-                     "state", ta_report_state(code), "exit_code", known(r->manifest, "exit_code"), "start",
-                     known(r->manifest, "start"), "end", known(r->manifest, "end"), "replicas", (int)r->replicas, "lives",
-                     (int)r->tally.lives, "lost", (int)lost_of(r), "lost_ranks", list_of(r, false), "joined_ranks",
-                     list_of(r, true), "drift_alarms", (json_int_t)r->tally.drifts, "torn_lines", (json_int_t)r->torn,
-                     "program", known(r->manifest, "program"), "host", known(r->manifest, "host"), "transport",
-                     known(r->manifest, "transport"), "summary", known(r->manifest, "summary"));
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "run_dir",
+                     r->run_dir, "state", ta_report_state(code), "exit_code", known(r->manifest, "exit_code"), "start",
+                     known(r->manifest, "start"), "end", known(r->manifest, "end"), "replicas", (int)r->replicas,
+                     "lives", (int)r->tally.lives, "lost", (int)lost_of(r), "lost_ranks", list_of(r, false),
+                     "joined_ranks", list_of(r, true), "drift_alarms", (json_int_t)r->tally.drifts, "torn_lines",
+                     (json_int_t)r->torn, "program", known(r->manifest, "program"), "host", known(r->manifest, "host"),
+                     "transport", known(r->manifest, "transport"), "summary", known(r->manifest, "summary"));
 }

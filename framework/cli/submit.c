@@ -125,7 +125,8 @@ static ta_status parse_option(struct arguments *a, int option, const char *value
         case OPTION_GPUS: return parse_number("--gpus-per-node", value, 0, TA_MAX_REPLICAS, &s->gpus_per_node);
         case OPTION_CPUS: return parse_number("--cpus-per-task", value, 1, 65535, &s->cpus_per_task);
         case OPTION_SPARES: return parse_number("--spares", value, 0, TA_MAX_REPLICAS, &s->spares);
-        case OPTION_AHEAD: return parse_number("--signal-ahead", value, LEAST_AHEAD_S, MOST_AHEAD_S, &s->signal_ahead_s);
+        case OPTION_AHEAD:
+            return parse_number("--signal-ahead", value, LEAST_AHEAD_S, MOST_AHEAD_S, &s->signal_ahead_s);
         case OPTION_MEM: s->mem = value; return TA_OK;
         case OPTION_TIME: s->time = value; return TA_OK;
         case OPTION_PARTITION: s->partition = value; return TA_OK;
@@ -173,17 +174,21 @@ static ta_status with_number(struct arguments *a, const char *text, const char *
 /* As `tensair train --print-config` would, so that what is wrong is said here and not from a queue tomorrow. */
 static ta_status check_config(struct arguments *a) {
     struct ta_submit *s = &a->submit;
-    unsigned long launchers = (unsigned long)(s->nodes > 0 ? s->nodes : 1) * (s->tasks_per_node > 0 ? s->tasks_per_node : 1);
+    unsigned long launchers = (unsigned long)(s->nodes > 0 ? s->nodes : 1) *
+                              (s->tasks_per_node > 0 ? s->tasks_per_node : 1);
     if (a->replicas == 0 && s->spares > 0 && launchers <= TA_MAX_REPLICAS) a->replicas = (unsigned)launchers; /* as the script does */
     if (a->replicas > 0) {
         if (a->replicas % launchers != 0)
-            return ta_fail(TA_USAGE, "-n %u: replicas are dealt evenly to the %lu tasks of --nodes and --tasks-per-node: give a "
-                           "multiple of %lu", a->replicas, launchers, launchers);
+            return ta_fail(TA_USAGE,
+                           "-n %u: replicas are dealt evenly to the %lu tasks of --nodes and --tasks-per-node: give a "
+                           "multiple of %lu",
+                           a->replicas, launchers, launchers);
         snprintf(a->replicas_text, sizeof a->replicas_text, "run.replicas=%u", a->replicas);
         a->overrides[a->n_overrides++] = a->replicas_text;
     }
     if (s->array != NULL && (s->array[0] < '0' || s->array[0] > '9'))
-        return ta_fail(TA_USAGE, "--array '%.40s' does not begin with a number: give a list as 1-10 or 0,3,5-9%%4", s->array);
+        return ta_fail(TA_USAGE, "--array '%.40s' does not begin with a number: give a list as 1-10 or 0,3,5-9%%4",
+                       s->array);
     ta_status status = TA_OK;
     for (size_t i = 0; s->array != NULL && status == TA_OK && i < a->n_overrides; i++)
         status = with_number(a, a->overrides[i], &a->overrides[i]);
@@ -198,7 +203,8 @@ static ta_status check_config(struct arguments *a) {
     if (status != TA_OK) return status;
     const char *transport = config->transport.type;
     s->memlock = transport != NULL && strcmp(transport, "verbs") == 0 ? "require" : "warn";
-    if (s->run_dir == NULL && config->run.run_dir != NULL) status = ta_mem_strdup(config->run.run_dir, "a path", &a->owned[a->n_owned]);
+    if (s->run_dir == NULL && config->run.run_dir != NULL)
+        status = ta_mem_strdup(config->run.run_dir, "a path", &a->owned[a->n_owned]);
     if (status == TA_OK && a->owned[a->n_owned] != NULL) s->run_dir = a->owned[a->n_owned++];
     ta_run_config_free(config);
     return status;
@@ -287,4 +293,5 @@ static ta_status submit(int argc, char **argv) {
     return status;
 }
 
-const struct ta_verb ta_verb_submit = {.name = "submit", .summary = "queue a run as a batch job of Slurm", .run = submit};
+const struct ta_verb ta_verb_submit = {
+    .name = "submit", .summary = "queue a run as a batch job of Slurm", .run = submit};

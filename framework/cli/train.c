@@ -109,7 +109,8 @@ static ta_status parse_record(struct arguments *a, const char *text) {
     char here[PATH_MAX];
     if (strchr(text, '\'') != NULL) return ta_fail(TA_CONFIG, "--record %s: the path has a quote in it", text);
     if (getcwd(here, sizeof here) == NULL) return ta_fail_errno(TA_IO, "the current folder cannot be named");
-    int n = snprintf(a->record, sizeof a->record, "run.record='%s%s%s'", text[0] == '/' ? "" : here, text[0] == '/' ? "" : "/", text);
+    int n = snprintf(a->record, sizeof a->record, "run.record='%s%s%s'", text[0] == '/' ? "" : here,
+                     text[0] == '/' ? "" : "/", text);
     if (n < 0 || (size_t)n >= sizeof a->record) return ta_fail(TA_CONFIG, "--record %s: the path is too long", text);
     a->overrides[a->launch.n_overrides++] = a->record;
     return TA_OK;

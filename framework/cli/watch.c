@@ -41,8 +41,11 @@ struct watch {
 
 static ta_status parse(int argc, char **argv, struct watch *w) {
     static const struct option options[] = {
-        {"requeued", no_argument, NULL, 'r'}, {"give-up", required_argument, NULL, 'g'}, {"lost", no_argument, NULL, 'l'},
-        {"help", no_argument, NULL, 'h'},     {NULL, 0, NULL, 0},
+        {"requeued", no_argument, NULL, 'r'},
+        {"give-up", required_argument, NULL, 'g'},
+        {"lost", no_argument, NULL, 'l'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     char *end;
     opterr = 0;
@@ -124,14 +127,16 @@ static ta_status conclude(struct watch *w, int code) {
     char text[27];
     if (!w->lost) {
         printf("%s  %s records in %u %s", code == 75 ? "stopped after a checkpoint" : "ended",
-               ta_progress_group((uint64_t)json_integer_value(records), text), w->tally.lives, w->tally.lives == 1 ? "life" : "lives");
+               ta_progress_group((uint64_t)json_integer_value(records), text), w->tally.lives,
+               w->tally.lives == 1 ? "life" : "lives");
         if (n > 0) printf("  %u lost (ranks %s)", n, lost);
         printf("  exit status %d\n", code);
         fflush(stdout);
     }
     ta_status status = w->lost ? TA_OK : status_of(code);
     if (status == TA_OK || status == TA_REQUEUE) return status;
-    return ta_fail(status, "the run ended with exit status %d; its logs are in %s/log, `tensair report %s` has its figures",
+    return ta_fail(status,
+                   "the run ended with exit status %d; its logs are in %s/log, `tensair report %s` has its figures",
                    code, w->run_dir, w->run_dir);
 }
 
@@ -161,7 +166,8 @@ static ta_status turn(struct watch *w, bool *over) {
     int64_t heard_ns = w->tally.heard_ns > w->start_ns ? w->tally.heard_ns : w->start_ns;
     double quiet_s = (double)(now_ns - heard_ns) / TA_NS_PER_S;
     if (w->give_up_s > 0 && quiet_s > w->give_up_s)
-        return ta_fail(TA_PEER, "%s: nothing heard for %.0f s: is the job still there? (squeue --me)", w->run_dir, quiet_s);
+        return ta_fail(TA_PEER, "%s: nothing heard for %.0f s: is the job still there? (squeue --me)", w->run_dir,
+                       quiet_s);
     return TA_OK;
 }
 
@@ -185,4 +191,5 @@ static ta_status watch(int argc, char **argv) {
     return status;
 }
 
-const struct ta_verb ta_verb_watch = {.name = "watch", .summary = "follow a run, also from another machine", .run = watch};
+const struct ta_verb ta_verb_watch = {
+    .name = "watch", .summary = "follow a run, also from another machine", .run = watch};

@@ -18,7 +18,8 @@ void ta_watch_show_open(struct ta_watch_show *s, const char *title, int64_t now_
     ta_progress_open(&s->progress, stdout, title, 0);
 }
 
-static __attribute__((format(printf, 3, 4))) void draw(struct ta_progress *p, const char *colour, const char *format, ...) {
+static __attribute__((format(printf, 3, 4))) void draw(struct ta_progress *p, const char *colour, const char *format,
+                                                       ...) {
     char line[LINE_BYTES];
     va_list args;
     va_start(args, format);
@@ -48,8 +49,8 @@ static void scores(const struct ta_tally_sum *sum, char *out, size_t bytes) {
     if (!isnan(sum->accuracy)) snprintf(a, sizeof a, "accuracy %s %%  ", real(100 * sum->accuracy, 2, number));
     if (!isnan(sum->lag_s)) snprintf(l, sizeof l, "lag %s s  ", real(sum->lag_s, 2, number));
     char loss[NUMBER_BYTES], stale[NUMBER_BYTES], most[NUMBER_BYTES];
-    snprintf(out, bytes, "%sloss %s  %sstaleness %s (most %s)", a, real(sum->loss, 4, loss), l, real(sum->s_avg, 2, stale),
-             count(sum->s_max, most));
+    snprintf(out, bytes, "%sloss %s  %sstaleness %s (most %s)", a, real(sum->loss, 4, loss), l,
+             real(sum->s_avg, 2, stale), count(sum->s_max, most));
 }
 
 static double silence_s(int64_t heard_ns, int64_t now_ns) {
@@ -97,8 +98,9 @@ static void draw_block(struct ta_watch_show *s, const struct ta_tally *t, unsign
     if (p->drawn > 0) fprintf(p->out, "\033[%uA\033[J", p->drawn);
     p->drawn = 0;
     unsigned seconds = isnan(sum.t_s) ? 0 : (unsigned)sum.t_s;
-    draw(p, bold, "tensair  life %d  %u of %u replicas  %u:%02u:%02u  %.300s", (int)t->life, sum.ranks - (sum.lost < sum.ranks ? sum.lost : sum.ranks),
-         expected > sum.ranks ? expected : sum.ranks, seconds / 3600, seconds / 60 % 60, seconds % 60, p->title);
+    draw(p, bold, "tensair  life %d  %u of %u replicas  %u:%02u:%02u  %.300s", (int)t->life,
+         sum.ranks - (sum.lost < sum.ranks ? sum.lost : sum.ranks), expected > sum.ranks ? expected : sum.ranks,
+         seconds / 3600, seconds / 60 % 60, seconds % 60, p->title);
     draw(p, NULL, "  %s records  %s/s", count(sum.records, records), count(sum.records_per_s, rate));
     scores(&sum, text, sizeof text);
     draw(p, NULL, "  %.500s", text);
@@ -111,7 +113,9 @@ static void draw_block(struct ta_watch_show *s, const struct ta_tally *t, unsign
     }
     if (t->event[0] != '\0') draw(p, yellow, "  %s", t->event);
     double quiet_s = silence_s(t->heard_ns, now_ns);
-    if (t->heard_ns == 0) draw(p, yellow, "  nothing heard yet, for %.0f s: has the job started? (squeue --me)", silence_s(s->start_ns, now_ns));
+    if (t->heard_ns == 0)
+        draw(p, yellow, "  nothing heard yet, for %.0f s: has the job started? (squeue --me)",
+             silence_s(s->start_ns, now_ns));
     else if (quiet_s > QUIET_S) draw(p, yellow, "  nothing heard for %.0f s", quiet_s);
     if (t->n_ranks > 0) draw_ranks(p, t, now_ns);
     fflush(p->out);
@@ -123,7 +127,8 @@ static void print_line(struct ta_watch_show *s, const struct ta_tally *t, int64_
     char text[LINE_BYTES], records[NUMBER_BYTES], rate[NUMBER_BYTES];
     double quiet_s = silence_s(t->heard_ns, now_ns);
     if (t->heard_ns == 0) {
-        fprintf(out, "nothing heard yet, for %.0f s: has the job started? (squeue --me)\n", silence_s(s->start_ns, now_ns));
+        fprintf(out, "nothing heard yet, for %.0f s: has the job started? (squeue --me)\n",
+                silence_s(s->start_ns, now_ns));
     } else {
         ta_tally_add_up(t, &sum);
         scores(&sum, text, sizeof text);

@@ -11,8 +11,10 @@ static ta_status check(const struct ta_exchange_config *config) {
     for (unsigned s = 0; s < config->model->n_segments; s++) {
         enum ta_segment_kind kind = config->model->segments[s].kind;
         if (kind != TA_SEGMENT_SUM && kind != TA_SEGMENT_MEAN)
-            return ta_fail(TA_CONFIG, "exchange.type %s sends whole gradients, and a table of rows has none: word models go "
-                           "with exchange.type live", config->spec->type);
+            return ta_fail(TA_CONFIG,
+                           "exchange.type %s sends whole gradients, and a table of rows has none: word models go "
+                           "with exchange.type live",
+                           config->spec->type);
     }
     if (config->recorder != NULL)
         return ta_fail(TA_CONFIG, "exchange.type %s cannot be recorded: leave out run.record, or use live",
@@ -31,7 +33,8 @@ ta_status ta_control_open(const struct ta_exchange_config *config, const struct 
     inner.model = &c->nothing;
     struct ta_exchange_start from = {0};
     if (start != NULL)
-        from = (struct ta_exchange_start){.steps = start->steps, .records = start->records, .peer_steps = start->peer_steps};
+        from = (struct ta_exchange_start){
+            .steps = start->steps, .records = start->records, .peer_steps = start->peer_steps};
     status = ta_live_open(&inner, &from, (struct ta_live_limits){.payload_bytes = payload_bytes}, &c->x);
     if (status == TA_OK) c->window = ta_live_of(c->x)->window;
     return status;

@@ -16,8 +16,8 @@ ta_status ta_exchange_find(const struct ta_exchange_spec *spec, const struct ta_
     if (!is(topology, "full") && !is(topology, "tree") && !is(topology, "clusters"))
         return ta_fail(TA_CONFIG, "exchange.topology '%s' is unknown; known are full, tree and clusters", topology);
     if (!is(type, "live") && !is(topology, "full"))
-        return ta_fail(TA_CONFIG, "exchange.topology '%s' goes with exchange.type live; '%s' knows full alone", topology,
-                       type);
+        return ta_fail(TA_CONFIG, "exchange.topology '%s' goes with exchange.type live; '%s' knows full alone",
+                       topology, type);
     if (is(type, "live")) {
         *out = is(topology, "full") ? &ta_exchange_live : &ta_exchange_tree;
         return TA_OK;
@@ -41,8 +41,8 @@ ta_status ta_exchange_bound(const struct ta_exchange_spec *spec, int64_t *out) {
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (*end != '\0' || errno != 0 || value < 0 || value > INT32_MAX)
-        return ta_fail(TA_CONFIG, "exchange.max_staleness '%s': none, or a number of steps up to %d (0: lock-step)", text,
-                       INT32_MAX);
+        return ta_fail(TA_CONFIG, "exchange.max_staleness '%s': none, or a number of steps up to %d (0: lock-step)",
+                       text, INT32_MAX);
     *out = value;
     return TA_OK;
 }

@@ -123,7 +123,8 @@ ta_status ta_live_arenas_open(struct ta_live *l, const struct ta_exchange_start 
 ta_status ta_live_start_from(struct ta_live *l, const struct ta_exchange_start *start);
 
 /* live_bound.c. Errors: CONFIG, NO_MEMORY. */
-ta_status ta_live_bound_open(struct ta_live *l, const struct ta_exchange_spec *spec, const struct ta_exchange_start *start);
+ta_status ta_live_bound_open(struct ta_live *l, const struct ta_exchange_spec *spec,
+                             const struct ta_exchange_start *start);
 void ta_live_bound_close(struct ta_live *l);
 /* Steps that a peer is known to have made, whether or not their body is here. */
 uint64_t ta_live_made(const struct ta_live *l, unsigned peer);

@@ -16,7 +16,8 @@ ta_status ta_plateau_init(struct ta_plateau *p, const struct ta_plateau_spec *sp
         return ta_fail(TA_CONFIG, "plateau: patience %u: 2 to 10000 stretches can be compared", s->patience);
     if (!(s->factor > 1) || !isfinite(s->factor))
         return ta_fail(TA_CONFIG, "plateau: factor %g: must be above 1", s->factor);
-    if (!(s->floor >= 0) || !isfinite(s->floor)) return ta_fail(TA_CONFIG, "plateau: floor %g: must not be below 0", s->floor);
+    if (!(s->floor >= 0) || !isfinite(s->floor))
+        return ta_fail(TA_CONFIG, "plateau: floor %g: must not be below 0", s->floor);
     return TA_NEW(&p->means, s->patience, "the losses of a plateau");
 }
 

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-void ta_predictions_columns(const struct ta_predictions_kind *k, struct ta_predictions_column out[TA_PREDICTIONS_FIELDS]) {
+void ta_predictions_columns(const struct ta_predictions_kind *k,
+                            struct ta_predictions_column out[TA_PREDICTIONS_FIELDS]) {
     static const uint64_t no_record = UINT64_MAX;
     static const int64_t no_time = INT64_MIN;
     static const int32_t no_class = -1;

@@ -50,7 +50,8 @@ static ta_status read_column(const struct gather *g, size_t i, const struct ta_p
         const struct ta_h5_shape *shape = ta_h5_set_shape(set);
         bool fits = shape->rank == (c->width > 1 ? 2u : 1u) && (c->width == 1 || shape->dims[1] == c->width);
         *rows = shape->dims[0];
-        if (!fits) status = ta_fail(TA_FORMAT, "a log of predictions has %s of another shape than this model's", c->name);
+        if (!fits)
+            status = ta_fail(TA_FORMAT, "a log of predictions has %s of another shape than this model's", c->name);
         if (status == TA_OK) status = ta_mem_alloc(*rows, c->width * ta_h5_type_bytes(c->type), "predictions", data);
         if (status == TA_OK && *rows > 0) status = ta_h5_set_read(set, c->type, 0, *rows, *data);
         ta_h5_set_close(set);
@@ -65,7 +66,8 @@ static ta_status find_origins(struct gather *g, const struct ta_predictions_colu
         void *data;
         status = read_column(g, i, record, &g->rows[i], &data);
         if (status == TA_OK)
-            status = ta_mem_resize((void **)&g->origin, (g->n + g->rows[i]) * sizeof *g->origin, "the order of predictions");
+            status = ta_mem_resize((void **)&g->origin, (g->n + g->rows[i]) * sizeof *g->origin,
+                                   "the order of predictions");
         for (uint64_t row = 0; status == TA_OK && row < g->rows[i]; row++)
             g->origin[g->n++] = (struct origin){((const uint64_t *)data)[row], row, (uint32_t)i};
         ta_mem_free(data);

@@ -21,8 +21,8 @@ ta_status ta_predictions_log_path(char *out, size_t bytes, const char *run_dir, 
 
 static bool is_log(const char *name, struct ta_predictions_log *out) {
     int length = 0;
-    return sscanf(name, "life-%" SCNu32 "-replica-%" SCNu32 ".h5%n", &out->life, &out->rank, &length) == 2 && length > 0 &&
-           name[length] == '\0';
+    return sscanf(name, "life-%" SCNu32 "-replica-%" SCNu32 ".h5%n", &out->life, &out->rank, &length) == 2 &&
+           length > 0 && name[length] == '\0';
 }
 
 static int by_life(const void *a, const void *b) {
@@ -64,7 +64,8 @@ static ta_status list_for(const char *run_dir, uint32_t life, unsigned replicas,
     while (status == TA_OK && logs->count > 0 && logs->log[logs->count - 1].life >= life) {
         const struct ta_predictions_log *last = &logs->log[--logs->count];
         status = ta_predictions_log_path(path, sizeof path, run_dir, last->life, last->rank);
-        if (status == TA_OK && unlink(path) != 0 && errno != ENOENT) status = ta_fail_errno(TA_IO, "%s: cannot remove", path);
+        if (status == TA_OK && unlink(path) != 0 && errno != ENOENT)
+            status = ta_fail_errno(TA_IO, "%s: cannot remove", path);
     }
     for (unsigned rank = 0; rank < replicas && status == TA_OK; rank++) status = add_log(logs, life, rank);
     return status;
@@ -72,8 +73,10 @@ static ta_status list_for(const char *run_dir, uint32_t life, unsigned replicas,
 
 /* --- the file over them --- */
 
-static ta_status write_numbers(struct ta_h5 *file, const char *name, const uint32_t *numbers, size_t n, const char *text) {
-    ta_status status = ta_h5_write_all(file, name, &(struct ta_h5_shape){.type = TA_H5_U32, .rank = 1, .dims = {n}}, numbers);
+static ta_status write_numbers(struct ta_h5 *file, const char *name, const uint32_t *numbers, size_t n,
+                               const char *text) {
+    ta_status status = ta_h5_write_all(file, name, &(struct ta_h5_shape){.type = TA_H5_U32, .rank = 1, .dims = {n}},
+                                       numbers);
     if (status == TA_OK) status = ta_h5_attr_set_text(file, name, "units", "1");
     return status == TA_OK ? ta_h5_attr_set_text(file, name, "description", text) : status;
 }
@@ -84,7 +87,8 @@ static ta_status write_owners(struct ta_h5 *file, const struct ta_predictions_lo
     for (size_t i = 0; i < logs->count && status == TA_OK; i++) numbers[i] = logs->log[i].rank;
     if (status == TA_OK) status = write_numbers(file, "/replica", numbers, logs->count, "whose log this row is");
     for (size_t i = 0; i < logs->count && status == TA_OK; i++) numbers[i] = logs->log[i].life;
-    if (status == TA_OK) status = write_numbers(file, "/life", numbers, logs->count, "the life of the run it was made in");
+    if (status == TA_OK)
+        status = write_numbers(file, "/life", numbers, logs->count, "the life of the run it was made in");
     ta_mem_free(numbers);
     return status;
 }
@@ -104,14 +108,15 @@ static ta_status write_links(struct ta_h5 *file, const struct ta_predictions_log
     ta_status status = TA_OK;
     for (size_t i = 0; i < logs->count && status == TA_OK; i++) {
         char name[64];
-        snprintf(name, sizeof name, "/logs/life-%04" PRIu32 "-replica-%05" PRIu32, logs->log[i].life, logs->log[i].rank);
+        snprintf(name, sizeof name, "/logs/life-%04" PRIu32 "-replica-%05" PRIu32, logs->log[i].life,
+                 logs->log[i].rank);
         status = ta_h5_link_create(file, name, files[i], "/");
     }
     return status;
 }
 
-static ta_status write_view(struct ta_h5 *file, const struct ta_predictions_kind *kind, const struct ta_predictions_logs *logs,
-                            const char *const *files) {
+static ta_status write_view(struct ta_h5 *file, const struct ta_predictions_kind *kind,
+                            const struct ta_predictions_logs *logs, const char *const *files) {
     struct ta_predictions_column columns[TA_PREDICTIONS_FIELDS];
     ta_predictions_columns(kind, columns);
     ta_status status = ta_h5_attr_set_text(file, "/", "format", "tensair-predictions-view");
@@ -133,7 +138,8 @@ static ta_status write_view(struct ta_h5 *file, const struct ta_predictions_kind
     return status == TA_OK ? write_links(file, logs, files) : status;
 }
 
-static ta_status make_view(const char *path, const struct ta_predictions_kind *kind, const struct ta_predictions_logs *logs) {
+static ta_status make_view(const char *path, const struct ta_predictions_kind *kind,
+                           const struct ta_predictions_logs *logs) {
     struct ta_h5 *file = NULL;
     char(*names)[64] = NULL;
     const char **files = NULL;

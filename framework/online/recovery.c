@@ -41,7 +41,8 @@ static bool lies_behind(const struct ta_stretch *s, const struct ta_recovery_spe
 }
 
 /* The first stretch from which on accuracy is back; n: never. `from`: the first that counts. */
-static size_t back(const struct ta_stretch *list, size_t n, size_t from, const struct ta_recovery_spec *spec, double wanted) {
+static size_t back(const struct ta_stretch *list, size_t n, size_t from, const struct ta_recovery_spec *spec,
+                   double wanted) {
     uint64_t records = 0, hits = 0;
     size_t head = from;
     for (size_t tail = from; tail < n; tail++) {

@@ -84,6 +84,10 @@ double ta_score_window_accuracy(const struct ta_score *score) {
 
 double ta_score_fading_accuracy(const struct ta_score *score) { return ratio(score->fade_hits, score->fade_weight); }
 
-double ta_score_loss(const struct ta_score *score) { return ratio(score->loss_sum, (double)(score->records - score->lossless)); }
+double ta_score_loss(const struct ta_score *score) {
+    return ratio(score->loss_sum, (double)(score->records - score->lossless));
+}
 
-double ta_score_window_loss(const struct ta_score *score) { return ratio(score->window_loss, filled(score) - score->window_lossless); }
+double ta_score_window_loss(const struct ta_score *score) {
+    return ratio(score->window_loss, filled(score) - score->window_lossless);
+}

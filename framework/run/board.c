@@ -72,7 +72,8 @@ static void add_row(const struct ta_board_row *row, struct ta_board_sum *out) {
     out->finished += ta_board_get(row->finished) != 0;
     out->ended += ta_board_get(row->ended) != 0;
     out->loss_sum += ta_board_get(row->loss_sum);
-    int64_t lag_ns = ta_board_get(row->lag_ns), started = ta_board_get(row->started_ns), ended = ta_board_get(row->ended_ns);
+    int64_t lag_ns = ta_board_get(row->lag_ns), started = ta_board_get(row->started_ns),
+            ended = ta_board_get(row->ended_ns);
     if (lag_ns > out->lag_ns) out->lag_ns = lag_ns;
     if (started != 0 && (out->started_ns == 0 || started < out->started_ns)) out->started_ns = started;
     if (ended > out->ended_ns) out->ended_ns = ended;

@@ -35,7 +35,8 @@ static ta_status write_one(struct ta_checkpoint_writer *w, char path[TA_CKPT_PAT
     ta_status status = ta_ckpt_run(&w->job, path);
     int64_t took_ns = ta_clock_now_ns() - start_ns;
     double seconds = (double)took_ns / (double)TA_NS_PER_S;
-    if (status == TA_OK && w->config.took_ns != NULL) atomic_store_explicit(w->config.took_ns, took_ns, memory_order_relaxed);
+    if (status == TA_OK && w->config.took_ns != NULL)
+        atomic_store_explicit(w->config.took_ns, took_ns, memory_order_relaxed);
     if (status != TA_OK) ta_log_error(w->config.log, "checkpoint: %s", ta_why());
     else if (w->job.writers[0] == w->job.snapshot.rank)
         ta_log_info(w->config.log, "checkpoint %s in %.2f s", path, seconds);

@@ -155,7 +155,8 @@ static ta_status wait_for_file(const struct work *w, unsigned rank, int64_t end)
 static ta_status wait_for_files(const struct work *w) {
     int64_t end = give_up_at(w, 1);
     ta_status status = TA_OK;
-    for (unsigned i = 0; i < w->job->n_writers && status == TA_OK; i++) status = wait_for_file(w, w->job->writers[i], end);
+    for (unsigned i = 0; i < w->job->n_writers && status == TA_OK; i++)
+        status = wait_for_file(w, w->job->writers[i], end);
     return status;
 }
 
@@ -169,7 +170,8 @@ static ta_status wait_for_name(const struct work *w) {
     while (true) {
         bool lost = atomic_load(&w->job->lost[w->job->writers[0]]);
         if (!ta_ckpt_is_there(own)) break;
-        if (lost) return ta_fail(TA_PEER, "%s: rank %u was lost before it had completed it", w->final, w->job->writers[0]);
+        if (lost)
+            return ta_fail(TA_PEER, "%s: rank %u was lost before it had completed it", w->final, w->job->writers[0]);
         if (ta_clock_now_ns() >= end)
             return ta_fail(TA_PEER, "%s: rank %u has not completed it in time", w->final, w->job->writers[0]);
         nap();

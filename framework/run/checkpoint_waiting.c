@@ -20,7 +20,8 @@ static const struct column {
     COLUMN("/waiting/label", "class", "its label; -1: values, or none", TA_H5_I32, ONE, label),
     COLUMN("/waiting/said", "class", "what was predicted; -1: values", TA_H5_I32, ONE, said),
     COLUMN("/waiting/loss", "1", "of that prediction", TA_H5_F32, ONE, loss),
-    COLUMN("/waiting/scored", "1", "1: the label came, others are waited for to be trained on with", TA_H5_U8, ONE, scored),
+    COLUMN("/waiting/scored", "1", "1: the label came, others are waited for to be trained on with", TA_H5_U8, ONE,
+           scored),
     COLUMN("/waiting/x", "1", "what the model sees of it", TA_H5_F32, INPUTS, x),
     COLUMN("/waiting/targets", "1", "its label where that is values", TA_H5_F32, TARGETS, targets_of),
 #undef COLUMN
@@ -43,7 +44,8 @@ static void *data_of(const struct column *c, const struct ta_snapshot_waiting *w
 ta_status ta_ckpt_waiting_write(struct ta_h5 *file, const struct ta_snapshot_waiting *w) {
     if (w->n == 0) return TA_OK;
     ta_status status = ta_h5_group_create(file, "/waiting");
-    if (status == TA_OK) status = ta_h5_attr_set_text(file, "/waiting", "description", "records that are not yet trained on");
+    if (status == TA_OK)
+        status = ta_h5_attr_set_text(file, "/waiting", "description", "records that are not yet trained on");
     if (status == TA_OK) status = ta_h5_attr_set_text(file, "/waiting", "units", "see each array");
     for (size_t i = 0; i < N_COLUMNS && status == TA_OK; i++) {
         const struct column *c = &columns[i];

@@ -60,7 +60,8 @@ static void *watch(void *argument) {
         }
         double margin_s = ta_deadline_margin_s(d->board), early_s = left_s - margin_s;
         if (early_s <= 0) {
-            ta_log_warn(d->log, "the job ends in %.0f s, and a checkpoint may take %.0f s: checkpointing and stopping now",
+            ta_log_warn(d->log,
+                        "the job ends in %.0f s, and a checkpoint may take %.0f s: checkpointing and stopping now",
                         left_s, margin_s);
             (void)kill(getpid(), SIGTERM);
             break;

@@ -149,22 +149,25 @@ void ta_drift_report_print(const struct ta_drift_report *d, FILE *out) {
     fputc('\n', out);
 }
 
-static json_t *count_or_null(uint64_t value) { return value == UINT64_MAX ? json_null() : json_integer((json_int_t)value); }
+static json_t *count_or_null(uint64_t value) {
+    return value == UINT64_MAX ? json_null() : json_integer((json_int_t)value);
+}
 
 static json_t *change_json(const struct ta_drift_change *c) {
     const struct ta_recovery *r = &c->recovery;
     return json_pack("{s:I, s:I, s:s, s:b, s:o, s:o, s:o, s:o, s:I}", "record", (json_int_t)c->truth.record, "width",
-                     (json_int_t)c->truth.width, "type", ta_inject_type_name(c->type), "begins", c->truth.begins, "delay",
-                     count_or_null(c->delay), "before", ta_json_real(r->before), "recovery", count_or_null(r->records),
-                     "recovery_s", ta_json_real(r->seconds), "trained", (json_int_t)r->trained);
+                     (json_int_t)c->truth.width, "type", ta_inject_type_name(c->type), "begins", c->truth.begins,
+                     "delay", count_or_null(c->delay), "before", ta_json_real(r->before), "recovery",
+                     count_or_null(r->records), "recovery_s", ta_json_real(r->seconds), "trained",
+                     (json_int_t)r->trained);
 }
 
 json_t *ta_drift_report_json(const struct ta_drift_report *d) {
     json_t *changes = json_array();
     for (size_t i = 0; i < d->made && i < MOST_TOLD; i++) json_array_append_new(changes, change_json(&d->changes[i]));
     return json_pack("{s:I, s:i, s:i, s:i, s:o, s:I, s:o, s:o, s:f, s:o}", "made", (json_int_t)d->made, "found",
-                     (int)d->score.found, "missed", (int)d->score.missed, "false_alarms", (int)d->score.false_alarms, "delay",
-                     ta_json_real(d->score.delay), "recovered", (json_int_t)d->recovered, "recovery",
-                     ta_json_real(d->recovery), "recovery_s", ta_json_real(d->recovery_s), "fraction", TA_DRIFT_RECOVERED,
-                     "changes", changes);
+                     (int)d->score.found, "missed", (int)d->score.missed, "false_alarms", (int)d->score.false_alarms,
+                     "delay", ta_json_real(d->score.delay), "recovered", (json_int_t)d->recovered, "recovery",
+                     ta_json_real(d->recovery), "recovery_s", ta_json_real(d->recovery_s), "fraction",
+                     TA_DRIFT_RECOVERED, "changes", changes);
 }

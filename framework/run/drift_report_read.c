@@ -63,7 +63,8 @@ static ta_status take_stretch(struct reader *r, const json_t *line) {
     struct ta_drift_lines *out = r->out;
     if (out->n_stretches == r->room) {
         size_t room = r->room > 0 ? 2 * r->room : 1024;
-        ta_status status = ta_mem_resize((void **)&out->stretches, room * sizeof *out->stretches, "scores around drift");
+        ta_status status = ta_mem_resize((void **)&out->stretches, room * sizeof *out->stretches,
+                                         "scores around drift");
         if (status == TA_OK) status = ta_mem_resize((void **)&r->life, room * sizeof *r->life, "scores around drift");
         if (status != TA_OK) return status;
         r->room = room;
@@ -75,7 +76,8 @@ static ta_status take_stretch(struct reader *r, const json_t *line) {
                                                              .records = (uint32_t)whole(line, "records"),
                                                              .hits = (uint32_t)whole(line, "hits"),
                                                              .trained = whole(line, "trained"),
-                                                             .due_s = json_is_number(due) ? json_number_value(due) : NAN};
+                                                             .due_s = json_is_number(due) ? json_number_value(due)
+                                                                                          : NAN};
     return TA_OK;
 }
 

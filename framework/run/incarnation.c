@@ -69,7 +69,8 @@ void ta_incarnation_describe(const struct ta_incarnation *in, char text[160]) {
         snprintf(text, 160, "restart %" PRIu32 " of Slurm job %" PRIu64 " on %s", in->restart, in->job_id, in->host);
 }
 
-static bool is_with_us(const struct ta_fence *f, const struct ta_incarnation *it, const unsigned *ranks, unsigned n_ranks) {
+static bool is_with_us(const struct ta_fence *f, const struct ta_incarnation *it, const unsigned *ranks,
+                       unsigned n_ranks) {
     if (it->node == f->node) return true;
     for (unsigned i = 0; i < n_ranks; i++)
         if ((f->per_node > 0 ? ranks[i] / f->per_node : 0) == it->node) return true;

@@ -95,8 +95,8 @@ enum ta_log_level ta_job_log_level(const struct ta_run_config *config) {
 
 ta_status ta_job_choose_transport(struct ta_job *j) {
     const struct ta_transport_ops *ops;
-    ta_status status =
-        ta_transport_choose(&j->config->transport, j->config->run.replicas + j->config->run.spares, j->per_host, &ops, j->why, sizeof j->why);
+    ta_status status = ta_transport_choose(&j->config->transport, j->config->run.replicas + j->config->run.spares,
+                                           j->per_host, &ops, j->why, sizeof j->why);
     if (status == TA_OK) j->transport = ops->name;
     return status;
 }
@@ -117,7 +117,9 @@ static ta_status job_open(struct ta_job *j) {
     if (status == TA_OK) status = ta_log_open(&j->log, ta_job_log_level(j->config), -1, true, NULL);
     if (status == TA_OK && j->nodes == 1) status = ta_job_choose_transport(j);
     if (status == TA_OK) status = open_dir(j);
-    if (status == TA_OK) status = ta_board_create(&j->board, j->config->run.replicas + j->config->run.spares, j->config->run.replicas > 1);
+    if (status == TA_OK)
+        status = ta_board_create(&j->board, j->config->run.replicas + j->config->run.spares,
+                                 j->config->run.replicas > 1);
     return status == TA_OK ? open_files(j) : status;
 }
 

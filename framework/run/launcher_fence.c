@@ -89,13 +89,17 @@ static ta_status look(struct ta_job *j) {
                        who);
     if (j->node == 0 && j->others != NULL) {
         if (it.node != j->writing_node)
-            return ta_fail(TA_PEER, "node %u (%s) has taken over %s while this node could not be heard: this side of the "
-                           "run writes nothing there any more", it.node, it.host, j->dir.path);
+            return ta_fail(TA_PEER,
+                           "node %u (%s) has taken over %s while this node could not be heard: this side of the "
+                           "run writes nothing there any more",
+                           it.node, it.host, j->dir.path);
         hand_over(j);
     }
     if (j->others != NULL && ta_nodes_cut_off(j->others))
-        return ta_fail(TA_PEER, "node %u is cut off from node %u, which lives and holds %s: this side of the run writes "
-                       "nothing there", j->node, it.node, j->dir.path);
+        return ta_fail(TA_PEER,
+                       "node %u is cut off from node %u, which lives and holds %s: this side of the run writes "
+                       "nothing there",
+                       j->node, it.node, j->dir.path);
     return TA_OK;
 }
 

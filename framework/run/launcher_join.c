@@ -73,8 +73,10 @@ static ta_status read_invitation(struct ta_job *j, struct invitation *out) {
     json_error_t error;
     json_t *o = json_load_file(path, 0, &error);
     if (o == NULL)
-        return ta_fail(TA_PEER, "no run that can be joined is under way in %s: it must have been started with run.spares "
-                       "above 0, and not have ended (%s)", j->dir.path, error.text);
+        return ta_fail(TA_PEER,
+                       "no run that can be joined is under way in %s: it must have been started with run.spares "
+                       "above 0, and not have ended (%s)",
+                       j->dir.path, error.text);
     const char *id = "", *host = "", *resume = "";
     int life = 0, replicas = 0, spares = 0, nodes = 0, per_host = 0, process = 0, board = -1;
     bool good = json_unpack(o, "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s}", "run_id", &id, "life", &life,
@@ -106,7 +108,8 @@ static ta_status open_board(struct ta_job *j, const struct invitation *said, boo
     if (fd >= 0 && ta_board_attach(&j->board, rows, fd) == TA_OK) return TA_OK;
     if (fd >= 0) close(fd);
     if (j->nodes == 1)
-        return ta_fail(TA_PEER, "the run in %s is that of process %d on %s, which %s: join it there, or wait for its end",
+        return ta_fail(TA_PEER,
+                       "the run in %s is that of process %d on %s, which %s: join it there, or wait for its end",
                        j->dir.path, (int)said->process, said->host,
                        strcmp(said->host, here) == 0 ? "is gone" : "is another machine");
     *own = true;
@@ -133,8 +136,9 @@ static ta_status take_rank(struct ta_job *j, unsigned rank) {
     struct ta_board_row *row = &j->board.rows[rank];
     uint64_t nobody = 0;
     if (atomic_compare_exchange_strong(&row->launcher, &nobody, (uint64_t)getpid())) return TA_OK;
-    return ta_fail(TA_IN_USE, "spare %u of the run in %s was started already (by process %" PRIu64 "): a spare is used once",
-                   rank, j->dir.path, nobody);
+    return ta_fail(TA_IN_USE,
+                   "spare %u of the run in %s was started already (by process %" PRIu64 "): a spare is used once", rank,
+                   j->dir.path, nobody);
 }
 
 static ta_status run_spare(struct ta_job *j, unsigned rank, const struct invitation *said,
@@ -177,7 +181,8 @@ static ta_status run_spare(struct ta_job *j, unsigned rank, const struct invitat
     if (code == 0) return TA_OK;
     ta_status ended = ta_job_code_status(code);
     if (ended == TA_REQUEUE) return ended;
-    return ta_fail(ended, "rank %u did not finish: %s; its log is in %s/log", rank, ta_status_meaning(ended), j->dir.path);
+    return ta_fail(ended, "rank %u did not finish: %s; its log is in %s/log", rank, ta_status_meaning(ended),
+                   j->dir.path);
 }
 
 static ta_status join(struct ta_job *j) {

@@ -52,7 +52,8 @@ static ta_status check_place(const struct ta_job *j) {
         return ta_fail(TA_CONFIG, "%u launchers with a replica each are more than the %d replicas a run may have: "
                        "start fewer tasks", replicas, TA_MAX_REPLICAS);
     if (replicas + j->config->run.spares > TA_MAX_REPLICAS || (replicas == 1 && j->config->run.spares > 0))
-        return ta_fail(TA_CONFIG, "run.spares: %u beside %u replicas: a run that can be joined has 2 to %d, spares included",
+        return ta_fail(TA_CONFIG,
+                       "run.spares: %u beside %u replicas: a run that can be joined has 2 to %d, spares included",
                        j->config->run.spares, replicas, TA_MAX_REPLICAS);
     if (replicas % j->nodes != 0)
         return ta_fail(TA_CONFIG, "%u replicas cannot be dealt evenly to %u nodes: give a multiple of %u to -n",
@@ -136,7 +137,8 @@ static ta_status choose(void *context, const struct ta_nodes_hosts *hosts, char 
     ta_status status = ta_job_choose_transport(j);
     size_t length = strlen(j->why);
     if (status == TA_OK && hosts->per_host == 1 && hosts->local_size > 1)
-        snprintf(j->why + length, sizeof j->why - length, "; nor shm between the %u launchers of this machine, as they are "
+        snprintf(j->why + length, sizeof j->why - length,
+                 "; nor shm between the %u launchers of this machine, as they are "
                  "not dealt to machines in equal blocks (srun --ntasks-per-node=%u --distribution=block deals so)",
                  hosts->local_size, hosts->local_size);
     if (status == TA_OK) snprintf(transport, 32, "%s", j->transport);

@@ -24,8 +24,9 @@ static json_t *describe_program(void) {
     TA_BUILD_REQUIRED(X)
     TA_BUILD_OPTIONAL(X)
 #undef X
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "version", TA_PROGRAM_VERSION, "commit", TA_GIT_COMMIT, "build_type",
-                     TA_BUILD_TYPE, "compiler", TA_BUILD_COMPILER, "sanitize", TA_BUILD_SANITIZE, "libraries", libraries);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "version", TA_PROGRAM_VERSION, "commit", TA_GIT_COMMIT,
+                     "build_type", TA_BUILD_TYPE, "compiler", TA_BUILD_COMPILER, "sanitize", TA_BUILD_SANITIZE,
+                     "libraries", libraries);
 }
 
 static json_t *describe_topology(json_t *host) {
@@ -40,7 +41,8 @@ static json_t *describe_topology(json_t *host) {
         json_object_set_new(host, "cores", json_integer(hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE)));
         json_object_set_new(host, "threads", json_integer(hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU)));
         json_object_set_new(host, "numa_nodes", json_integer(hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE)));
-        json_object_set_new(host, "l3_bytes", l3 != NULL ? json_integer((json_int_t)l3->attr->cache.size) : json_null());
+        json_object_set_new(host, "l3_bytes",
+                            l3 != NULL ? json_integer((json_int_t)l3->attr->cache.size) : json_null());
         json_object_set_new(host, "memory_bytes", json_integer((json_int_t)hwloc_get_root_obj(topology)->total_memory));
     }
     hwloc_topology_destroy(topology);
@@ -60,13 +62,14 @@ static json_t *describe_host(void) {
 static json_t *describe_stream(const struct ta_stream_info *s) {
     json_t *records = s->records == UINT64_MAX ? json_null() : json_integer((json_int_t)s->records);
     json_t *checksum = s->checksum == 0 ? json_null() : json_sprintf("%016" PRIx64, s->checksum);
-    return json_pack("{s:s, s:o, s:o, s:[i,i,i]}", "origin", s->origin, "records", records, "checksum", checksum, "shape",
-                     (int)s->h, (int)s->w, (int)s->c);
+    return json_pack("{s:s, s:o, s:o, s:[i,i,i]}", "origin", s->origin, "records", records, "checksum", checksum,
+                     "shape", (int)s->h, (int)s->w, (int)s->c);
 }
 
 static ta_status store(const struct ta_manifest *m, const json_t *manifest) {
     char *text = manifest != NULL ? json_dumps(manifest, JSON_INDENT(2)) : NULL;
-    if (text == NULL) return ta_fail(TA_NO_MEMORY, "%s/manifest.json: out of memory, or a name that is not UTF-8", m->dir->path);
+    if (text == NULL)
+        return ta_fail(TA_NO_MEMORY, "%s/manifest.json: out of memory, or a name that is not UTF-8", m->dir->path);
     ta_status status = ta_run_dir_write(m->dir, "manifest.json", text);
     free(text);
     return status;
@@ -78,13 +81,12 @@ ta_status ta_manifest_start(const struct ta_manifest *m, json_t **out) {
     json_t *model = json_pack("{s:I, s:o}", "parameters", (json_int_t)m->model->n_weights, "fingerprint",
                               json_sprintf("%016" PRIx64, m->model->fingerprint));
     json_t *transport = json_pack("{s:s, s:s, s:n}", "type", m->transport, "why", m->why, "in_use");
-    *out = json_pack("{s:i, s:o, s:o, s:s, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n}", "schema", 1,
-                     "program",
-                     describe_program(), "command", command, "run_dir", m->dir->path, "seed", (json_int_t)m->seed,
-                     "replicas", (int)m->replicas, "nodes", (int)m->nodes, "transport", transport, "host",
-                     describe_host(), "stream", describe_stream(m->stream), "model",
-                     model, "configuration", m->config, "resumed_from", text_or_null(m->resumed), "start", now_text(), "end",
-                     "exit_code", "summary");
+    *out = json_pack("{s:i, s:o, s:o, s:s, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n}", "schema",
+                     1, "program", describe_program(), "command", command, "run_dir", m->dir->path, "seed",
+                     (json_int_t)m->seed, "replicas", (int)m->replicas, "nodes", (int)m->nodes, "transport", transport,
+                     "host", describe_host(), "stream", describe_stream(m->stream), "model", model, "configuration",
+                     m->config, "resumed_from", text_or_null(m->resumed), "start", now_text(), "end", "exit_code",
+                     "summary");
     return store(m, *out);
 }
 

@@ -26,8 +26,8 @@ json_t *ta_metrics_line(const struct ta_metrics *m, const char *kind, int64_t no
     char wall[25];
     ta_clock_iso8601(ta_clock_wall_ns(), wall);
     double t_s = m->start_ns == 0 ? 0 : (double)(now_ns - m->start_ns) / TA_NS_PER_S;
-    return json_pack("{s:i, s:s, s:i, s:i, s:f, s:s}", "schema", 1, "kind", kind, "rank", m->rank, "epoch", (int)m->epoch,
-                     "t_s", t_s, "wall", wall);
+    return json_pack("{s:i, s:s, s:i, s:i, s:f, s:s}", "schema", 1, "kind", kind, "rank", m->rank, "epoch",
+                     (int)m->epoch, "t_s", t_s, "wall", wall);
 }
 
 void ta_metrics_write(struct ta_metrics *m, json_t *line) {

@@ -223,7 +223,8 @@ static ta_status find_job(struct ta_nodes *n, struct ta_nodes_job *job, int64_t 
         if (may_come(status)) snprintf(why, sizeof why, "%s", ta_why());
         if (ta_clock_now_ns() > until_ns) {
             if (status == TA_FORMAT) return ta_fail(status, "%s", why);
-            return ta_fail(TA_PEER, "node %u on %s: node 0 did not appear in %s within %g s (exchange.join_within): %s; "
+            return ta_fail(TA_PEER,
+                           "node %u on %s: node 0 did not appear in %s within %g s (exchange.join_within): %s; "
                            "has it started, and is that directory the same on both hosts?",
                            n->config.node, ta_nodes_self(n)->said.host, n->config.dir->path, n->config.join_within_s,
                            why);

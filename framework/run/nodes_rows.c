@@ -110,7 +110,8 @@ static void take_spares(struct ta_nodes *n, int64_t now_ns) {
         if (ta_node_row_take(n->store, board, r, &n->row[r], &n->row[r].clock_ns, now_ns)) n->row[r].heard_ns = now_ns;
         bool works = ta_board_get(row->started_ns) != 0 && ta_board_get(row->ended) == TA_ENDED_NO;
         if (!works || (!n->lost_store && now_ns - n->row[r].heard_ns < patience_ns)) continue;
-        ta_log_warn(n->config.log, "spare %u, which has joined from another machine, cannot be heard: it counts as ended", r);
+        ta_log_warn(n->config.log,
+                    "spare %u, which has joined from another machine, cannot be heard: it counts as ended", r);
         atomic_store(&row->ended, TA_ENDED_PRESUMED);
     }
 }

@@ -37,7 +37,8 @@ static ta_status take_rank(struct ta_nodes_spare *s) {
         nanosleep(&(struct timespec){.tv_nsec = POLL_EVERY}, NULL);
     }
     if (status != TA_OK) return status;
-    if (value.version == 1 && value.bytes == sizeof nonce && memcmp(value.data, &nonce, sizeof nonce) == 0) return TA_OK;
+    if (value.version == 1 && value.bytes == sizeof nonce && memcmp(value.data, &nonce, sizeof nonce) == 0)
+        return TA_OK;
     return ta_fail(TA_IN_USE, "spare %u of the run was started already: a spare is used once", s->config.rank);
 }
 

@@ -94,9 +94,11 @@ static const cyaml_schema_field_t answer_fields[] = {
     COUNT("room", struct ta_answer, room),
     CYAML_FIELD_END,
 };
-static const cyaml_schema_value_t answer_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct ta_answer, answer_fields)};
+static const cyaml_schema_value_t answer_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct ta_answer, answer_fields)};
 
-static const cyaml_strval_t mode_names[] = {{"train", TA_MODE_TRAIN}, {"predict", TA_MODE_PREDICT}, {"auto", TA_MODE_AUTO}};
+static const cyaml_strval_t mode_names[] = {
+    {"train", TA_MODE_TRAIN}, {"predict", TA_MODE_PREDICT}, {"auto", TA_MODE_AUTO}};
 static const cyaml_strval_t yes_names[] = {{"no", 0}, {"yes", 1}, {"false", 0}, {"true", 1}};
 static const cyaml_strval_t watch_names[] = {{"loss", 0}, {"error", 1}};
 
@@ -106,7 +108,8 @@ const cyaml_schema_field_t ta_online_schema[] = {
     COUNT("waiting", struct ta_online_section, waiting),
     CHOICE("predictions", struct ta_online_section, predictions, yes_names),
     CHOICE("watch", struct ta_online_section, watch, watch_names),
-    CYAML_FIELD_MAPPING_PTR("detector", CYAML_FLAG_POINTER | OPTIONAL, struct ta_online_section, detector, detector_fields),
+    CYAML_FIELD_MAPPING_PTR("detector", CYAML_FLAG_POINTER | OPTIONAL, struct ta_online_section, detector,
+                            detector_fields),
     CYAML_FIELD_MAPPING("plateau", OPTIONAL, struct ta_online_section, plateau, plateau_fields),
     COUNT("cool_down", struct ta_online_section, cool_down),
     COUNT("average", struct ta_online_section, average),
@@ -132,8 +135,9 @@ ta_status ta_online_check(struct ta_online_section *o) {
     if (status != TA_OK) return status;
     bool blind = o->detector == NULL || o->detector->type == TA_DETECTOR_NEVER;
     if (o->mode == TA_MODE_AUTO && o->detector == NULL)
-        return ta_fail(TA_CONFIG, "online.mode: auto trains again when drift is found, but there is no online.detector; "
-                                  "give one (type: optwin), or type: never to train once");
+        return ta_fail(TA_CONFIG,
+                       "online.mode: auto trains again when drift is found, but there is no online.detector; "
+                       "give one (type: optwin), or type: never to train once");
     if (o->answers_count > 0 && blind)
         return ta_fail(TA_CONFIG, "online.answers: nobody looks for drift; give online.detector");
     bool of_errors = !blind && (o->detector->type == TA_DETECTOR_DDM || o->detector->type == TA_DETECTOR_EDDM ||

@@ -68,7 +68,8 @@ static unsigned made_in_sight(const struct ta_plot_marks *m) {
 }
 
 static void line_at(FILE *file, uint64_t record, const char *look) {
-    fprintf(file, "set arrow from %" PRIu64 ", graph 0 to %" PRIu64 ", graph 1 nohead front %s\n", record, record, look);
+    fprintf(file, "set arrow from %" PRIu64 ", graph 0 to %" PRIu64 ", graph 1 nohead front %s\n", record, record,
+            look);
 }
 
 void ta_plot_marks_write(const struct ta_plot_marks *m, FILE *file) {
@@ -88,5 +89,6 @@ void ta_plot_marks_write(const struct ta_plot_marks *m, FILE *file) {
 void ta_plot_marks_key(const struct ta_plot_marks *m, FILE *file) {
     if (made_in_sight(m) > 0) fputs(", \\\n     NaN with lines " MADE " title 'drift made'", file);
     if (m->n_found > 0) fputs(", \\\n     NaN with lines " FOUND " title 'drift found'", file);
-    if (predicts(m)) fputs(", \\\n     NaN with filledcurves closed fs solid fc rgb '" SHADE "' title 'predicting only'", file);
+    if (predicts(m))
+        fputs(", \\\n     NaN with filledcurves closed fs solid fc rgb '" SHADE "' title 'predicting only'", file);
 }

@@ -33,7 +33,8 @@ static ta_status newest_of(const char *run_dir, struct ta_log *log, char out[TA_
     if (status == TA_OK) status = ta_checkpoint_latest(run_dir, log, info);
     if (status == TA_OK) memcpy(out, info->path, TA_PRETRAINED_PATH);
     if (status == TA_AGAIN)
-        status = ta_fail(TA_IO, "%s: holds no whole checkpoint (`tensair ckpt verify` says what is wrong with those it has)",
+        status = ta_fail(TA_IO,
+                         "%s: holds no whole checkpoint (`tensair ckpt verify` says what is wrong with those it has)",
                          run_dir);
     ta_mem_free(info);
     return status;
@@ -49,7 +50,8 @@ static ta_status verify(const char *directory) {
 
 ta_status ta_pretrained_find(const char *said, struct ta_log *log, char out[TA_PRETRAINED_PATH]) {
     char real[PATH_MAX], inside[TA_PRETRAINED_PATH];
-    if (realpath(said, real) == NULL) return ta_fail_errno(TA_IO, "%s: no run, checkpoint or model file is there", said);
+    if (realpath(said, real) == NULL)
+        return ta_fail_errno(TA_IO, "%s: no run, checkpoint or model file is there", said);
     ta_status status = join(inside, real, "checkpoint");
     if (status != TA_OK) return status;
     if (is_folder(inside)) return newest_of(inside, log, out);
@@ -65,7 +67,8 @@ bool ta_pretrained_config(const char *found, char out[TA_PRETRAINED_PATH]) {
         char *slash = strrchr(path, '/');
         if (slash == NULL) return false;
         *slash = '\0';
-        if (up == 2 && strcmp(strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path, "checkpoint") != 0) return false;
+        if (up == 2 && strcmp(strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path, "checkpoint") != 0)
+            return false;
     }
     return join(out, path, "config.yaml") == TA_OK && access(out, R_OK) == 0;
 }
@@ -80,8 +83,10 @@ ta_status ta_pretrained_misfit(const struct ta_run_config *run, const struct ta_
     char why[768], labels[48] = "no labels";
     snprintf(why, sizeof why, "%s", ta_why());
     if (info->label_kind == TA_LABEL_CLASS) snprintf(labels, sizeof labels, "%" PRIu32 " classes", info->classes);
-    if (info->label_kind == TA_LABEL_VALUE) snprintf(labels, sizeof labels, "%" PRIu32 " values as a label", info->targets);
-    return ta_fail(TA_CONFIG, "%s does not fit the stream %s (%" PRIu32 " x %" PRIu32 " x %" PRIu32 " numbers a record, %s): %s",
+    if (info->label_kind == TA_LABEL_VALUE)
+        snprintf(labels, sizeof labels, "%" PRIu32 " values as a label", info->targets);
+    return ta_fail(TA_CONFIG,
+                   "%s does not fit the stream %s (%" PRIu32 " x %" PRIu32 " x %" PRIu32 " numbers a record, %s): %s",
                    run->run.from, stream_name(run), info->h, info->w, info->c, labels, why);
 }
 
@@ -92,7 +97,8 @@ static void compare_networks(const char *file, const struct ta_model *model, str
     if (log == NULL || ta_h5_open(file, TA_H5_READ, &h5) != TA_OK) return;
     snprintf(ours, sizeof ours, "%016" PRIx64, model->fingerprint);
     if (ta_h5_attr_exists(h5, "/", "tensair_fingerprint") &&
-        ta_h5_attr_get_text(h5, "/", "tensair_fingerprint", theirs, sizeof theirs) == TA_OK && strcmp(ours, theirs) != 0)
+        ta_h5_attr_get_text(h5, "/", "tensair_fingerprint", theirs, sizeof theirs) == TA_OK &&
+        strcmp(ours, theirs) != 0)
         ta_log_warn(log, "%s is of a network with these shapes of weights that is not quite this one (fingerprint %s, "
                          "now %s)", file, theirs, ours);
     (void)ta_h5_close(h5); /* nothing was written */
@@ -107,8 +113,8 @@ static void compare_scales(const char *file, const struct ta_keras_note *note, c
                 (double)note->input_offset, (double)info->scale, (double)info->offset);
 }
 
-ta_status ta_pretrained_load(const struct ta_run_config *run, const struct ta_stream_info *info, const struct ta_model *model,
-                             struct ta_log *log, float *w, uint64_t *steps) {
+ta_status ta_pretrained_load(const struct ta_run_config *run, const struct ta_stream_info *info,
+                             const struct ta_model *model, struct ta_log *log, float *w, uint64_t *steps) {
     char file[TA_PRETRAINED_PATH];
     struct ta_keras_note note;
     const char *from = run->run.from;
@@ -126,7 +132,8 @@ ta_status ta_pretrained_load(const struct ta_run_config *run, const struct ta_st
     return TA_OK;
 }
 
-ta_status ta_pretrained_try(const struct ta_run_config *run, const struct ta_stream_info *info, const struct ta_model *model) {
+ta_status ta_pretrained_try(const struct ta_run_config *run, const struct ta_stream_info *info,
+                            const struct ta_model *model) {
     if (run->run.from == NULL) return TA_OK;
     float *w;
     ta_status status = TA_NEW(&w, model->n_params, "the weights to begin with");

@@ -27,11 +27,12 @@ bool ta_pretrained_config(const char *found, char out[TA_PRETRAINED_PATH]);
  * nothing); may be NULL. Says in the log when the model was another one of the same shapes, or
  * saw its records on another scale. Errors: CONFIG (it does not fit model and stream: both named), IO, FORMAT,
  * NO_MEMORY. */
-ta_status ta_pretrained_load(const struct ta_run_config *run, const struct ta_stream_info *info, const struct ta_model *model,
-                             struct ta_log *log, float *w, uint64_t *steps);
+ta_status ta_pretrained_load(const struct ta_run_config *run, const struct ta_stream_info *info,
+                             const struct ta_model *model, struct ta_log *log, float *w, uint64_t *steps);
 
 /* Once, before replicas are started: does it fit? Loads, and drops it. OK when there is no run.from. */
-ta_status ta_pretrained_try(const struct ta_run_config *run, const struct ta_stream_info *info, const struct ta_model *model);
+ta_status ta_pretrained_try(const struct ta_run_config *run, const struct ta_stream_info *info,
+                            const struct ta_model *model);
 
 /* Names model and stream before what the layer below has said (ta_why) of a model that cannot be built. */
 ta_status ta_pretrained_misfit(const struct ta_run_config *run, const struct ta_stream_info *info);

@@ -91,13 +91,14 @@ static void format_scores(const struct ta_board_sum *s, char *line, size_t bytes
         snprintf(line + used, bytes - (size_t)used, "  dropped %" PRIu64, s->dropped);
 }
 
-static void draw_block(struct ta_progress *p, const struct ta_board *board, const struct ta_board_sum *s, int64_t now_ns) {
+static void draw_block(struct ta_progress *p, const struct ta_board *board, const struct ta_board_sum *s,
+                       int64_t now_ns) {
     char line[LINE_BYTES], scores[LINE_BYTES];
     if (p->drawn > 0) fprintf(p->out, "\033[%uA", p->drawn);
     p->drawn = 0;
     unsigned seconds = s->started_ns == 0 ? 0 : (unsigned)((now_ns - s->started_ns) / TA_NS_PER_S);
-    snprintf(line, sizeof line, "tensair  %u replica%s  %u:%02u:%02u  %.300s", board->n_rows, board->n_rows == 1 ? "" : "s",
-             seconds / 3600, seconds / 60 % 60, seconds % 60, p->title);
+    snprintf(line, sizeof line, "tensair  %u replica%s  %u:%02u:%02u  %.300s", board->n_rows,
+             board->n_rows == 1 ? "" : "s", seconds / 3600, seconds / 60 % 60, seconds % 60, p->title);
     draw_line(p, line, "\033[1m");
     draw_bar(p, s);
     format_scores(s, scores, sizeof scores);

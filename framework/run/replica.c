@@ -116,7 +116,8 @@ static ta_status turn(struct ta_replica *r, int64_t now_ns) {
 
 static bool report_due(const struct ta_replica *r, int64_t now_ns) {
     uint64_t every = r->run->metrics.every_records;
-    return r->start_ns != 0 && (now_ns >= r->report_ns || (every > 0 && r->life_records - r->reported_records >= every));
+    return r->start_ns != 0 &&
+           (now_ns >= r->report_ns || (every > 0 && r->life_records - r->reported_records >= every));
 }
 
 /* The last word: what happened until now is in the metrics whatever follows. */

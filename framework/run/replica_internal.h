@@ -150,7 +150,9 @@ struct ta_replica {
     struct ta_peer_stats peer;   /* scratch: it is large */
 };
 
-static inline struct ta_board_row *ta_replica_row(struct ta_replica *r) { return &r->config.board->rows[r->config.rank]; }
+static inline struct ta_board_row *ta_replica_row(struct ta_replica *r) {
+    return &r->config.board->rows[r->config.rank];
+}
 
 /* Whether the exchange puts to `peer`: else there is no path to it. */
 static inline bool ta_replica_meets(const struct ta_replica *r, unsigned peer) {

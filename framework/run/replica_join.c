@@ -106,8 +106,10 @@ static ta_status wait_for_share(struct ta_replica *r, int64_t now_ns) {
     if (r->complete_ns == 0) r->complete_ns = now_ns;
     double waited_s = (double)(now_ns - r->complete_ns) / TA_NS_PER_S;
     if (waited_s < r->run->exchange.spec.dead_after_s + 2) return TA_AGAIN;
-    return ta_fail(TA_CONFIG, "rank %u has nothing to do in this run: none of its replicas is lost, or others have taken "
-                              "over what the lost ones left", r->config.rank);
+    return ta_fail(TA_CONFIG,
+                   "rank %u has nothing to do in this run: none of its replicas is lost, or others have taken "
+                   "over what the lost ones left",
+                   r->config.rank);
 }
 
 /* All that were in the run have ended, as far as the board knows. */
@@ -144,7 +146,8 @@ static ta_status join_late(struct ta_replica *r, int64_t now_ns) {
     status = take_over(r, &entry);
     if (status != TA_OK) return status;
     start_clock(r, now_ns);
-    ta_replica_event(r, now_ns, "joined", "with the share of rank %u after its batch %" PRIu64, entry.share, entry.position);
+    ta_replica_event(r, now_ns, "joined", "with the share of rank %u after its batch %" PRIu64, entry.share,
+                     entry.position);
     return TA_OK;
 }
 

@@ -22,7 +22,8 @@ static size_t late_label_bytes(const struct ta_replica *r) {
 
 /* --- opening --- */
 
-struct ta_predictions_kind ta_replica_predictions_kind(const struct ta_stream_info *info, const struct ta_model *model) {
+struct ta_predictions_kind ta_replica_predictions_kind(const struct ta_stream_info *info,
+                                                       const struct ta_model *model) {
     bool unlabelled = info->label_kind == TA_LABEL_NONE;
     bool classes = info->label_kind == TA_LABEL_CLASS || (unlabelled && model->loss == TA_LOSS_CROSS_ENTROPY);
     return (struct ta_predictions_kind){.classes = classes, .outputs = model->outputs, .targets = info->targets};
@@ -46,8 +47,10 @@ static void close_batch(struct ta_late_batch *b) {
 
 static ta_status open_log(struct ta_replica *r) {
     char path[4096];
-    struct ta_predictions_config config = {
-        .path = path, .rank = r->config.rank, .life = r->epoch, .kind = ta_replica_predictions_kind(&r->info, &r->model)};
+    struct ta_predictions_config config = {.path = path,
+                                           .rank = r->config.rank,
+                                           .life = r->epoch,
+                                           .kind = ta_replica_predictions_kind(&r->info, &r->model)};
     ta_status status = ta_predictions_log_path(path, sizeof path, r->config.run_dir, config.life, config.rank);
     return status == TA_OK ? ta_predictions_open(&config, &r->online.log) : status;
 }
@@ -67,7 +70,8 @@ static ta_status open_rehearsal(struct ta_replica *r, const struct ta_answer *a)
 static ta_status check_late(const struct ta_replica *r) {
     bool late = r->info.has_delay || r->waited.n > 0;
     if (!late || r->run->online.mode == TA_MODE_PREDICT || !ta_run_config_lock_step(r->run)) return TA_OK;
-    return ta_fail(TA_CONFIG, "exchange.type sync, and max_staleness 0, make one step for each of the others', but %s come "
+    return ta_fail(TA_CONFIG,
+                   "exchange.type sync, and max_staleness 0, make one step for each of the others', but %s come "
                    "late: use live or dasgd without that bound, or a stream without delays",
                    r->info.has_delay ? "labels of this stream (/label_delay)" : "labels that the checkpoint waits for");
 }
@@ -77,7 +81,8 @@ static ta_status open_dense(struct ta_replica *r) {
     struct ta_replica_online *s = &r->online;
     ta_status status = check_late(r);
     if (status == TA_OK) status = ta_mem_alloc(1, late_label_bytes(r), "a label", (void **)&s->label);
-    if (status == TA_OK && of_classes(r)) status = ta_agreement_init(&s->agreement, r->info.classes, r->run->metrics.window);
+    if (status == TA_OK && of_classes(r))
+        status = ta_agreement_init(&s->agreement, r->info.classes, r->run->metrics.window);
     if (status == TA_OK && (o->label_delay > 0 || r->info.has_delay || r->waited.n > 0)) {
         status = ta_waiting_init(&s->waiting, o->waiting, inputs(r) * sizeof(float), late_label_bytes(r));
         if (status == TA_OK) status = open_batch(r, &s->late);
@@ -96,8 +101,11 @@ static ta_status open_dense(struct ta_replica *r) {
 
 ta_status ta_replica_online_open(struct ta_replica *r) {
     const struct ta_online_section *o = &r->run->online;
-    struct ta_cycle_spec spec = {
-        .mode = o->mode, .watch_errors = o->watch != 0, .plateau = o->plateau, .cool_down = o->cool_down, .average = o->average};
+    struct ta_cycle_spec spec = {.mode = o->mode,
+                                 .watch_errors = o->watch != 0,
+                                 .plateau = o->plateau,
+                                 .cool_down = o->cool_down,
+                                 .average = o->average};
     spec.detector.type = TA_DETECTOR_NEVER;
     if (o->detector != NULL) spec.detector = *o->detector;
     r->online.watches = o->mode == TA_MODE_AUTO || spec.detector.type != TA_DETECTOR_NEVER;
@@ -107,8 +115,9 @@ ta_status ta_replica_online_open(struct ta_replica *r) {
     if (!ta_replica_of_words(r)) return open_dense(r);
     if (o->mode != TA_MODE_TRAIN || o->label_delay > 0 || o->answers_count > 0 || o->predictions ||
         o->watch != 0)
-        return ta_fail(TA_CONFIG, "online: a word model predicts its own contexts: mode, label_delay, watch, predictions and "
-                                  "answers mean nothing to it; only detector may be given");
+        return ta_fail(TA_CONFIG,
+                       "online: a word model predicts its own contexts: mode, label_delay, watch, predictions and "
+                       "answers mean nothing to it; only detector may be given");
     return TA_OK;
 }
 
@@ -130,7 +139,8 @@ static void turned(struct ta_replica *r, uint64_t before, const char *why, int64
     struct ta_replica_online *s = &r->online;
     bool drift = s->cycle.number % 2 == 0;
     const char *now = s->cycle.spec.mode == TA_MODE_AUTO ? (drift ? "training" : "predicting") : "as before";
-    ta_replica_event(r, now_ns, "mode", "change %" PRIu64 " (from %" PRIu64 "): %s, %s", s->cycle.number, before, now, why);
+    ta_replica_event(r, now_ns, "mode", "change %" PRIu64 " (from %" PRIu64 "): %s, %s", s->cycle.number, before, now,
+                     why);
     ta_replica_tell_mode(r, now_ns);
     if (drift) ta_replica_answer(r, now_ns);
 }

@@ -13,15 +13,17 @@ static ta_status check_labels(const struct ta_stream_info *info, const struct ta
         return ta_fail(TA_CONFIG, "model.loss: cross_entropy needs classes, but the stream's labels are %u values: use "
                                   "squared_error or binary_cross_entropy", info->targets);
     if (classes && !cross && model->outputs != info->classes && !(model->outputs == 1 && info->classes == 2))
-        return ta_fail(TA_CONFIG, "model: the last layer has %u outputs, but the stream has %u classes%s", model->outputs,
-                       info->classes, info->classes == 2 ? " (1 or 2 outputs would do)" : "");
+        return ta_fail(TA_CONFIG, "model: the last layer has %u outputs, but the stream has %u classes%s",
+                       model->outputs, info->classes, info->classes == 2 ? " (1 or 2 outputs would do)" : "");
     return TA_OK;
 }
 
 static ta_status word_model(const struct ta_run_config *run, const struct ta_stream_info *info, struct ta_model *out) {
     if (info->element != TA_ELEMENT_I32 && !info->text)
-        return ta_fail(TA_CONFIG, "model.type: a word model needs a stream of text or of word numbers; this one has %u x %u x %u "
-                                  "numbers a record (make one by tensair data import text)", info->h, info->w, info->c);
+        return ta_fail(TA_CONFIG,
+                       "model.type: a word model needs a stream of text or of word numbers; this one has %u x %u x %u "
+                       "numbers a record (make one by tensair data import text)",
+                       info->h, info->w, info->c);
     if (info->text) return ta_model_build_words(&run->model, NULL, out);
     struct ta_names names = {0};
     ta_status status = TA_OK;
@@ -37,7 +39,8 @@ static ta_status word_model(const struct ta_run_config *run, const struct ta_str
 ta_status ta_replica_model(const struct ta_run_config *run, const struct ta_stream_info *info, struct ta_model *out) {
     if (run->model.type != TA_MODEL_LAYERS) return word_model(run, info, out);
     if (info->element == TA_ELEMENT_I32 || info->text)
-        return ta_fail(TA_CONFIG, "model: the stream holds %s, which layers cannot read; set model.type: skipgram (or cbow)",
+        return ta_fail(TA_CONFIG,
+                       "model: the stream holds %s, which layers cannot read; set model.type: skipgram (or cbow)",
                        info->text ? "text" : "word numbers");
     bool cross = run->model.loss == TA_LOSS_CROSS_ENTROPY;
     uint32_t outputs = 0;
@@ -112,7 +115,8 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
     const struct ta_exchange_section *e = &r->run->exchange;
     unsigned n = r->config.n_ranks;
     char why[512];
-    ta_status status = ta_transport_choose(&r->run->transport, n, r->config.per_host, &r->transport_ops, why, sizeof why);
+    ta_status status = ta_transport_choose(&r->run->transport, n, r->config.per_host, &r->transport_ops, why,
+                                           sizeof why);
     if (status == TA_OK && n > 1) ta_log_info(r->config.log, "%s", why);
     if (status == TA_OK) status = ta_exchange_find(&e->spec, &r->exchange_ops);
     if (r->config.replay != NULL) r->exchange_ops = &ta_exchange_replay;

@@ -67,8 +67,10 @@ void ta_replica_look_at_peers(struct ta_replica *r, int64_t now_ns) {
         if (r->writer != NULL) ta_checkpoint_lost(r->writer, peer);
         ta_board_set(row->lost, 1);
         ta_board_set(own->peers_lost, ta_board_get(own->peers_lost) + 1);
-        ta_replica_event(r, now_ns, "peer_lost", "peer %u is gone after %" PRIu64 " steps of its own that reached us; what is left "
-                         "of its share is %s", peer, r->peer.steps_applied,
+        ta_replica_event(r, now_ns, "peer_lost",
+                         "peer %u is gone after %" PRIu64 " steps of its own that reached us; what is left "
+                         "of its share is %s",
+                         peer, r->peer.steps_applied,
                          ta_replica_takes_over(r) ? "for the survivors" : "not trained in this life");
     }
 }
@@ -151,12 +153,13 @@ static json_t *list_peers(struct ta_replica *r, struct totals *t) {
         t->bytes += s->bytes;
         t->rows += s->rows;
         t->busy += s->busy;
-        json_t *one = json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "rank", (int)peer, "life",
-                                life_names[s->life], "puts", (json_int_t)s->puts, "bytes", (json_int_t)s->bytes, "rows",
-                                (json_int_t)s->rows, "busy", (json_int_t)s->busy, "applied", (json_int_t)s->steps_applied,
-                                "acked", (json_int_t)s->steps_acked, "s_avg", ta_hist_mean(&s->staleness), "s_p50",
-                                (json_int_t)ta_hist_percentile(&s->staleness, 50), "s_p99",
-                                (json_int_t)ta_hist_percentile(&s->staleness, 99), "s_max", (json_int_t)s->staleness.max);
+        json_t *one = json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "rank", (int)peer,
+                                "life", life_names[s->life], "puts", (json_int_t)s->puts, "bytes", (json_int_t)s->bytes,
+                                "rows", (json_int_t)s->rows, "busy", (json_int_t)s->busy, "applied",
+                                (json_int_t)s->steps_applied, "acked", (json_int_t)s->steps_acked, "s_avg",
+                                ta_hist_mean(&s->staleness), "s_p50", (json_int_t)ta_hist_percentile(&s->staleness, 50),
+                                "s_p99", (json_int_t)ta_hist_percentile(&s->staleness, 99), "s_max",
+                                (json_int_t)s->staleness.max);
         if (r->config.n_ranks <= FEW_RANKS) add_histogram(one, &s->staleness);
         json_array_append_new(list, one);
     }
@@ -174,14 +177,17 @@ static void show(struct ta_replica *r, const struct totals *t, const struct ta_r
     ta_board_set(row->stale_max, t->stale_max);
     for (unsigned b = 0; b < TA_STALE_BINS; b++) ta_board_set(row->stale_bin[b], t->stale_bin[b]);
     for (unsigned p = 0; p < TA_PHASES; p++)
-        ta_board_set(row->phase_ns[p], ta_board_get(row->phase_ns[p]) + (uint64_t)(r->phase_ns[p] > 0 ? r->phase_ns[p] : 0));
+        ta_board_set(row->phase_ns[p],
+                     ta_board_get(row->phase_ns[p]) + (uint64_t)(r->phase_ns[p] > 0 ? r->phase_ns[p] : 0));
     ta_board_set(row->dropped, r->base_dropped + stream->dropped_records);
     ta_board_set(row->starved, stream->starved);
     /* Without due times there is nothing to be late for. */
     ta_board_set(row->lag_ns, r->run->pace.pace == TA_PACE_MAX ? -1 : stream->lag_ns);
 }
 
-static void set_real(json_t *line, const char *key, double value) { json_object_set_new(line, key, ta_json_real(value)); }
+static void set_real(json_t *line, const char *key, double value) {
+    json_object_set_new(line, key, ta_json_real(value));
+}
 
 static void set_count(json_t *line, const char *key, uint64_t value) {
     json_object_set_new(line, key, json_integer((json_int_t)value));
@@ -223,7 +229,8 @@ static void add_cycle(struct ta_replica *r, json_t *line) {
     set_count(line, "alarms", r->online.cycle.alarms);
 }
 
-static void add_counts(struct ta_replica *r, json_t *line, const struct totals *t, const struct ta_replayer_stats *stream) {
+static void add_counts(struct ta_replica *r, json_t *line, const struct totals *t,
+                       const struct ta_replayer_stats *stream) {
     set_real(line, "lag_s", r->run->pace.pace == TA_PACE_MAX ? NAN : (double)stream->lag_ns / TA_NS_PER_S);
     set_count(line, "dropped", r->base_dropped + stream->dropped_records);
     set_count(line, "starved", stream->starved);
@@ -304,15 +311,19 @@ void ta_replica_report(struct ta_replica *r, int64_t now_ns) {
 void ta_replica_print(struct ta_replica *r, int64_t now_ns) {
     struct ta_replayer_stats stream = {0};
     if (r->replayer != NULL) ta_replayer_stats(r->replayer, &stream); /* a spare outside has none yet */
-    ta_log_warn(r->config.log, "state %s, %" PRIu64 " records scored, %" PRIu64 " steps, %" PRIu64 " dropped steps, lag %.3f s, "
-                "round %" PRIu32 ", %.1f s of training", ta_replica_state_name(r->state), r->score.records, r->x->steps,
-                r->optimizer.skipped, (double)stream.lag_ns / TA_NS_PER_S, r->round,
+    ta_log_warn(r->config.log,
+                "state %s, %" PRIu64 " records scored, %" PRIu64 " steps, %" PRIu64 " dropped steps, lag %.3f s, "
+                "round %" PRIu32 ", %.1f s of training",
+                ta_replica_state_name(r->state), r->score.records, r->x->steps, r->optimizer.skipped,
+                (double)stream.lag_ns / TA_NS_PER_S, r->round,
                 r->start_ns == 0 ? 0 : (double)(now_ns - r->start_ns) / TA_NS_PER_S);
     for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
         if (!ta_replica_meets(r, peer)) continue;
         r->exchange_ops->peer_stats(r->x, peer, &r->peer);
-        ta_log_warn(r->config.log, "peer %u: %s, %" PRIu64 " of its steps applied here, %" PRIu64 " of ours applied there, "
-                    "%" PRIu64 " puts, staleness %.2f", peer, life_names[r->peer.life], r->peer.steps_applied,
-                    r->peer.steps_acked, r->peer.puts, ta_hist_mean(&r->peer.staleness));
+        ta_log_warn(r->config.log,
+                    "peer %u: %s, %" PRIu64 " of its steps applied here, %" PRIu64 " of ours applied there, "
+                    "%" PRIu64 " puts, staleness %.2f",
+                    peer, life_names[r->peer.life], r->peer.steps_applied, r->peer.steps_acked, r->peer.puts,
+                    ta_hist_mean(&r->peer.staleness));
     }
 }

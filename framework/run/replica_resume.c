@@ -18,10 +18,13 @@ void ta_restart_free(struct ta_restart *restart, unsigned n_ranks) {
 }
 
 /* What every replica's file must agree on with this run. */
-static ta_status check_fits(const struct ta_replica *r, const struct ta_checkpoint_info *info, const struct ta_snapshot *s) {
+static ta_status check_fits(const struct ta_replica *r, const struct ta_checkpoint_info *info,
+                            const struct ta_snapshot *s) {
     if (s->batch != r->run->stream.batch)
-        return ta_fail(TA_CONFIG, "%s was made with stream.batch %" PRIu32 ", now it is %" PRIu32 ": what was trained is counted "
-                                  "in batches, so it must stay", info->path, s->batch, r->run->stream.batch);
+        return ta_fail(TA_CONFIG,
+                       "%s was made with stream.batch %" PRIu32 ", now it is %" PRIu32 ": what was trained is counted "
+                       "in batches, so it must stay",
+                       info->path, s->batch, r->run->stream.batch);
     if (s->seed != r->run->run.seed)
         ta_log_warn(r->config.log, "%s was made with run.seed %" PRIu64 ", now it is %" PRIu64, info->path, s->seed,
                     r->run->run.seed);
@@ -129,15 +132,18 @@ static void swap(float **a, float **b) {
 
 /* The optimizer's state of the lowest rank, for whatever rank: of a checkpoint that was made with sync too, nothing
  * changes. */
-static ta_status take_first_moments(struct ta_replica *r, const struct ta_checkpoint_info *info, struct ta_snapshot *own) {
+static ta_status take_first_moments(struct ta_replica *r, const struct ta_checkpoint_info *info,
+                                    struct ta_snapshot *own) {
     struct ta_snapshot first;
     ta_status status = ta_checkpoint_load(info, &r->model, info->writers[0], false, &first);
     if (status != TA_OK) return status;
     bool same = own->optimizer_step == first.optimizer_step && own->optimizer_reset_at == first.optimizer_reset_at &&
                 same_floats(own->m, first.m, r->model.n_params) && same_floats(own->v, first.v, r->model.n_params);
     if (!same || own->raised_left > 0)
-        ta_log_warn(r->config.log, "%s was made by another exchange, where each replica's optimizer went its own way: with "
-                    "exchange.type sync all go on with that of rank %u, at the usual rate", info->path, info->writers[0]);
+        ta_log_warn(r->config.log,
+                    "%s was made by another exchange, where each replica's optimizer went its own way: with "
+                    "exchange.type sync all go on with that of rank %u, at the usual rate",
+                    info->path, info->writers[0]);
     swap(&own->m, &first.m);
     swap(&own->v, &first.v);
     own->optimizer_step = first.optimizer_step;
@@ -172,8 +178,8 @@ ta_status ta_restart_prepare(struct ta_replica *r, struct ta_restart *out) {
         if (status == TA_OK && all_update_alike(r)) status = take_first_moments(r, info, &out->own);
     }
     if (status == TA_OK)
-        ta_log_info(r->config.log, "going on from %s: %" PRIu64 " steps of %u replicas%s", info->path, info->total_steps,
-                    info->n_ranks, out->exact ? "" : ", dealt anew");
+        ta_log_info(r->config.log, "going on from %s: %" PRIu64 " steps of %u replicas%s", info->path,
+                    info->total_steps, info->n_ranks, out->exact ? "" : ", dealt anew");
     ta_mem_free(info);
     return status;
 }
@@ -199,7 +205,8 @@ ta_status ta_restart_apply(struct ta_replica *r, struct ta_restart *restart) {
     r->base_records = restart->base_records;
     r->start_records = r->x->records;
     unsigned founders = ta_replica_founders(r);
-    ta_status status = ta_share_init(&r->share, r->config.rank % founders, founders, restart->resumed ? &restart->done : NULL);
+    ta_status status = ta_share_init(&r->share, r->config.rank % founders, founders,
+                                     restart->resumed ? &restart->done : NULL);
     if (status != TA_OK || !restart->resumed || ta_replica_is_spare(r)) return status;
     const struct ta_snapshot *s = &restart->own;
     r->base_dropped = s->dropped_records;

@@ -34,15 +34,18 @@ static bool checkpoint_due(struct ta_replica *r, int64_t now_ns) {
 static bool is_left_behind(const struct ta_replica *r) {
     for (unsigned rank = 0; rank < r->config.n_ranks; rank++) {
         const struct ta_board_row *row = &r->config.board->rows[rank];
-        if (rank != r->config.rank && ta_board_get(row->finished) != 0 && ta_board_get(row->started_ns) != 0) return true;
+        if (rank != r->config.rank && ta_board_get(row->finished) != 0 && ta_board_get(row->started_ns) != 0)
+            return true;
     }
     return false;
 }
 
 static ta_status look_behind(const struct ta_replica *r) {
     if (!is_left_behind(r)) return TA_OK;
-    return ta_fail(TA_PEER, "the others have ended the run without rank %u: it was silent for too long; if it was only slow, "
-                            "raise exchange.dead_after", r->config.rank);
+    return ta_fail(TA_PEER,
+                   "the others have ended the run without rank %u: it was silent for too long; if it was only slow, "
+                   "raise exchange.dead_after",
+                   r->config.rank);
 }
 
 ta_status ta_replica_look(struct ta_replica *r, int64_t now_ns) {
@@ -151,10 +154,13 @@ static ta_status compare_rest(struct ta_replica *r, int64_t now_ns) {
         if (atomic_load_explicit(&row->rest_round, memory_order_acquire) != r->target) continue;
         uint64_t its = ta_board_get(row->checksum);
         if (its == mine) continue;
-        ta_replica_event(r, now_ns, "disagreement", "round %" PRIu32 ": rank %u rests on %016" PRIx64 ", we on %016" PRIx64,
-                         r->target, peer, its, mine);
-        return ta_fail(TA_FAILED, "replicas %u and %u disagree at rest (%016" PRIx64 ", %016" PRIx64 "): a fault of the "
-                                  "exchange or of memory; the last checkpoint is good", r->config.rank, peer, mine, its);
+        ta_replica_event(r, now_ns, "disagreement",
+                         "round %" PRIu32 ": rank %u rests on %016" PRIx64 ", we on %016" PRIx64, r->target, peer, its,
+                         mine);
+        return ta_fail(TA_FAILED,
+                       "replicas %u and %u disagree at rest (%016" PRIx64 ", %016" PRIx64 "): a fault of the "
+                       "exchange or of memory; the last checkpoint is good",
+                       r->config.rank, peer, mine, its);
     }
     return TA_OK;
 }
@@ -195,7 +201,9 @@ static ta_status wait_for_writer(struct ta_replica *r, int64_t now_ns) {
 }
 
 /* A spare that has made no step yet has nothing to save, unless nobody else is left. */
-static bool saves(struct ta_replica *r) { return ta_replica_has_steps(r) || ta_replica_lowest_live(r) == r->config.rank; }
+static bool saves(struct ta_replica *r) {
+    return ta_replica_has_steps(r) || ta_replica_lowest_live(r) == r->config.rank;
+}
 
 ta_status ta_replica_snapshot(struct ta_replica *r, int64_t now_ns) {
     ta_status status = TA_OK;
@@ -232,9 +240,10 @@ ta_status ta_replica_finish(struct ta_replica *r, int64_t now_ns) {
 /* A run every step of which was dropped has trained nothing, however orderly it ended. */
 static ta_status last_word(struct ta_replica *r) {
     if (r->result == TA_END && r->optimizer.step == 0 && r->optimizer.skipped > 0)
-        return ta_fail(TA_NUMERIC, "rank %u: none of %" PRIu64 " gradients was finite: lower optimizer.rate (%g), or look at "
-                                   "the scale of the data", r->config.rank, r->optimizer.skipped,
-                       (double)r->optimizer.spec.rate);
+        return ta_fail(TA_NUMERIC,
+                       "rank %u: none of %" PRIu64 " gradients was finite: lower optimizer.rate (%g), or look at "
+                       "the scale of the data",
+                       r->config.rank, r->optimizer.skipped, (double)r->optimizer.spec.rate);
     return r->result;
 }
 

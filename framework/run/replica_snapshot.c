@@ -30,7 +30,8 @@ uint64_t ta_replica_total_steps(struct ta_replica *r) {
 
 uint64_t ta_replica_total_records(const struct ta_replica *r) {
     uint64_t total = r->base_records;
-    for (unsigned rank = 0; rank < r->config.n_ranks; rank++) total += ta_board_get(r->config.board->rows[rank].trained);
+    for (unsigned rank = 0; rank < r->config.n_ranks; rank++)
+        total += ta_board_get(r->config.board->rows[rank].trained);
     return total;
 }
 

@@ -61,8 +61,10 @@ static ta_status bad_step(struct ta_replica *r) {
     r->bad_steps++;
     uint64_t all = r->optimizer.skipped;
     if ((all & (all - 1)) == 0)
-        ta_log_warn(r->config.log, "the gradient is not finite: step dropped (%llu so far): lower optimizer.rate, or set "
-                                   "optimizer.clip_norm", (unsigned long long)all);
+        ta_log_warn(r->config.log,
+                    "the gradient is not finite: step dropped (%llu so far): lower optimizer.rate, or set "
+                    "optimizer.clip_norm",
+                    (unsigned long long)all);
     if (r->bad_steps < MOST_BAD_STEPS) return TA_OK;
     return ta_fail(TA_NUMERIC, "rank %u: the last %u gradients were not finite: lower optimizer.rate (%g), set "
                                "optimizer.clip_norm, or look at the scale of the data", r->config.rank, r->bad_steps,
@@ -90,8 +92,8 @@ ta_status ta_replica_step(struct ta_replica *r, const struct ta_step *step, int6
     if (status == TA_OK && r->online.reset_head) status = ta_replica_answer_head(r);
     if (status != TA_OK) return status;
     uint64_t masks = r->optimizer.step + r->optimizer.skipped;
-    status = r->kernel_ops->train(net, r->x->w, step->x, &step->labels, masks, r->grad, ask && !own ? b->predictions : NULL,
-                                  ask && !own ? b->losses : NULL);
+    status = r->kernel_ops->train(net, r->x->w, step->x, &step->labels, masks, r->grad,
+                                  ask && !own ? b->predictions : NULL, ask && !own ? b->losses : NULL);
     if (status != TA_OK) return status;
     ta_replica_slow(r);
     ta_replica_phase(r, TA_PHASE_COMPUTE);

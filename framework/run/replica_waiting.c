@@ -12,7 +12,8 @@ static uint32_t targets(const struct ta_replica *r) {
     return r->model.loss == TA_LOSS_CROSS_ENTROPY ? 0 : r->model.outputs;
 }
 
-static void put(struct ta_snapshot_waiting *to, uint64_t due, const struct ta_late_label *l, const float *x, bool scored) {
+static void put(struct ta_snapshot_waiting *to, uint64_t due, const struct ta_late_label *l, const float *x,
+                bool scored) {
     uint64_t at = to->n++;
     to->due[at] = due;
     to->record[at] = l->record;

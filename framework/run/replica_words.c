@@ -12,11 +12,14 @@ enum { CHANGES = 256, FIRST_RECOUNT = 10000, NAME_FLOATS = TA_NAME_BYTES / sizeo
 static ta_status check_stream(const struct ta_replica *r) {
     const struct ta_stream_info *info = &r->info;
     if (info->label_kind == TA_LABEL_CLASS)
-        return ta_fail(TA_CONFIG, "model: a word model learns from sentences, or from pairs with a value each, but the stream "
-                                  "has classes");
+        return ta_fail(TA_CONFIG,
+                       "model: a word model learns from sentences, or from pairs with a value each, but the stream "
+                       "has classes");
     if (info->label_kind == TA_LABEL_VALUE && info->targets + 1 != info->c)
-        return ta_fail(TA_CONFIG, "model: pairs need a label for each context, but the stream has %u contexts and %u labels a "
-                                  "record", info->c - 1, info->targets);
+        return ta_fail(TA_CONFIG,
+                       "model: pairs need a label for each context, but the stream has %u contexts and %u labels a "
+                       "record",
+                       info->c - 1, info->targets);
     if (info->label_kind == TA_LABEL_VALUE && r->model.words.type == TA_MODEL_CBOW)
         return ta_fail(TA_CONFIG, "model.type: cbow needs sentences; the stream has pairs: use skipgram");
     return TA_OK;
@@ -24,8 +27,10 @@ static ta_status check_stream(const struct ta_replica *r) {
 
 static ta_status open_vocabulary(struct ta_replica *r) {
     struct ta_replica_words *w = &r->words;
-    struct ta_vocabulary_config config = {
-        .rows = r->model.words.rows, .admit = r->model.words.admit, .rank = r->config.rank, .n_ranks = r->config.n_ranks};
+    struct ta_vocabulary_config config = {.rows = r->model.words.rows,
+                                          .admit = r->model.words.admit,
+                                          .rank = r->config.rank,
+                                          .n_ranks = r->config.n_ranks};
     ta_status status = ta_vocabulary_open(&config, &w->vocabulary);
     w->length = r->info.c / 2 + 1; /* a letter and a space each */
     if (status == TA_OK)

@@ -31,7 +31,8 @@ ta_status ta_run_config_expand(const char *key, const char *text, char **out) {
             snprintf(name, sizeof name, "%.*s", (int)bytes, at + 2);
             piece = getenv(name);
             if (piece == NULL || *piece == '\0')
-                return ta_fail(TA_CONFIG, "%s: '%s' needs the environment variable %s, which is not set", key, text, name);
+                return ta_fail(TA_CONFIG, "%s: '%s' needs the environment variable %s, which is not set", key, text,
+                               name);
             length = strlen(piece);
             at = end + 1;
         } else {
@@ -50,8 +51,10 @@ ta_status ta_run_config_expand(const char *key, const char *text, char **out) {
 static ta_status absolute(const char *config_path, const char *key, const char *path, char out[PATH_MAX]) {
     char beside[PATH_MAX], folder[PATH_MAX] = ".", here[PATH_MAX];
     const char *slash = strrchr(config_path, '/');
-    if (slash != NULL) snprintf(folder, sizeof folder, "%.*s", slash == config_path ? 1 : (int)(slash - config_path), config_path);
-    int length = snprintf(beside, sizeof beside, "%s%s%s", path[0] == '/' ? "" : folder, path[0] == '/' ? "" : "/", path);
+    if (slash != NULL)
+        snprintf(folder, sizeof folder, "%.*s", slash == config_path ? 1 : (int)(slash - config_path), config_path);
+    int length = snprintf(beside, sizeof beside, "%s%s%s", path[0] == '/' ? "" : folder, path[0] == '/' ? "" : "/",
+                          path);
     if (length < 0 || (size_t)length >= sizeof beside) return ta_fail(TA_CONFIG, "%s: '%s' is too long", key, path);
     if (realpath(beside, out) != NULL || realpath(path, out) != NULL) return TA_OK;
     if (path[0] == '/' || getcwd(here, sizeof here) == NULL) here[0] = '\0';
@@ -94,7 +97,8 @@ static ta_status full_path(const char *config_path, const char *key, const char 
 }
 
 /* Strings of a loaded configuration belong to libcyaml, so resolved paths go in as more overrides. */
-static ta_status load_resolved(const char *path, const char *const *overrides, size_t n, struct ta_run_config **config) {
+static ta_status load_resolved(const char *path, const char *const *overrides, size_t n,
+                               struct ta_run_config **config) {
     const struct ta_stream_spec *spec = &(*config)->stream.spec;
     const char **all = NULL;
     char **ours = NULL;
@@ -197,7 +201,8 @@ static ta_status check_lock_step(const struct ta_run_config *c) {
     for (unsigned i = 0; i < c->online.answers_count; i++) rehearses |= c->online.answers[i].type == TA_ANSWER_REHEARSE;
     if (c->online.mode == TA_MODE_PREDICT || !ta_run_config_lock_step(c) || (c->online.label_delay == 0 && !rehearses))
         return TA_OK;
-    return ta_fail(TA_CONFIG, "online.%s: in lock-step every replica makes one step for each of the others', and this makes "
+    return ta_fail(TA_CONFIG,
+                   "online.%s: in lock-step every replica makes one step for each of the others', and this makes "
                    "several at once: use exchange.max_staleness of 1 or more, or none",
                    rehearses ? "answers" : "label_delay");
 }
@@ -206,16 +211,21 @@ static ta_status check_lock_step(const struct ta_run_config *c) {
 static ta_status check_sync(const struct ta_run_config *c, const struct ta_exchange_ops *exchange) {
     if (exchange != &ta_exchange_sync) return TA_OK;
     if (c->model.type != TA_MODEL_LAYERS)
-        return ta_fail(TA_CONFIG, "exchange.type: sync sends whole gradients, and a table of rows has none: word models go with "
+        return ta_fail(TA_CONFIG,
+                       "exchange.type: sync sends whole gradients, and a table of rows has none: word models go with "
                        "exchange.type live");
     if (c->online.mode != TA_MODE_TRAIN)
-        return ta_fail(TA_CONFIG, "online.mode: with exchange.type sync all replicas train, always: a replica that only predicts "
+        return ta_fail(TA_CONFIG,
+                       "online.mode: with exchange.type sync all replicas train, always: a replica that only predicts "
                        "gives no gradients, for which the others would wait; use live");
     if (c->online.answers_count > 0 || c->online.label_delay > 0)
-        return ta_fail(TA_CONFIG, "online.%s: with exchange.type sync every replica makes one step for each of the others', "
-                       "all with the same update; use live", c->online.answers_count > 0 ? "answers" : "label_delay");
+        return ta_fail(TA_CONFIG,
+                       "online.%s: with exchange.type sync every replica makes one step for each of the others', "
+                       "all with the same update; use live",
+                       c->online.answers_count > 0 ? "answers" : "label_delay");
     if (c->run.spares > 0)
-        return ta_fail(TA_CONFIG, "run.spares: %u: nobody can join an exchange of type sync later; set it to 0, or use live",
+        return ta_fail(TA_CONFIG,
+                       "run.spares: %u: nobody can join an exchange of type sync later; set it to 0, or use live",
                        c->run.spares);
     return TA_OK;
 }
@@ -262,7 +272,8 @@ static ta_status check_slow(const struct ta_run_config *c) {
     for (uint32_t i = 0; i < c->run.slow_count; i++) {
         const struct ta_slow *slow = &c->run.slow[i];
         if (slow->rank >= c->run.replicas + c->run.spares || !(slow->factor >= 1 && slow->factor <= 1e6))
-            return ta_fail(TA_CONFIG, "run.slow: rank %u is to take %g times as long; ranks are 0 to %u, factors 1 to 1e6",
+            return ta_fail(TA_CONFIG,
+                           "run.slow: rank %u is to take %g times as long; ranks are 0 to %u, factors 1 to 1e6",
                            slow->rank, slow->factor, c->run.replicas + c->run.spares - 1);
     }
     return TA_OK;
@@ -274,11 +285,14 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     if (status == TA_OK) status = check_slow(c);
     if (status != TA_OK) return status;
     if (c->exchange.spec.dead_after_s < 2 * c->exchange.spec.heartbeat_s)
-        return ta_fail(TA_CONFIG, "exchange.dead_after: %g s is less than two heartbeats of %g s: live peers would be dropped",
+        return ta_fail(TA_CONFIG,
+                       "exchange.dead_after: %g s is less than two heartbeats of %g s: live peers would be dropped",
                        c->exchange.spec.dead_after_s, c->exchange.spec.heartbeat_s);
     if (c->run.takeover == TA_TAKEOVER_YES && c->run.spares > 0)
-        return ta_fail(TA_CONFIG, "run.takeover: yes, but what a lost replica leaves is for the %u spares (run.spares): give either",
-                       c->run.spares);
+        return ta_fail(
+            TA_CONFIG,
+            "run.takeover: yes, but what a lost replica leaves is for the %u spares (run.spares): give either",
+            c->run.spares);
     enum ta_log_level level;
     if (c->run.log_level != NULL && ta_log_level_parse(c->run.log_level, &level) != TA_OK)
         return ta_fail(TA_CONFIG, "run.log_level: '%s' is not one of debug, info, warn, error", c->run.log_level);
@@ -289,8 +303,10 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     status = check_stream(c);
     if (status == TA_OK) status = ta_online_check(&c->online);
     if (status == TA_OK && c->run.from != NULL && c->model.type != TA_MODEL_LAYERS)
-        status = ta_fail(TA_CONFIG, "run.from: %s: a word model predicts nothing that a stream could ask for, and begins with "
-                                    "vectors of its own: ask it for words with `tensair eval words`", c->run.from);
+        status = ta_fail(TA_CONFIG,
+                         "run.from: %s: a word model predicts nothing that a stream could ask for, and begins with "
+                         "vectors of its own: ask it for words with `tensair eval words`",
+                         c->run.from);
     if (status == TA_OK) status = ta_exchange_find(&c->exchange.spec, &exchange);
     if (status == TA_OK) status = check_sync(c, exchange);
     if (status == TA_OK) status = ta_exchange_bound(&c->exchange.spec, &bound);

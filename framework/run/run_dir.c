@@ -42,8 +42,10 @@ static ta_status make_default(const char *config_path, char *path, size_t bytes)
     strftime(day, sizeof day, "%Y%m%dT%H%M%SZ", &parts);
     ta_status status = make_folder("runs");
     for (int i = 1; status == TA_OK && i <= MOST_TRIES; i++) {
-        int length = snprintf(path, bytes, "runs/%.*s-%s", dot == NULL || dot == name ? 200 : (int)(dot - name), name, day);
-        if (i > 1 && length > 0 && (size_t)length < bytes) length += snprintf(path + length, bytes - (size_t)length, "-%d", i);
+        int length = snprintf(path, bytes, "runs/%.*s-%s", dot == NULL || dot == name ? 200 : (int)(dot - name), name,
+                              day);
+        if (i > 1 && length > 0 && (size_t)length < bytes)
+            length += snprintf(path + length, bytes - (size_t)length, "-%d", i);
         if (length < 0 || (size_t)length >= bytes) return ta_fail(TA_IO, "the name of %s is too long", config_path);
         if (mkdir(path, 0755) == 0) return TA_OK;
         if (errno != EEXIST) return ta_fail_errno(TA_IO, "%s: cannot create the run directory", path);
@@ -68,7 +70,8 @@ static ta_status take_lock(struct ta_run_dir *dir) {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
         if (fd < 0) return ta_fail_errno(TA_IO, "%s: cannot open", path);
         if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-            ta_status status = errno == EWOULDBLOCK ? say_who(dir->path, fd) : ta_fail_errno(TA_IO, "%s: cannot lock", path);
+            ta_status status = errno == EWOULDBLOCK ? say_who(dir->path, fd)
+                                                    : ta_fail_errno(TA_IO, "%s: cannot lock", path);
             close(fd);
             return status;
         }
@@ -170,7 +173,8 @@ uint64_t ta_run_dir_pulse(const struct ta_run_dir *dir) {
     bool known = fd >= 0 && fstat(fd, &file) == 0;
     if (fd >= 0) close(fd);
     if (!known) return 0;
-    return (uint64_t)file.st_mtim.tv_sec * 1000000000ULL + (uint64_t)file.st_mtim.tv_nsec + (uint64_t)file.st_ino * 31 + 1;
+    return (uint64_t)file.st_mtim.tv_sec * 1000000000ULL + (uint64_t)file.st_mtim.tv_nsec + (uint64_t)file.st_ino * 31 +
+           1;
 }
 
 void ta_run_dir_close(struct ta_run_dir *dir) {
@@ -193,7 +197,8 @@ ta_status ta_run_dir_write(const struct ta_run_dir *dir, const char *name, const
     if (file == NULL) return ta_fail_errno(TA_IO, "%s: cannot write", fresh);
     size_t length = strlen(text);
     bool ends = length > 0 && text[length - 1] == '\n';
-    bool good = fputs(text, file) >= 0 && (ends || fputc('\n', file) != EOF) && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    bool good = fputs(text, file) >= 0 && (ends || fputc('\n', file) != EOF) && fflush(file) == 0 &&
+                fsync(fileno(file)) == 0;
     if (fclose(file) != 0 || !good || rename(fresh, path) != 0) {
         ta_status status = ta_fail_errno(TA_IO, "%s: cannot write", path);
         (void)unlink(fresh);

@@ -53,7 +53,8 @@ static struct figures figure(const struct ta_summary *s) {
 /* Of ranks from..to - 1 those that are lost, or, of spares, those that have joined. */
 static bool is_listed(const struct ta_board_row *row, bool joined) {
     if (joined) return ta_board_get(row->started_ns) != 0;
-    return ta_board_get(row->finished) == 0 && (ta_board_get(row->ended) == TA_ENDED_KNOWN || ta_board_get(row->lost) != 0);
+    return ta_board_get(row->finished) == 0 &&
+           (ta_board_get(row->ended) == TA_ENDED_KNOWN || ta_board_get(row->lost) != 0);
 }
 
 static json_t *list_ranks(const struct ta_summary *s, bool joined) {
@@ -95,11 +96,13 @@ static void print_recording(const struct ta_summary *s, const struct figures *f,
 
 static void print_oddities(const struct ta_summary *s, const struct figures *f, FILE *out) {
     char text[27], all[27];
-    if (f->sum.dropped > 0) fprintf(out, "dropped      %s records came too late\n", ta_progress_group(f->sum.dropped, text));
+    if (f->sum.dropped > 0)
+        fprintf(out, "dropped      %s records came too late\n", ta_progress_group(f->sum.dropped, text));
     if (f->sum.unlabelled > 0)
         fprintf(out, "unlabelled   %s records were predicted only\n", ta_progress_group(f->sum.unlabelled, text));
     if (f->sum.skipped_steps > 0)
-        fprintf(out, "skipped      %s steps: the gradient was not finite\n", ta_progress_group(f->sum.skipped_steps, text));
+        fprintf(out, "skipped      %s steps: the gradient was not finite\n",
+                ta_progress_group(f->sum.skipped_steps, text));
     if (s->lost > 0) {
         fprintf(out, "lost         %u of %u replicas", s->lost, s->replicas);
         print_ranks(s, false, out);
@@ -158,14 +161,14 @@ void ta_summary_print(const struct ta_summary *s, FILE *out) {
     struct figures f = figure(s);
     char records[27], rate[27], window[27];
     fprintf(out, "records      %s\n", ta_progress_group(f.sum.records, records));
-    fprintf(out, "rate         %s records/s over %.1f s, %u replica%s\n", ta_progress_group((uint64_t)f.rate, rate), f.seconds,
-            s->replicas, s->replicas == 1 ? "" : "s");
+    fprintf(out, "rate         %s records/s over %.1f s, %u replica%s\n", ta_progress_group((uint64_t)f.rate, rate),
+            f.seconds, s->replicas, s->replicas == 1 ? "" : "s");
     if (f.sum.words > 0)
         fprintf(out, "words        %s, %s words/s\n", ta_progress_group(f.sum.words, records),
                 ta_progress_group((uint64_t)f.words_rate, rate));
     if (s->classes && f.sum.records > 0)
-        fprintf(out, "accuracy     %.2f %% prequential, %.2f %% over the last %s records of each replica\n", 100 * f.accuracy,
-                100 * f.sum.window_accuracy, ta_progress_group(s->window, window));
+        fprintf(out, "accuracy     %.2f %% prequential, %.2f %% over the last %s records of each replica\n",
+                100 * f.accuracy, 100 * f.sum.window_accuracy, ta_progress_group(s->window, window));
     if (f.sum.records > 0)
         fprintf(out, "loss         %.5f prequential, %.5f over the last\n", f.loss, f.sum.window_loss);
     fprintf(out, "staleness    S_avg %.3f, S_max %" PRIu64 ", p99 %" PRIu64 "\n", f.s_avg, f.sum.stale_max, p99_of(&f));
@@ -185,8 +188,8 @@ json_t *ta_summary_json(const struct ta_summary *s) {
                           (json_int_t)f.sum.records, "seconds", f.seconds, "records_per_s", f.rate, "steps",
                           (json_int_t)f.sum.steps, "skipped_steps", (json_int_t)f.sum.skipped_steps, "dropped",
                           (json_int_t)f.sum.dropped, "unlabelled", (json_int_t)f.sum.unlabelled, "puts",
-                          (json_int_t)f.sum.puts, "bytes", (json_int_t)f.sum.put_bytes, "replicas", (int)s->replicas, "lost",
-                          (int)s->lost, "exit_code", s->exit_code, "s_max", (json_int_t)f.sum.stale_max);
+                          (json_int_t)f.sum.puts, "bytes", (json_int_t)f.sum.put_bytes, "replicas", (int)s->replicas,
+                          "lost", (int)s->lost, "exit_code", s->exit_code, "s_max", (json_int_t)f.sum.stale_max);
     if (o == NULL) return NULL;
     json_object_set_new(o, "accuracy_all", ta_json_real(f.accuracy));
     json_object_set_new(o, "accuracy", ta_json_real(s->classes ? f.sum.window_accuracy : NAN));

@@ -22,7 +22,8 @@ enum {
 static void nap(struct ta_worker *w, struct ta_replica *r, int64_t now_ns, unsigned naps) {
     int64_t left_ns = ta_replica_wake_ns(r, now_ns) - now_ns;
     bool training = ta_replica_state(r) == TA_REPLICA_TRAINING;
-    if (ta_replica_state(r) == TA_REPLICA_JOINING) { /* those who are here leave the cores to those who are on their way */
+    if (ta_replica_state(r) ==
+        TA_REPLICA_JOINING) { /* those who are here leave the cores to those who are on their way */
         ta_signals_wait(w->signals, naps > FIRST_NAPS ? JOIN_NAP : PEER_NAP);
         return;
     }

@@ -53,8 +53,8 @@ static size_t count_before(const struct ta_inject_change *c, uint64_t records) {
     return c->every == 0 ? 1 : (size_t)((records - 1 - c->at) / c->every) + 1;
 }
 
-size_t ta_inject_truth(const struct ta_inject_change *changes, unsigned n, uint64_t records, struct ta_inject_truth *out,
-                       size_t most) {
+size_t ta_inject_truth(const struct ta_inject_change *changes, unsigned n, uint64_t records,
+                       struct ta_inject_truth *out, size_t most) {
     uint64_t next[TA_INJECT_MOST]; /* turn of each change that has not been listed */
     size_t all = 0;
     for (unsigned i = 0; i < n && i < TA_INJECT_MOST; i++) {
@@ -118,9 +118,10 @@ ta_status ta_inject_open(struct ta_stream *inner, const struct ta_inject_change 
                          struct ta_stream **out) {
     struct injected *self;
     *out = NULL;
-    ta_status status = n > TA_INJECT_MOST ? ta_fail(TA_CONFIG, "stream.inject_drift: %u changes, at most %d can be kept", n,
-                                                    TA_INJECT_MOST)
-                                          : TA_NEW(&self, 1, "a stream with drift");
+    ta_status status = n > TA_INJECT_MOST
+                           ? ta_fail(TA_CONFIG, "stream.inject_drift: %u changes, at most %d can be kept", n,
+                                     TA_INJECT_MOST)
+                           : TA_NEW(&self, 1, "a stream with drift");
     if (status != TA_OK) {
         ta_stream_close(inner);
         return status;

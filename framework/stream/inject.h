@@ -66,8 +66,8 @@ struct ta_inject_truth {
 
 /* The first `most` of them in [0, records), in order of records (then of entries); returns how many there are in
  * all. */
-size_t ta_inject_truth(const struct ta_inject_change *changes, unsigned n, uint64_t records, struct ta_inject_truth *out,
-                       size_t most);
+size_t ta_inject_truth(const struct ta_inject_change *changes, unsigned n, uint64_t records,
+                       struct ta_inject_truth *out, size_t most);
 
 const char *ta_inject_type_name(enum ta_inject_type type); /* "swap" */
 

@@ -12,8 +12,9 @@ static const uint64_t ORDER_STREAM = UINT64_C(0x7065726d757465);
 
 static ta_status need_classes(const struct ta_inject_rule *rule, unsigned number, const struct ta_stream_info *info) {
     if (info->label_kind == TA_LABEL_CLASS) return TA_OK;
-    return ta_fail(TA_CONFIG, "stream.inject_drift[%u]: %s changes classes, but the labels of this stream are not classes",
-                   number, ta_inject_type_name(rule->change.type));
+    return ta_fail(TA_CONFIG,
+                   "stream.inject_drift[%u]: %s changes classes, but the labels of this stream are not classes", number,
+                   ta_inject_type_name(rule->change.type));
 }
 
 static ta_status check_swap(struct ta_inject_rule *rule, unsigned number, const struct ta_stream_info *info) {
@@ -21,8 +22,9 @@ static ta_status check_swap(struct ta_inject_rule *rule, unsigned number, const 
     if (status != TA_OK) return status;
     const uint32_t *c = rule->change.classes;
     if (rule->change.classes_count != 2 || c[0] == c[1] || c[0] >= info->classes || c[1] >= info->classes)
-        return ta_fail(TA_CONFIG, "stream.inject_drift[%u]: swap needs `classes: [a, b]`, two different ones from 0 to %u",
-                       number, info->classes - 1);
+        return ta_fail(TA_CONFIG,
+                       "stream.inject_drift[%u]: swap needs `classes: [a, b]`, two different ones from 0 to %u", number,
+                       info->classes - 1);
     return TA_OK;
 }
 
@@ -30,8 +32,8 @@ static ta_status check_rotate(struct ta_inject_rule *rule, unsigned number, cons
     ta_status status = need_classes(rule, number, info);
     if (rule->change.by == 0) rule->change.by = 1;
     if (status == TA_OK && rule->change.by % info->classes == 0)
-        return ta_fail(TA_CONFIG, "stream.inject_drift[%u]: rotating %u classes by %u changes nothing", number, info->classes,
-                       rule->change.by);
+        return ta_fail(TA_CONFIG, "stream.inject_drift[%u]: rotating %u classes by %u changes nothing", number,
+                       info->classes, rule->change.by);
     return status;
 }
 
@@ -82,20 +84,23 @@ static ta_status check_mix(struct ta_inject_rule *rule, unsigned number, const s
                 o->label_kind == info->label_kind && o->classes == info->classes && o->targets == info->targets &&
                 o->scale == info->scale && o->offset == info->offset;
     if (same && o->records > 0) return TA_OK;
-    return ta_fail(TA_CONFIG, "stream.inject_drift[%u]: %s has %" PRIu64 " records of %u x %u x %u, %u classes and %u targets; "
-                   "the stream has %u x %u x %u, %u and %u: both must be alike, element, scale and offset too", number,
-                   rule->change.file, o->records, o->h, o->w, o->c, o->classes, o->targets, info->h, info->w, info->c,
-                   info->classes, info->targets);
+    return ta_fail(TA_CONFIG,
+                   "stream.inject_drift[%u]: %s has %" PRIu64 " records of %u x %u x %u, %u classes and %u targets; "
+                   "the stream has %u x %u x %u, %u and %u: both must be alike, element, scale and offset too",
+                   number, rule->change.file, o->records, o->h, o->w, o->c, o->classes, o->targets, info->h, info->w,
+                   info->c, info->classes, info->targets);
 }
 
 ta_status ta_inject_rule_open(struct ta_inject_rule *rule, const struct ta_inject_change *change, unsigned number,
                               const struct ta_stream_info *info) {
     *rule = (struct ta_inject_rule){.change = *change};
     if (ta_stream_is_raw(info) && change->type != TA_INJECT_MIX && change->type != TA_INJECT_KNOWN)
-        return ta_fail(TA_CONFIG, "stream.inject_drift[%u]: words have no features or classes to %s; mix in another text",
-                       number, ta_inject_type_name(change->type));
+        return ta_fail(TA_CONFIG,
+                       "stream.inject_drift[%u]: words have no features or classes to %s; mix in another text", number,
+                       ta_inject_type_name(change->type));
     if (change->every > 0 && change->width > change->every)
-        return ta_fail(TA_CONFIG, "stream.inject_drift[%u]: a change that takes %" PRIu64 " records cannot return every %" PRIu64,
+        return ta_fail(TA_CONFIG,
+                       "stream.inject_drift[%u]: a change that takes %" PRIu64 " records cannot return every %" PRIu64,
                        number, change->width, change->every);
     if (change->at > UINT64_MAX / 2 || change->width > UINT64_MAX / 4)
         return ta_fail(TA_CONFIG, "stream.inject_drift[%u]: beyond any record number", number);
@@ -154,8 +159,8 @@ static ta_status mix(struct ta_inject_rule *rule, const struct ta_stream_info *i
     return rule->other->ops->read(rule->other, record % rule->other->info.records, 1, &one);
 }
 
-ta_status ta_inject_rule_apply(struct ta_inject_rule *rule, const struct ta_stream_info *info, uint64_t record, size_t i,
-                               const struct ta_stream_block *block) {
+ta_status ta_inject_rule_apply(struct ta_inject_rule *rule, const struct ta_stream_info *info, uint64_t record,
+                               size_t i, const struct ta_stream_block *block) {
     void *x = block->x == NULL ? NULL : (char *)block->x + i * ta_stream_x_bytes(info);
     int32_t *class = block->class == NULL ? NULL : block->class + i;
     switch (rule->change.type) {

@@ -22,7 +22,7 @@ void ta_inject_rule_close(struct ta_inject_rule *rule);
 
 /* Record `record` of the stream, which is record i of the block, follows the rule. Errors: those of the other
  * stream. */
-ta_status ta_inject_rule_apply(struct ta_inject_rule *rule, const struct ta_stream_info *info, uint64_t record, size_t i,
-                               const struct ta_stream_block *block);
+ta_status ta_inject_rule_apply(struct ta_inject_rule *rule, const struct ta_stream_info *info, uint64_t record,
+                               size_t i, const struct ta_stream_block *block);
 
 #endif

@@ -130,8 +130,8 @@ static uint64_t whole_rows(const struct ta_frontier *start, const uint64_t *coun
     return least < most ? least : most;
 }
 
-ta_status ta_frontier_dealt(struct ta_frontier *done, const struct ta_frontier *start, const uint64_t *counts, unsigned n,
-                            uint64_t end) {
+ta_status ta_frontier_dealt(struct ta_frontier *done, const struct ta_frontier *start, const uint64_t *counts,
+                            unsigned n, uint64_t end) {
     if (n == 0) return ta_fail(TA_INVALID, "set of trained batches: dealt to nobody");
     struct ta_frontier sum = {0};
     ta_status status = ta_frontier_copy(&sum, start);

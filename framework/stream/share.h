@@ -33,8 +33,8 @@ ta_status ta_frontier_copy(struct ta_frontier *into, const struct ta_frontier *f
 uint64_t ta_frontier_count(const struct ta_frontier *f);                               /* batches in the set */
 /* `start` and, of the batches below `end` that were dealt from it to n shares, the first counts[i] of share i: into
  * `done`, which is replaced. Errors: NO_MEMORY, INVALID (n is 0). */
-ta_status ta_frontier_dealt(struct ta_frontier *done, const struct ta_frontier *start, const uint64_t *counts, unsigned n,
-                            uint64_t end);
+ta_status ta_frontier_dealt(struct ta_frontier *done, const struct ta_frontier *start, const uint64_t *counts,
+                            unsigned n, uint64_t end);
 
 struct ta_share {
     unsigned rank, n_ranks;

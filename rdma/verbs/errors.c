@@ -19,7 +19,8 @@ static const char *hint_of(enum ibv_wc_status status) {
     case IBV_WC_MW_BIND_ERR:
         return "our own device refused it: memory that was freed while it was put, or a fault of this program";
     case IBV_WC_LOC_QP_OP_ERR:
-        return "our own device could not do it: its port has gone down (ip link, rdma link), or memory was freed while it "
+        return "our own device could not do it: its port has gone down (ip link, rdma link), or memory was freed while "
+               "it "
                "was put";
     case IBV_WC_WR_FLUSH_ERR:
         return "the queue pair was in error already: the peer wrote where it may not, or the device failed";

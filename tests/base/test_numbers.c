@@ -204,7 +204,8 @@ static void odd_predictions_and_bad_settings(void **state) {
     assert_true(ta_score_loss(&score) == 1 && score.lossless == 1 && score.records == 6);
     const float odd[] = {INFINITY, -INFINITY, NAN};
     for (unsigned i = 0; i < 3; i++) ta_score_count(&score, 1, odd[i]);
-    assert_true(ta_score_loss(&score) == 1 && score.hits == 5 && isfinite(score.fade_loss) && isnan(ta_score_window_loss(&score)));
+    assert_true(ta_score_loss(&score) == 1 && score.hits == 5 && isfinite(score.fade_loss) &&
+                isnan(ta_score_window_loss(&score)));
     ta_score_count(&score, 0, 3);
     assert_true(ta_score_window_loss(&score) == 3 && score.window_lossless == 1 && isfinite(score.loss_sum));
     ta_score_free(&score);

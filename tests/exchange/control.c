@@ -36,10 +36,12 @@ static void poll_all(struct hall *h, unsigned ranks) {
 
 static int open_hall(void **state) {
     static struct hall h;
-    struct ta_sim_config fabric = {.n_ranks = N, .seed = 5, .latency_ns = 500, .bytes_per_ns = 1, .jitter = 1, .depth = 4};
+    struct ta_sim_config fabric = {
+        .n_ranks = N, .seed = 5, .latency_ns = 500, .bytes_per_ns = 1, .jitter = 1, .depth = 4};
     memset(&h, 0, sizeof h);
     h.now_ns = 1;
-    h.spec = (struct ta_exchange_spec){.type = (char *)"sync", .heartbeat_s = 1e-5, .dead_after_s = 1e-3, .puts_in_flight = 2};
+    h.spec = (struct ta_exchange_spec){
+        .type = (char *)"sync", .heartbeat_s = 1e-5, .dead_after_s = 1e-3, .puts_in_flight = 2};
     h.model.n_params = 64;
     h.model.n_segments = 1;
     h.model.segments[0] = (struct ta_segment){.kind = TA_SEGMENT_SUM, .count = 64};

@@ -41,7 +41,8 @@ static void open_trainee(struct trainee *t, const struct ta_model_spec *spec, st
     assert_ok(ops->open(&(struct ta_kernels_config){.threads = 1}, &t->kernels));
     struct ta_net_spec net = ta_model_net_spec(&t->model, batch, 1, false);
     assert_ok(ops->net_create(t->kernels, &net, &t->net));
-    assert_ok(ta_optimizer_open(&t->optimizer, &(struct ta_optimizer_spec){.type = TA_ADAM}, &t->model, ops, t->kernels));
+    assert_ok(
+        ta_optimizer_open(&t->optimizer, &(struct ta_optimizer_spec){.type = TA_ADAM}, &t->model, ops, t->kernels));
     size_t in = (size_t)input.h * input.w * input.c;
     assert_ok(TA_NEW(&t->x, batch * in, "x"));
     assert_ok(TA_NEW(&t->w, t->model.n_params, "w"));

@@ -23,7 +23,8 @@ static bool by_hand(const double *losses, unsigned n, const struct ta_plateau_sp
         highest = fmax(highest, sum / s->stretch);
         lowest = fmin(lowest, sum / s->stretch);
     }
-    return highest + s->floor <= s->factor * (newest + s->floor) && newest + s->floor <= s->factor * (lowest + s->floor);
+    return highest + s->floor <= s->factor * (newest + s->floor) &&
+           newest + s->floor <= s->factor * (lowest + s->floor);
 }
 
 static void a_plateau_is_one(void **state) {
@@ -161,9 +162,11 @@ struct company {
 
 static void company_open(struct company *m, enum ta_mode mode) {
     *m = (struct company){0};
-    struct ta_cycle_spec spec = {.mode = mode, .cool_down = 20,
-                                 .detector = {.type = TA_DETECTOR_PAGEHINKLEY, .pagehinkley = {.delta = .02, .threshold = 2}},
-                                 .plateau = {.stretch = 50, .patience = 4, .factor = 1.05}};
+    struct ta_cycle_spec spec = {
+        .mode = mode,
+        .cool_down = 20,
+        .detector = {.type = TA_DETECTOR_PAGEHINKLEY, .pagehinkley = {.delta = .02, .threshold = 2}},
+        .plateau = {.stretch = 50, .patience = 4, .factor = 1.05}};
     for (unsigned i = 0; i < REPLICAS; i++) assert_ok(ta_cycle_init(&m->cycle[i], &spec));
 }
 
@@ -268,7 +271,8 @@ static void the_other_modes(void **state) {
         warnings += news == TA_CYCLE_WARNING;
         drifts += news == TA_CYCLE_DRIFT;
     }
-    assert_true(drifts >= 1 && drifts < 4 && warnings >= 1 && warnings < 40 && c.warnings == warnings && c.alarms == drifts);
+    assert_true(drifts >= 1 && drifts < 4 && warnings >= 1 && warnings < 40 && c.warnings == warnings &&
+                c.alarms == drifts);
     ta_cycle_free(&c);
 }
 

@@ -88,7 +88,8 @@ static void a_full_disk_is_told(void **state) {
 static void what_is_wrong_is_said(void **state) {
     (void)state;
     struct ta_predictions *p;
-    assert_fails(TA_CONFIG, "without outputs", ta_predictions_open(&(struct ta_predictions_config){.path = "/tmp/x.h5"}, &p));
+    assert_fails(TA_CONFIG, "without outputs",
+                 ta_predictions_open(&(struct ta_predictions_config){.path = "/tmp/x.h5"}, &p));
     struct ta_predictions_config config = {.path = "/nowhere/at/all.h5", .kind = {.outputs = 1}};
     assert_fails(TA_IO, "/nowhere/at/all.h5", ta_predictions_open(&config, &p));
     config.path = path;

@@ -81,7 +81,8 @@ static void every_record_once(void **state) {
     read_all(out, "/life", TA_H5_U32, N, life);
     read_all(out, "/replica", TA_H5_U32, N, replica);
     for (unsigned i = 0; i < N; i++) {
-        assert_true(record[i] == i && prediction[i] == (int32_t)(i % OUTPUTS) && label[i] == (int32_t)(i % 2) && due[i] == i);
+        assert_true(record[i] == i && prediction[i] == (int32_t)(i % OUTPUTS) && label[i] == (int32_t)(i % 2) &&
+                    due[i] == i);
         assert_int_equal(life[i], i < 28 ? 1 : 2);
         assert_int_equal(version[i], life[i]);
         assert_int_equal(replica[i], i < 28 ? i / BATCH % 2 : (i - 28) / BATCH % 3);

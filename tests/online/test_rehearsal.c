@@ -23,7 +23,8 @@ static const struct record *held(const struct ta_rehearsal *r, uint32_t i) {
 }
 
 static void open_rehearsal(struct ta_rehearsal *r, enum ta_rehearsal_policy policy, uint32_t room, uint64_t seed) {
-    assert_ok(ta_rehearsal_init(r, &(struct ta_rehearsal_config){policy, room, sizeof(struct record), sizeof(int32_t), 5, seed}));
+    assert_ok(ta_rehearsal_init(
+        r, &(struct ta_rehearsal_config){policy, room, sizeof(struct record), sizeof(int32_t), 5, seed}));
 }
 
 static void fifo_holds_the_newest(void **state) {

@@ -100,8 +100,8 @@ static ta_status predict(struct ta_net *net, const float *w, const float *x, con
     return TA_OK;
 }
 
-static ta_status train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels, uint64_t step,
-                       float *grad, float *predictions, float *losses) {
+static ta_status train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
+                       uint64_t step, float *grad, float *predictions, float *losses) {
     (void)step;
     unsigned batch = (unsigned)x[0] / BATCH;
     memset(grad, 0, net->n_params * sizeof *grad);
@@ -300,8 +300,9 @@ static void check_end(struct world *w) {
     }
     bool ended = w->result[first] == TA_END;
     if (ended && (done > counted || done < sure))
-        complain(w, "%" PRIu64 " records are said to be done; %" PRIu64 " are in the weights, %" PRIu64 " by the living", done,
-                 counted, sure);
+        complain(w,
+                 "%" PRIu64 " records are said to be done; %" PRIu64 " are in the weights, %" PRIu64 " by the living",
+                 done, counted, sure);
     if (ended && all_is_done(w) && done != w->records)
         complain(w, "%" PRIu64 " of %" PRIu64 " records were done", done, w->records);
 }

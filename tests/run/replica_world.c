@@ -40,8 +40,8 @@ void world_join(struct world *w, unsigned rank) {
     if (ta_replica_open(&config, &w->replica[rank]) != TA_OK) fail_msg("%s", ta_why());
 }
 
-static void begin(struct world *w, unsigned founders, unsigned spares, const struct ta_sim_config *sim, const char *override,
-                  bool paced) {
+static void begin(struct world *w, unsigned founders, unsigned spares, const struct ta_sim_config *sim,
+                  const char *override, bool paced) {
     unsigned n = founders + spares;
     *w = (struct world){.n = n, .spares = spares, .now_ns = 1000, .seed = sim->seed};
     snprintf(w->folder, sizeof w->folder, "/tmp/tensair-replica-XXXXXX");
@@ -95,8 +95,10 @@ void world_run(struct world *w) {
     for (long turns = 0; world_turn(w); turns++) {
         if (turns < MOST_TURNS) continue;
         for (unsigned i = 0; i < w->n; i++)
-            if (w->replica[i] != NULL) print_message("replica %u: %s, killed %u, %s\n", i, ta_replica_state_name(ta_replica_state(w->replica[i])),
-                          w->killed >> i & 1, ta_status_name(w->result[i]));
+            if (w->replica[i] != NULL)
+                print_message("replica %u: %s, killed %u, %s\n", i,
+                              ta_replica_state_name(ta_replica_state(w->replica[i])), w->killed >> i & 1,
+                              ta_status_name(w->result[i]));
         fail_msg("no end after %ld turns (seed %llu)", turns, (unsigned long long)w->seed);
     }
 }

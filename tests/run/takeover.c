@@ -47,7 +47,8 @@ static void with_checkpoints(void **state) {
 static void with_late_labels(void **state) {
     (void)state;
     unsigned told = 0;
-    for (unsigned moment = 0; moment < 3; moment++) told += one_run(moment, 5000 * (moment + 1), "online.label_delay=100");
+    for (unsigned moment = 0; moment < 3; moment++)
+        told += one_run(moment, 5000 * (moment + 1), "online.label_delay=100");
     assert_true(told == 6);
 }
 

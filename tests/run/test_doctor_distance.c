@@ -24,10 +24,11 @@ static const struct {
 static void distances(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        enum ta_pci_distance there = ta_pci_distance(&cases[i].a, &cases[i].b), back = ta_pci_distance(&cases[i].b, &cases[i].a);
+        enum ta_pci_distance there = ta_pci_distance(&cases[i].a, &cases[i].b),
+                             back = ta_pci_distance(&cases[i].b, &cases[i].a);
         if (there != cases[i].distance || back != there)
-            fail_msg("%s to %s: %s, and back %s; expected %s", cases[i].a.path, cases[i].b.path, ta_pci_distance_name(there),
-                     ta_pci_distance_name(back), ta_pci_distance_name(cases[i].distance));
+            fail_msg("%s to %s: %s, and back %s; expected %s", cases[i].a.path, cases[i].b.path,
+                     ta_pci_distance_name(there), ta_pci_distance_name(back), ta_pci_distance_name(cases[i].distance));
     }
 }
 

@@ -95,7 +95,8 @@ static void paths(void **state) {
     assert_int_equal(mkdir("sub", 0755), 0);
     write_file("sub/it's.h5", "");
     write_file("here.h5", "");
-    write_file("sub/b.yaml", "stream: {file: \"it's.h5\"}\nmodel: {loss: cross_entropy, layers: [{type: dense, units: 2}]}\n");
+    write_file("sub/b.yaml",
+               "stream: {file: \"it's.h5\"}\nmodel: {loss: cross_entropy, layers: [{type: dense, units: 2}]}\n");
     assert_int_equal(ta_run_config_load("sub/b.yaml", NULL, 0, &c), TA_OK);
     snprintf(expected, sizeof expected, "%s/sub/it's.h5", folder);
     assert_string_equal(c->stream.spec.file, expected);

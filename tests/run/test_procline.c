@@ -35,7 +35,8 @@ static int in_child(void) {
     const char *said = getenv("TENSAIR_RANK");
     if (said == NULL || strcmp(said, "3") != 0 || getenv("BEFORE") != NULL || getenv("EMPTY") == NULL) return NOT_SET;
     if (setenv("LATER", "1", 1) != 0 || getenv("LATER") == NULL) return NOT_SET;
-    bool both = holds("/proc/self/cmdline", line, sizeof line - 1) && holds("/proc/self/environ", place, sizeof place - 1);
+    bool both = holds("/proc/self/cmdline", line, sizeof line - 1) &&
+                holds("/proc/self/environ", place, sizeof place - 1);
     if (both) return GOOD;
     static char text[ROOM];
     ssize_t n = slurp("/proc/self/cmdline", text);

@@ -55,7 +55,8 @@ static void stopped(void **state) {
     (void)state;
     for (unsigned moment = 0; moment < 10; moment++) {
         struct world w;
-        world_begin(&w, 3, &(struct ta_sim_config){.seed = moment, .latency_ns = 100000, .jitter = 2}, "run.max_records=1000000");
+        world_begin(&w, 3, &(struct ta_sim_config){.seed = moment, .latency_ns = 100000, .jitter = 2},
+                    "run.max_records=1000000");
         for (unsigned i = 0; i < 30 + moment * 7; i++) world_turn(&w);
         ta_replica_stop(w.replica[moment % 3]);
         world_run(&w);

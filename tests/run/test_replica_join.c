@@ -110,7 +110,8 @@ static void two_at_once(void **state) {
     (void)state;
     for (unsigned seed = 0; seed < 3; seed++) {
         struct world w;
-        world_begin_with_spares(&w, 3, 2, &(struct ta_sim_config){.seed = seed, .latency_ns = 100000, .jitter = 2}, NULL);
+        world_begin_with_spares(&w, 3, 2, &(struct ta_sim_config){.seed = seed, .latency_ns = 100000, .jitter = 2},
+                                NULL);
         while (!is_training(&w, 0)) world_turn(&w);
         turns(&w, 200);
         world_lose(&w, 0);
@@ -121,7 +122,8 @@ static void two_at_once(void **state) {
         world_run(&w);
         world_agree(&w, TA_END);
         uint64_t a, b;
-        assert_true(number_in(&w, "joined", 3, "share of rank ", &a) && number_in(&w, "joined", 4, "share of rank ", &b));
+        assert_true(number_in(&w, "joined", 3, "share of rank ", &a) &&
+                    number_in(&w, "joined", 4, "share of rank ", &b));
         assert_int_equal(a + b, 2);
         check_all_trained(&w, 3);
         world_end(&w);

@@ -244,7 +244,8 @@ static void clocks(void **state) {
     node[1].wall_off_ns = 59 * TA_NS_PER_S;
     assert_ok(ta_nodes_learn_hosts(&nodes));
     node[1].wall_off_ns = 3600 * TA_NS_PER_S;
-    assert_fails(TA_CONFIG, "clock of node 1 (n2) is 3600 s ahead of that of node 0 (n1)", ta_nodes_learn_hosts(&nodes));
+    assert_fails(TA_CONFIG, "clock of node 1 (n2) is 3600 s ahead of that of node 0 (n1)",
+                 ta_nodes_learn_hosts(&nodes));
     node[1].wall_off_ns = -61 * TA_NS_PER_S;
     assert_fails(TA_CONFIG, "61 s behind that of node 0", ta_nodes_learn_hosts(&nodes));
     nodes.config.node = 1; /* node 0 alone hears all at once */

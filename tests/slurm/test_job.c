@@ -178,8 +178,8 @@ static void never_nonsense(const struct variables *v) {
 /* Every variable of every capture missing, empty, cut at every byte, or something else. */
 static void damaged(void **state) {
     (void)state;
-    static const char *const others[] = {"", "-1", "x", "18446744073709551616", "4294967296", "1048576", "0", "7(x", "1,,2",
-                                         "(x4)", "9999999999(x2)"};
+    static const char *const others[] = {"",    "-1",   "x",    "18446744073709551616", "4294967296", "1048576", "0",
+                                         "7(x", "1,,2", "(x4)", "9999999999(x2)"};
     for (unsigned i = 0; i < N_CAPTURES; i++) {
         struct variables whole, v;
         load(&whole, captures[i].name);

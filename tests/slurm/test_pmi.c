@@ -235,7 +235,8 @@ static void nobody_there(void **state) {
     assert_fails(TA_REQUEUE, "stopped",
                  ta_pmi_share(&(struct ta_pmi_config){.fd = pair[1], .within_s = 20, .stop_fd = stop[0]}, value));
     close(pair[0]);
-    assert_fails(TA_PEER, "PMI", ta_pmi_share(&(struct ta_pmi_config){.fd = pair[1], .within_s = 1, .stop_fd = -1}, value));
+    assert_fails(TA_PEER, "PMI",
+                 ta_pmi_share(&(struct ta_pmi_config){.fd = pair[1], .within_s = 1, .stop_fd = -1}, value));
     close(pair[1]);
     close(stop[0]);
     close(stop[1]);

@@ -36,7 +36,8 @@ static FILE *bash(const char *script) {
 static void expect_text(FILE *out, const char *expected) {
     for (const char *c = expected;; c++) {
         int got = fgetc(out);
-        if (got != (unsigned char)*c) fail_msg("bash reads byte %ld of '%s' as %d", (long)(c - expected), expected, got);
+        if (got != (unsigned char)*c)
+            fail_msg("bash reads byte %ld of '%s' as %d", (long)(c - expected), expected, got);
         if (*c == '\0') return;
     }
 }
@@ -67,7 +68,8 @@ static void quoting(void **unused) {
     ta_mem_free(quoted);
 }
 
-static const struct ta_submit plain = {.job_name = "x", .folder = "/f", .program = "/p/tensair", .config = "/c/my.run.yaml"};
+static const struct ta_submit plain = {
+    .job_name = "x", .folder = "/f", .program = "/p/tensair", .config = "/c/my.run.yaml"};
 
 /* The settings as bash reads them, out of the very script. */
 static void settings(void **unused) {
@@ -86,7 +88,9 @@ static void settings(void **unused) {
         char *probe = NULL;
         size_t bytes;
         FILE *file = open_memstream(&probe, &bytes);
-        fprintf(file, "%s\nprintf '%%s\\0' \"$folder\" \"$program\" \"$config\" \"$run_dir\" \"$reserve $spares\" \"${arguments[@]}\"\n",
+        fprintf(file,
+                "%s\nprintf '%%s\\0' \"$folder\" \"$program\" \"$config\" \"$run_dir\" \"$reserve $spares\" "
+                "\"${arguments[@]}\"\n",
                 text);
         fclose(file);
         FILE *out = bash(probe);
@@ -112,8 +116,9 @@ static void directives(void **unused) {
     struct ta_submit s = plain;
     char *text;
     assert_ok(ta_submit_script(&s, &text));
-    static const char *const always[] = {"#!/bin/bash", "#SBATCH --nodes=1", "#SBATCH --ntasks-per-node=1", "#SBATCH --no-kill",
-                                         "#SBATCH --requeue", "#SBATCH --open-mode=append", "#SBATCH --signal=B:USR1@120"};
+    static const char *const always[] = {
+        "#!/bin/bash",       "#SBATCH --nodes=1",          "#SBATCH --ntasks-per-node=1", "#SBATCH --no-kill",
+        "#SBATCH --requeue", "#SBATCH --open-mode=append", "#SBATCH --signal=B:USR1@120"};
     for (unsigned i = 0; i < sizeof always / sizeof always[0]; i++)
         if (!has_line(text, always[i])) fail_msg("no line '%s' in\n%s", always[i], text);
     assert_null(strstr(text, "##SBATCH"));

@@ -9,7 +9,8 @@
 
 /* As Slurm writes it (secs2time_str). */
 static void print_time(uint64_t seconds, char out[64]) {
-    unsigned long long days = seconds / 86400, hours = seconds / 3600 % 24, minutes = seconds / 60 % 60, rest = seconds % 60;
+    unsigned long long days = seconds / 86400, hours = seconds / 3600 % 24, minutes = seconds / 60 % 60,
+                       rest = seconds % 60;
     if (days > 0) snprintf(out, 64, "%llu-%2.2llu:%2.2llu:%2.2llu", days, hours, minutes, rest);
     else if (hours > 0) snprintf(out, 64, "%llu:%2.2llu:%2.2llu", hours, minutes, rest);
     else snprintf(out, 64, "%llu:%2.2llu", minutes, rest);
@@ -49,8 +50,10 @@ static void words(void **unused) {
     assert_true(s == 0);
     assert_int_equal(ta_time_left_parse("NOT_SET", &s), TA_AGAIN);
     assert_int_equal(ta_time_left_parse("\n", &s), TA_AGAIN);
-    static const char *const bad[] = {"N",     "UNLIMITEDX", "1",       "1:2",      "1:60",   "-1:00",   "1-2:03:04", "1-24:00:00",
-                                      "1:2:3", "1:00:00:00", "1-00:00", "1:00 2:00", "+1:00", "99999999999999:00", "1-1-00:00:00"};
+    static const char *const bad[] = {
+        "N",         "UNLIMITEDX",        "1",           "1:2",        "1:60",    "-1:00",
+        "1-2:03:04", "1-24:00:00",        "1:2:3",       "1:00:00:00", "1-00:00", "1:00 2:00",
+        "+1:00",     "99999999999999:00", "1-1-00:00:00"};
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_fails(TA_FORMAT, "time left", ta_time_left_parse(bad[i], &s));
         assert_true(s == 0);
