@@ -220,7 +220,8 @@ static void tree_peer_stats(const struct ta_exchange *x, unsigned peer, struct t
     out->has_share = true;
     bool first = gone;
     for (unsigned r = 0; r < peer && first; r++) first = !ta_tree_is_gone(t->gone, r);
-    if (first && ta_tree_is_root(t)) out->steps_applied = ta_tree_rest_of(t); /* others count them behind their parent */
+    /* Others count them behind their parent. */
+    if (first && ta_tree_is_root(t)) out->steps_applied = ta_tree_rest_of(t);
     if (n == NULL || gone) return;
     out->broken = n->broken;
     out->breaks = n->breaks;

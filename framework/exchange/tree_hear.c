@@ -119,8 +119,9 @@ static bool hear_header(struct ta_tree *t, struct ta_tree_neighbour *n) {
     }
     bool spoke = !n->heard || high(words[WORD_PULSE]) != n->known.pulse;
     /* What each line ends on is of one header: then so are the lines but the first, of which words rise. */
-    bool whole = words[2 * TA_TREE_LINE - 1] == high(words[WORD_PULSE]) && words[TA_TREE_LINE - 1] == words[2 * TA_TREE_LINE - 1];
-    if (!whole) return false; /* the next one is on its way */
+    uint64_t pulse = high(words[WORD_PULSE]);
+    if (words[TA_TREE_LINE - 1] != pulse || words[2 * TA_TREE_LINE - 1] != pulse)
+        return false; /* the next one is on its way */
     bool noted = !n->heard || (uint32_t)words[WORD_PULSE] != n->known.notes;
     n->heard = true;
     n->known.pulse = high(words[WORD_PULSE]);

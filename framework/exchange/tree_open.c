@@ -78,7 +78,8 @@ static ta_status open_window(struct ta_tree *t) {
     if (slot > (PTRDIFF_MAX - control) / t->n_slots)
         return ta_fail(TA_CONFIG, "exchange: inboxes of %u neighbours with %zu parameters do not fit into an address "
                        "space", t->n_slots, t->base.model->n_params);
-    ta_status status = t->config.transport_ops->window_create(t->config.transport, control + slot * t->n_slots, &window);
+    size_t bytes = control + slot * t->n_slots;
+    ta_status status = t->config.transport_ops->window_create(t->config.transport, bytes, &window);
     if (status != TA_OK) return status;
     t->window = window.base;
     t->held_bytes += window.bytes;

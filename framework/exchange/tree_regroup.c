@@ -37,11 +37,16 @@ void ta_tree_lose(struct ta_tree *t, unsigned rank, const char *why) {
         ta_log_warn(t->config.log, "peer %u %s: a new tree is formed without it", rank, why);
         return;
     }
+    bool silent = n->adopted && !n->heard && n->silent_ns > t->dead_after_ns;
+    if (silent && t->said.commit_round == TA_ROUND_FINAL && !ta_tree_halted(t)) {
+        n->life = TA_PEER_LEFT; /* as we were about to */
+        return;
+    }
     n->life = TA_PEER_DEAD;
     ta_log_warn(t->config.log, "peer %u %s: a new tree is formed without it; lost with it are its steps since the last "
                 "rest, %" PRIu64 " that had reached us among them", rank, why,
                 n->known.own > n->based_own ? n->known.own - n->based_own : 0);
-    if (!t->in_doubt || !n->adopted || n->heard || n->silent_ns <= t->dead_after_ns) return;
+    if (!t->in_doubt || !silent) return;
     char text[192];
     snprintf(text, sizeof text, "peer %u %s, in the midst of a rest that it may have come to without us: the run ends "
              "here; go on from the last checkpoint", rank, why);
@@ -74,7 +79,8 @@ void ta_tree_hear_gone(struct ta_tree *t, struct ta_tree_neighbour *n) {
 /* A slot of whom nobody will hear again. */
 static bool is_free(const struct ta_tree *t, const struct ta_tree_neighbour *n) {
     if (!ta_tree_is_gone(t->gone, n->edge.rank)) return false;
-    return n->ended || (n->connected && t->config.transport_ops->peer_state(t->config.transport, n->edge.rank) == TA_PEER_DOWN);
+    if (n->ended) return true;
+    return n->connected && t->config.transport_ops->peer_state(t->config.transport, n->edge.rank) == TA_PEER_DOWN;
 }
 
 /* Slots for all neighbours of the tree that is to be formed. */
@@ -172,14 +178,17 @@ ta_status ta_tree_form(struct ta_tree *t) {
 }
 
 /* Who has left in order is not in the new tree either. */
-static ta_status form_anew(struct ta_tree *t) {
-    struct ta_tree_said *said = &t->said;
+static void mark_left(struct ta_tree *t) {
     for (unsigned i = 0; i < t->n_neighbours; i++)
         if (t->near[i]->life == TA_PEER_LEFT && !ta_tree_is_gone(t->gone, t->near[i]->edge.rank))
             mark_gone(t, t->near[i]->edge.rank);
+}
+
+static ta_status form_anew(struct ta_tree *t) {
+    struct ta_tree_said *said = &t->said;
     size_t bytes = ta_tree_gone_words(t->base.n_ranks) * sizeof *t->gone;
     if (t->crowded_ns == 0) t->crowded_ns = t->last_ns;
-    if (!has_room(t) && t->last_ns - t->crowded_ns < t->dead_after_ns) return TA_OK; /* that one has ended is known later */
+    if (!has_room(t) && t->last_ns - t->crowded_ns < t->dead_after_ns) return TA_OK; /* who has ended is told later */
     t->crowded_ns = 0;
     t->formed_version = t->gone_version;
     t->in_doubt |= ta_tree_halted(t) && said->drained == said->halt;
@@ -207,13 +216,15 @@ static ta_status catch_up(struct ta_tree *t) {
 static bool all_below_are_same(const struct ta_tree *t) {
     for (unsigned i = 0; i < t->n_neighbours; i++) {
         const struct ta_tree_neighbour *n = t->near[i];
-        if (n->edge.child && (!n->met || n->known.same != t->said.based || n->known.based != t->said.based)) return false;
+        if (!n->edge.child) continue;
+        if (!n->met || n->known.same != t->said.based || n->known.based != t->said.based) return false;
     }
     return true;
 }
 
 ta_status ta_tree_regroup(struct ta_tree *t) {
     struct ta_tree_said *said = &t->said;
+    if (t->regroups || t->formed_version != t->gone_version) mark_left(t);
     if (t->formed_version != t->gone_version && !t->doomed) {
         ta_status status = form_anew(t);
         if (status != TA_OK) return status;

@@ -32,7 +32,9 @@ struct ta_tree_edge {
 };
 
 static inline size_t ta_tree_gone_words(unsigned n_ranks) { return (n_ranks + 63) / 64; }
-static inline bool ta_tree_is_gone(const uint64_t *gone, unsigned rank) { return (gone[rank / 64] >> rank % 64 & 1) != 0; }
+static inline bool ta_tree_is_gone(const uint64_t *gone, unsigned rank) {
+    return (gone[rank / 64] >> rank % 64 & 1) != 0;
+}
 
 /* Of a replica that is there; so are all that are asked for below. */
 /* The replica to which `rank` hands up; n_ranks for the root, the lowest. */

@@ -47,7 +47,7 @@ def whole_lives():
 
 
 def lost(*victims):
-    """Inner ones, the root, a leaf: the others go on in a new tree, rest on the same bits, and finish; the job says who."""
+    """Inner ones, the root, a leaf: the others form a new tree, rest on the same bits, and finish; the job says who."""
     place = Place()
     more = TREE + ["--set", "run.max_records=60000", "--set", "pace.type=constant", "--set", "pace.rate=12000",
                    "--set", "checkpoint.every_records=20000", "--set", "exchange.dead_after=3"]
