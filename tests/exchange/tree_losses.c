@@ -193,12 +193,29 @@ static void test_lost_in_the_last_rest(void **state) {
     assert_true(peers * 50 <= all);
 }
 
+/* Around the root of a tree of 15 all three that are between it and five others: it has four slots. */
+static void test_no_room(void **state) {
+    (void)state;
+    struct tree_world w;
+    struct tree_config config = {.seed = 1, .n_ranks = 15, .fan_out = 2, .n_params = 16, .dead_after_s = 1,
+                                 .fabric = {.latency_ns = 1000}};
+    tree_world_open(&w, &config);
+    w.notice_ns = 1000;
+    tree_world_play(&w, 20, 0.3, 400);
+    for (unsigned victim = 1; victim <= 3; victim++) tree_world_kill(&w, victim);
+    for (unsigned i = 0; i < 60 && w.replica[0].ended == TA_OK; i++) tree_world_play(&w, 1, 0, 50000000);
+    assert_int_equal(w.replica[0].ended, TA_PEER);
+    assert_non_null(strstr(w.replica[0].why, "there is no room for peer"));
+    tree_world_close(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_survivors_go_on),
         cmocka_unit_test(test_lost_in_a_rest),
         cmocka_unit_test(test_lost_in_the_last_rest),
         cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
