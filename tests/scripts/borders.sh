@@ -49,6 +49,6 @@ check framework/words/vocabulary.c status.h yes
 check framework/words/vocabulary.c model.h no
 check framework/words/vocabulary.c kernels.h no
 check framework/words/vocabulary.c stream.h no
-check framework/run/replica.c exchange.h yes
+check framework/run/replica/replica.c exchange.h yes
 [ "$bad" = 0 ] && echo "borders: as drawn"
 exit "$bad"
