@@ -54,9 +54,8 @@ alone() {
     ctest --test-dir "build/$1" -j 1 --rerun-failed --output-on-failure 2>&1 | tee "$log-alone.log"
 }
 
-# history_size: a suppression needs the stack of the earlier access, which a short history loses.
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
-export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:halt_on_error=1:history_size=7"
+export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:halt_on_error=1"
 export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp:print_suppressions=0"
 
 if [ "$quick" = no ]; then
