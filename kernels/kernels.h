@@ -132,15 +132,49 @@ struct ta_skipgram_ops; /* skipgram.h */
 struct ta_kernels;      /* an opened make */
 struct ta_net;     /* a model at one batch size */
 
+/* What layers compute in. Weights, gradients, deltas, sums and losses are float32 in any case.
+ * TF32: float32 whose factors are rounded to 10 bits of mantissa inside convolutions and products; BFLOAT16: activations
+ * and their gradients, too, are bfloat16 between layers. The CPU make computes in FLOAT32 and refuses the others. */
+enum ta_compute { TA_COMPUTE_FLOAT32, TA_COMPUTE_TF32, TA_COMPUTE_BFLOAT16 };
+
+struct ta_gpu;
+struct ta_gpu_ops; /* gpu.h */
+
 struct ta_kernels_config {
     unsigned threads; /* CPU threads a step may use; 0: 1 */
-    int device;       /* GPU ordinal; the CPU make ignores it */
+    enum ta_compute compute;
+    const struct ta_gpu_ops *gpu_ops; /* cuda: where it computes; others: NULL */
+    struct ta_gpu *gpu;               /* opened; outlives the kernels */
+};
+
+/* The update that a step makes by itself, behind its gradient and on the device: what ta_optimizer_step does of a finite
+ * gradient (optimizer.h), to the same rounding as grad_norm2, update and moving one after the other. */
+struct ta_net_update {
+    struct ta_update how; /* grad_scale is not looked at: see clip_norm */
+    float clip_norm;      /* > 0: the gradient is scaled to this norm where it is longer */
+    const struct ta_param *trained; /* [n_trained] ranges that are descended; statistics of batch_norm move by themselves */
+    uint32_t n_trained;
+    float *m, *v, *delta; /* [n_params] where the weights live; m, v: NULL where the kind has none */
+};
+
+/* One training step in pieces (stage, begin, end). */
+struct ta_net_step {
+    const float *w; /* [n_params] */
+    float *grad;    /* [n_params] */
+    uint64_t step;  /* of the dropout masks */
+    const struct ta_net_update *update; /* NULL: the gradient alone */
+};
+
+struct ta_net_outcome {
+    double norm2; /* of the gradient over what is trained, before clipping; only with an update */
+    bool finite;  /* false: the gradient (or a statistic) is not; nothing was updated. Only with an update */
 };
 
 /* Every member may be called only from the owning thread; none blocks on anything but its own compute. */
 struct ta_kernels_ops {
     const char *name;    /* "cpu", "cuda" */
     const char *package; /* what to install when it is missing */
+    bool on_gpu;         /* "where the weights live" is the memory of config.gpu: the CPU must not touch it */
 
     /* Errors: NO_MEMORY, DEVICE, NOT_BUILT. */
     ta_status (*open)(const struct ta_kernels_config *config, struct ta_kernels **out);
@@ -173,6 +207,19 @@ struct ta_kernels_ops {
     ta_status (*train)(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
                        uint64_t step, float *grad, float *predictions, float *losses);
 
+    /* `train` in three calls, between which the host is free; NULL where compute is the host's own.
+     * stage: takes a batch (x, labels as in train; copied before it returns) and starts it on its way to the device. Two
+     *        may be staged and not ended; AGAIN: a third. Errors: CONFIG as train.
+     * begin: starts the step of the oldest batch that was staged and not begun; returns at once. INVALID: there is none.
+     * ready: OK when the oldest step that was begun and not ended is complete, AGAIN.
+     * end:   waits for that step; predictions, losses, outcome may be NULL. What was begun comes to its end in order.
+     * A step sees w and the state of its update as they are when all that was begun or called before is done. w may be
+     * changed by `sum` only between steps as the device sees them: the make orders the two. */
+    ta_status (*stage)(struct ta_net *net, const float *x, const struct ta_labels *labels);
+    ta_status (*begin)(struct ta_net *net, const struct ta_net_step *step);
+    ta_status (*ready)(struct ta_net *net);
+    ta_status (*end)(struct ta_net *net, float *predictions, float *losses, struct ta_net_outcome *outcome);
+
     /* Forward in inference mode (moving statistics, no dropout). labels may be NULL, then losses must be. */
     ta_status (*predict)(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
                          float *predictions, float *losses);
@@ -194,7 +241,9 @@ struct ta_kernels_ops {
      * sum:  w = base + r[0] + r[1] + ... + r[n_registers - 1]. w may be base itself, to which the registers are then
      *       added, but no register.
      * mean: w = (r[0] + ... ) * (1 / n_registers).
-     * The registers may be written by peers meanwhile: each aligned 4-byte word is read once, whole. */
+     * The registers may be written by peers meanwhile: each aligned 4-byte word is read once, whole. Where compute is a
+     * device's, sum, mean, rows_sum, rows_pick, rows_fold, update, moving and compensate return when they are queued, in
+     * an order that keeps what each reads and writes; copy_in, copy_out and grad_norm2 wait for all that was queued. */
     ta_status (*sum)(struct ta_kernels *k, size_t n, float *w, const float *base, const float *const *registers,
                      unsigned n_registers);
     ta_status (*mean)(struct ta_kernels *k, size_t n, float *w, const float *const *registers, unsigned n_registers);

@@ -42,6 +42,9 @@ struct ta_key {
     unsigned char data[TA_KEY_BYTES];
 };
 
+struct ta_gpu;
+struct ta_gpu_ops; /* gpu.h */
+
 /* What a user may ask for: section `transport` of a configuration. NULL and 0: not given. */
 struct ta_transport_spec {
     char *type;       /* auto | self | shm | sim | mixed | verbs | ofi; NULL: auto */
@@ -59,6 +62,8 @@ struct ta_transport_config {
     uint64_t run_id;   /* the same for all replicas of a run, different for every run: fences off former lives */
     void *fabric;      /* sim: the struct ta_sim_fabric all replicas share; others: NULL */
     const struct ta_transport_spec *spec; /* outlives the transport; NULL: nothing was asked for */
+    const struct ta_gpu_ops *gpu_ops;     /* gpu.h: where far pieces of windows, and sources of puts, may lie; */
+    struct ta_gpu *gpu;                   /* opened, outlives the transport; NULL: all memory is the CPU's */
     struct ta_log *log;                   /* may be NULL */
 };
 
@@ -98,6 +103,15 @@ struct ta_transport_ops {
     /* Creates the window of this replica: zeroed, page-aligned, once. shm: all pages are present when it returns, in
      * the memory nearest to the calling core: pin before. Errors: NO_MEMORY, INVALID (twice). */
     ta_status (*window_create)(struct ta_transport *t, size_t bytes, struct ta_window *out);
+    /* The same with far pieces, in the memory of config.gpu. A put into one is a put whose bytes are seen by the kernels
+     * that are launched after `fetch`; its source may be GPU memory or the CPU's. Where sources are GPU memory they are
+     * registered (source_register) as such. NULL: this make knows no GPUs (transport `staged` can stand before it).
+     * DEVICE: it does, but not with this GPU and this machine: what is off, and the cure. */
+    ta_status (*window_create_far)(struct ta_transport *t, size_t bytes, const struct ta_window_far *far,
+                                   struct ta_window *out);
+    /* What has been delivered into [offset, offset + bytes), all of it far, is seen by work that is queued on the GPU's
+     * stream APPLY from now on. Queues, does not wait. NULL: nothing to do. */
+    ta_status (*fetch)(struct ta_transport *t, size_t offset, size_t bytes);
     /* Makes memory that somebody else owns (until this transport is closed) the window. Errors: as window_create. */
     ta_status (*window_adopt)(struct ta_transport *t, const struct ta_window *window);
     /* Lets `peer` write [offset, offset + bytes) of our window, and nothing outside of what it was granted (at most
@@ -109,8 +123,11 @@ struct ta_transport_ops {
     /* Lets every connected peer write a range, from now on, if it shows `pass` (not 0; carried to them by the caller)
      * in its segments. Open until close. Errors: INVALID; DEVICE, NO_MEMORY. */
     ta_status (*range_open)(struct ta_transport *t, size_t offset, size_t bytes, uint64_t *pass);
-    /* Memory that puts read from lies in [base, base + bytes): registers it with the device. Others: nothing to do. */
+    /* Memory that puts read from lies in [base, base + bytes): registers it with the device. Others: nothing to do.
+     * source_register_gpu: the same for memory of config.gpu; NULL together with window_create_far. A put tells by the
+     * address which of the two a source is, so GPU sources must be registered, with every make. */
     ta_status (*source_register)(struct ta_transport *t, const void *base, size_t bytes);
+    ta_status (*source_register_gpu)(struct ta_transport *t, const void *base, size_t bytes);
 
     /* What `peer` needs to write into our window. Once for each connect: a key made after a disconnect is for a new
      * path. Errors: INVALID (no window yet), DEVICE, NO_MEMORY. */
@@ -142,6 +159,12 @@ extern const struct ta_transport_ops ta_transport_sim;   /* replicas in one thre
 extern const struct ta_transport_ops ta_transport_mixed; /* shm within a node, verbs or ofi between nodes */
 extern const struct ta_transport_ops ta_transport_verbs; /* RDMA writes by libibverbs; where it was built in */
 extern const struct ta_transport_ops ta_transport_ofi;   /* libfabric; where it was built in */
+
+/* The memory of a GPU by staging, over any other make, which it opens, owns and hands calls on to: what goes out is copied
+ * into pinned memory first, what came in is copied to the GPU by `fetch`. `inner` NULL: INVALID. */
+ta_status ta_staged_open(const struct ta_transport_ops *inner, const struct ta_transport_config *config,
+                         struct ta_transport **out);
+extern const struct ta_transport_ops ta_transport_staged; /* opened by ta_staged_open alone */
 
 /* The make of that name (not "auto"). Errors: CONFIG (unknown: lists the names), NOT_BUILT (known but not in this
  * program: which package to install and build again). */

@@ -57,7 +57,7 @@ static ta_status set_up(struct rig *g, const struct ta_run_config *run) {
     if (status == TA_OK && g->model.words.rows > 0)
         status = ta_fail(TA_CONFIG, "tensair sim simulates models made of layers; model.type is a word model");
     if (status == TA_OK) status = ta_kernels_find("cpu", &g->ops);
-    struct ta_kernels_config config = {.threads = 1, .device = (int)run->device.number};
+    struct ta_kernels_config config = {.threads = 1, .compute = TA_COMPUTE_FLOAT32};
     if (status == TA_OK) status = g->ops->open(&config, &g->kernels);
     if (status != TA_OK) return status;
     struct ta_net_spec spec = ta_model_net_spec(&g->model, run->stream.batch, 1, false);

@@ -234,7 +234,7 @@ static ta_status open_compute(struct ta_world *w) {
     const struct ta_run_config *run = w->config->run;
     const struct ta_machine *machine = &w->config->machine;
     ta_status status = ta_kernels_find("cpu", &w->make);
-    struct ta_kernels_config config = {.threads = run->device.threads, .device = (int)run->device.number};
+    struct ta_kernels_config config = {.threads = run->device.threads, .compute = TA_COMPUTE_FLOAT32};
     if (status == TA_OK) status = w->make->open(&config, &w->real);
     struct ta_timed_config timed = {.ops = w->make,
                                     .kernels = w->real,

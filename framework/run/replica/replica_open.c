@@ -90,7 +90,7 @@ static ta_status open_kernels(struct ta_replica *r) {
     const char *device = r->run->device.type != NULL ? r->run->device.type : "auto";
     ta_status status = ta_kernels_find(device, &r->kernel_ops);
     if (status != TA_OK) return status;
-    struct ta_kernels_config config = {.threads = r->run->device.threads, .device = (int)r->run->device.number};
+    struct ta_kernels_config config = {.threads = r->run->device.threads};
     return r->kernel_ops->open(&config, &r->kernels);
 }
 
