@@ -45,6 +45,17 @@ if(TA_CUDA AND NOT TA_FUZZ)
 endif()
 message(STATUS "CUDA: calls to it ${TA_CUDA_HEADERS}, plugin for devices ${TA_CUDA_DEVICE}, NCCL ${TA_NCCL}")
 
+# What is linked last: a real device's libraries for targets with the property TA_ON_DEVICE, for all others the make-believe
+# ones. By target_link_libraries of each part, so that the order of archives is right.
+define_property(TARGET PROPERTY TA_ON_DEVICE BRIEF_DOCS "kernels by nvcc and CUDA's own libraries")
+set(on_device $<BOOL:$<TARGET_PROPERTY:TA_ON_DEVICE>>)
+add_library(ta_cuda_runtime INTERFACE)
+target_link_libraries(ta_cuda_runtime INTERFACE $<$<NOT:${on_device}>:ta_fake_cuda>)
+if(TA_CUDA_DEVICE)
+  target_link_libraries(ta_cuda_runtime INTERFACE
+                        "$<${on_device}:${CUDNN_LIBRARY};${CUBLASLT_LIBRARY};${CUDART_STATIC_LIBRARY};rt;dl>")
+endif()
+
 add_library(ta_cuda_headers INTERFACE)
 if(TA_CUDA_HEADERS)
   target_include_directories(ta_cuda_headers SYSTEM INTERFACE ${CUDA_INCLUDE} ${CUDNN_INCLUDE})
@@ -58,16 +69,17 @@ endfunction()
 
 # ta_cuda_library(<name> C a.c ... CU b.cu ... LIBS ta_x ...)
 # What calls CUDA from C, in <name>; kernels, compiled by nvcc in <name>_device and by the C++ compiler, for the make-believe
-# device, in <name>_host. Who links <name> must link one of the two, and CUDA or the make-believe one.
+# device, in <name>_host. Who links <name> gets one of the two, and CUDA or the make-believe one, by TA_ON_DEVICE.
 function(ta_cuda_library name)
   cmake_parse_arguments(T "" "" "C;CU;LIBS" ${ARGN})
   add_library(${name} STATIC ${T_C})
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_include_directories(${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
-  target_link_libraries(${name} PUBLIC ${T_LIBS} ta_cuda_headers)
+  target_link_libraries(${name} PUBLIC ${T_LIBS} ta_cuda_headers ta_cuda_runtime)
   if(NOT T_CU)
     return()
   endif()
+  target_link_libraries(${name} INTERFACE $<IF:${on_device},${name}_device,${name}_host>)
   set(host "")
   foreach(file ${T_CU})
     set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/${name}_${file}.cc)

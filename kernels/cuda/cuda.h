@@ -1,0 +1,54 @@
+/* cuda: the inside of the CUDA make, shared by the files of this folder only.
+ *
+ *     cuda.c        the table, opening and closing         net.c, plan.c, step.c   nets and their steps
+ *     flat.h        kernels of our own: flat parameters, pointwise layers, losses (arena, rows, skipgram ...)
+ *     cudnn/        convolutions, pools, batch_norm by cuDNN       cublaslt/   matrix products by cuBLASLt
+ *
+ * All that computes on activations or gradients is queued on COMPUTE; the apply of the exchange on APPLY. Both see the
+ * weights, so whoever queues something asks ta_cuda_on_compute or ta_cuda_on_apply for the stream, which lets it begin
+ * behind all that was queued on the other. */
+#ifndef TA_KERNELS_CUDA_H
+#define TA_KERNELS_CUDA_H
+
+#include "gpu_cuda.h"
+#include "kernels.h"
+
+struct ta_rows_ring; /* rows.c: numbers of rows on their way to the device */
+
+enum { TA_CUDA_SCRATCH_BYTES = 1 << 20, TA_CUDA_PINNED_BYTES = 4096 };
+
+struct ta_kernels {
+    const struct ta_gpu_ops *gpu_ops;
+    struct ta_gpu *gpu;
+    cudaStream_t stream[TA_GPU_STREAMS];
+    enum ta_compute compute;
+    uint32_t multiprocessors;
+    bool compute_ahead, apply_ahead; /* has work that the other stream does not wait for yet */
+    void *scratch;                   /* TA_CUDA_SCRATCH_BYTES of the device, for partial sums on COMPUTE */
+    void *pinned;                    /* TA_CUDA_PINNED_BYTES of the host, for results that a call waits for */
+    struct ta_rows_ring *rows;       /* made by rows.c when first needed; closed by ta_rows_close */
+};
+
+/* What is queued on *stream from now on begins when everything is done that was queued on both so far. */
+static inline ta_status ta_cuda_on_compute(struct ta_kernels *k, cudaStream_t *stream) {
+    *stream = k->stream[TA_GPU_COMPUTE];
+    k->compute_ahead = true;
+    if (!k->apply_ahead) return TA_OK;
+    k->apply_ahead = false;
+    return k->gpu_ops->follow(k->gpu, TA_GPU_COMPUTE, TA_GPU_APPLY);
+}
+
+static inline ta_status ta_cuda_on_apply(struct ta_kernels *k, cudaStream_t *stream) {
+    *stream = k->stream[TA_GPU_APPLY];
+    k->apply_ahead = true;
+    if (!k->compute_ahead) return TA_OK;
+    k->compute_ahead = false;
+    return k->gpu_ops->follow(k->gpu, TA_GPU_APPLY, TA_GPU_COMPUTE);
+}
+
+/* Waits until all that was queued on both is done. */
+ta_status ta_cuda_settle(struct ta_kernels *k);
+
+extern const struct ta_kernels_ops ta_kernels_cuda;
+
+#endif
