@@ -1,0 +1,33 @@
+# ta_gpu_test(<name> SOURCES a.c ... CUDA <libraries of ta_cuda_library> ... LIBS ta_x ... [LABELS ...] [TIMEOUT ...])
+# One list of sources, two programs: gpu_<name> on the make-believe device, run by ctest, and gpu_<name>_real for a real one,
+# only built here (target gpu_real): run.sh runs it where there is a GPU. What steers the make-believe device itself, and so
+# can have no real counterpart, is a plain ta_test instead. TA_REAL_GPU is defined in the one for real devices.
+add_custom_target(gpu_real)
+function(ta_gpu_test name)
+  cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;CUDA;LIBS;LABELS;INCLUDES" ${ARGN})
+  set(host "")
+  set(device "")
+  foreach(library ${T_CUDA})
+    foreach(side host device)
+      list(APPEND ${side} ${library})
+      if(TARGET ${library}_${side})
+        list(APPEND ${side} ${library}_${side})
+      endif()
+    endforeach()
+  endforeach()
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 120)
+  endif()
+  ta_test(gpu_${name} SOURCES ${T_SOURCES} LIBS ${T_LIBS} ${host} ta_fake_cuda LABELS ${T_LABELS} INCLUDES ${T_INCLUDES}
+          TIMEOUT ${T_TIMEOUT})
+  if(TA_CUDA_DEVICE AND NOT TA_COVERAGE)
+    add_executable(gpu_${name}_real EXCLUDE_FROM_ALL ${T_SOURCES})
+    target_compile_definitions(gpu_${name}_real PRIVATE TA_REAL_GPU=1)
+    target_include_directories(gpu_${name}_real PRIVATE ${PROJECT_SOURCE_DIR}/tests ${T_INCLUDES})
+    target_link_libraries(gpu_${name}_real PRIVATE ${T_LIBS} ${device} PkgConfig::cmocka ${CUDNN_LIBRARY}
+                          ${CUBLASLT_LIBRARY} ${CUDART_STATIC_LIBRARY} rt dl m)
+    target_link_options(gpu_${name}_real PRIVATE -Wl,--as-needed)
+    set_target_properties(gpu_${name}_real PROPERTIES LINKER_LANGUAGE CXX)
+    add_dependencies(gpu_real gpu_${name}_real)
+  endif()
+endfunction()
