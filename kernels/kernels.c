@@ -1,33 +1,21 @@
-/* kernels: the registry of makes. A make that is not in this program still has a name and a cure. */
+/* kernels: the makes by name. One is built in; the other comes with a plugin, which is loaded when it is asked for. */
 #include "kernels.h"
 
 #include <string.h>
 
-#include "mem.h"
-
-struct entry {
-    const char *name;
-    const struct ta_kernels_ops *ops; /* NULL: not built in */
-    const char *cure;
-};
-
-/* Best first: "auto" takes the first that is built in. */
-static const struct entry makes[] = {
-    {"cuda", NULL,
-     "this version has none; one that has needs CUDA 12 and cuDNN 9: install nvidia-cuda-toolkit and libcudnn9-dev-cuda-12"},
-    {"cpu", &ta_kernels_cpu, "install libdnnl-dev, then configure and build again"},
-};
+#include "plugin.h"
 
 ta_status ta_kernels_find(const char *name, const struct ta_kernels_ops **out) {
     *out = NULL;
-    for (size_t i = 0; i < sizeof makes / sizeof makes[0]; i++) {
-        bool automatic = strcmp(name, "auto") == 0 && makes[i].ops != NULL;
-        if (!automatic && strcmp(name, makes[i].name) != 0) continue;
-        if (makes[i].ops == NULL)
-            return ta_fail(TA_NOT_BUILT, "kernels '%s' are not built into this program: %s; or use 'cpu'", name,
-                           makes[i].cure);
-        *out = makes[i].ops;
+    if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0) {
+        *out = &ta_kernels_cpu;
         return TA_OK;
+    }
+    if (strcmp(name, "cuda") == 0) {
+        const void *table;
+        ta_status status = ta_plugin_table("cuda", "ta_kernels_cuda", &table);
+        *out = table;
+        return status;
     }
     return ta_fail(TA_CONFIG, "kernels '%s' do not exist; use one of: auto, cpu, cuda", name);
 }

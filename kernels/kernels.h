@@ -95,8 +95,8 @@ struct ta_layer_times {
     double forward_s, backward_s;
 };
 
-/* Labels of a batch: `classes` for CROSS_ENTROPY, `targets` [batch][outputs] for the others. Class -1, or a NaN among the
- * targets of a record: it has no label. It is predicted; its loss is NaN, and it has no part in the gradient. */
+/* Labels of a batch: `classes` for CROSS_ENTROPY, `targets` [batch][outputs] for the others. Class -1, or a NaN among
+ * the targets of a record: it has no label. It is predicted; its loss is NaN, and it has no part in the gradient. */
 struct ta_labels {
     const int32_t *classes;
     const float *targets;
@@ -119,8 +119,8 @@ struct ta_update {
     bool nesterov, decoupled;
 };
 
-/* A table of rows in the arena (an embedding, the names of words). Row r lies at offset + r * stride; columns from `width`
- * on are padding. What a row of floats starts from is a function of seed and place, so that it need not be stored:
+/* A table of rows in the arena (an embedding, the names of words). Row r lies at offset + r * stride; columns from
+ * `width` on are padding. What a row of floats starts from is a function of seed and place, so that it need not be stored:
  * column c < width of row r is range * ta_rng_cell(seed, offset + r * stride + c); padding is 0; range 0: all 0. */
 struct ta_table {
     size_t offset;                /* floats from the arena's start; a multiple of 16 */
@@ -130,11 +130,12 @@ struct ta_table {
 
 struct ta_skipgram_ops; /* skipgram.h */
 struct ta_kernels;      /* an opened make */
-struct ta_net;     /* a model at one batch size */
+struct ta_net;          /* a model at one batch size */
 
 /* What layers compute in. Weights, gradients, deltas, sums and losses are float32 in any case.
- * TF32: float32 whose factors are rounded to 10 bits of mantissa inside convolutions and products; BFLOAT16: activations
- * and their gradients, too, are bfloat16 between layers. The CPU make computes in FLOAT32 and refuses the others. */
+ * TF32: float32 whose factors are rounded to 10 bits of mantissa inside convolutions and products; BFLOAT16:
+ * activations and their gradients, too, are bfloat16 between layers. The CPU make computes in FLOAT32 and refuses the
+ * others. */
 enum ta_compute { TA_COMPUTE_FLOAT32, TA_COMPUTE_TF32, TA_COMPUTE_BFLOAT16 };
 
 struct ta_gpu;
@@ -147,13 +148,13 @@ struct ta_kernels_config {
     struct ta_gpu *gpu;               /* opened; outlives the kernels */
 };
 
-/* The update that a step makes by itself, behind its gradient and on the device: what ta_optimizer_step does of a finite
- * gradient (optimizer.h), to the same rounding as grad_norm2, update and moving one after the other. */
+/* The update that a step makes by itself, behind its gradient and on the device: what ta_optimizer_step does of a
+ * finite gradient (optimizer.h), to the same rounding as grad_norm2, update and moving one after the other. */
 struct ta_net_update {
     struct ta_update how; /* grad_scale is not looked at: see clip_norm */
     float clip_norm;      /* > 0: the gradient is scaled to this norm where it is longer */
-    const struct ta_param *trained; /* [n_trained] ranges that are descended; statistics of batch_norm move by themselves */
-    uint32_t n_trained;
+    const struct ta_param *trained; /* [n_trained] ranges that are descended */
+    uint32_t n_trained;             /* (a batch_norm's statistics are not among them: they move by themselves) */
     float *m, *v, *delta; /* [n_params] where the weights live; m, v: NULL where the kind has none */
 };
 
@@ -197,9 +198,10 @@ struct ta_kernels_ops {
     /* One forward and backward pass in training mode: batch statistics, dropout masks of `step`.
      *   w           [n_params] where the weights live
      *   x           [batch][h][w][c] host, float32
-     *   grad        [n_params] where the weights live: d(mean loss over the labelled of the batch)/dw; every element is written, those
-     *               that belong to no layer (gaps) as 0. At the offsets of a batch_norm's moving statistics: the
-     *               statistics of this batch (mean; variance with Bessel's correction n / (n - 1), n = batch * h * w).
+     *   grad        [n_params] where the weights live: d(mean loss over the labelled of the batch)/dw; every element
+     *               is written, those that belong to no layer (gaps) as 0. At the offsets of a batch_norm's moving
+     *               statistics: the statistics of this batch (mean; variance with Bessel's correction n / (n - 1),
+     *               n = batch * h * w).
      *   predictions [batch][outputs] host, after softmax or sigmoid: what this forward pass said; may be NULL
      *   losses      [batch] host: the loss of each record; may be NULL
      * A class outside [-1, outputs) is CONFIG, naming the record in the batch; nothing was computed. Not finite results
@@ -208,9 +210,10 @@ struct ta_kernels_ops {
                        uint64_t step, float *grad, float *predictions, float *losses);
 
     /* `train` in three calls, between which the host is free; NULL where compute is the host's own.
-     * stage: takes a batch (x, labels as in train; copied before it returns) and starts it on its way to the device. Two
-     *        may be staged and not ended; AGAIN: a third. Errors: CONFIG as train.
-     * begin: starts the step of the oldest batch that was staged and not begun; returns at once. INVALID: there is none.
+     * stage: takes a batch (x, labels as in train; copied before it returns) and starts it on its way to the device.
+     *        Two may be staged and not ended; AGAIN: a third. Errors: CONFIG as train.
+     * begin: starts the step of the oldest batch that was staged and not begun; returns at once. INVALID: there is
+     *        none. The first with other arrays, or with another kind of update, may wait for what is queued.
      * ready: OK when the oldest step that was begun and not ended is complete, AGAIN.
      * end:   waits for that step; predictions, losses, outcome may be NULL. What was begun comes to its end in order.
      * A step sees w and the state of its update as they are when all that was begun or called before is done. w may be
@@ -234,16 +237,19 @@ struct ta_kernels_ops {
     /* value = momentum * value + (1 - momentum) * statistic: batch_norm's moving statistics. */
     ta_status (*moving)(struct ta_kernels *k, size_t n, float momentum, const float *statistic, float *value);
 
-    /* grad += rate * grad * grad * (w - basis): what a gradient computed on `basis` might be on w (Zheng et al., ICML 2017). */
-    ta_status (*compensate)(struct ta_kernels *k, size_t n, float rate, const float *w, const float *basis, float *grad);
+    /* grad += rate * grad * grad * (w - basis): what a gradient computed on `basis` might be on w (Zheng et al., ICML
+     * 2017). */
+    ta_status (*compensate)(struct ta_kernels *k, size_t n, float rate, const float *w, const float *basis,
+                            float *grad);
 
     /* The apply of the exchange, element by element in the order given, so that every replica rounds alike:
      * sum:  w = base + r[0] + r[1] + ... + r[n_registers - 1]. w may be base itself, to which the registers are then
      *       added, but no register.
      * mean: w = (r[0] + ... ) * (1 / n_registers).
-     * The registers may be written by peers meanwhile: each aligned 4-byte word is read once, whole. Where compute is a
-     * device's, sum, mean, rows_sum, rows_pick, rows_fold, update, moving and compensate return when they are queued, in
-     * an order that keeps what each reads and writes; copy_in, copy_out and grad_norm2 wait for all that was queued. */
+     * The registers may be written by peers meanwhile: each aligned 4-byte word is read once, whole. Where compute is
+     * a device's, sum, mean, rows_sum, rows_pick, rows_fold, update, moving and compensate return when they are queued,
+     * in an order that keeps what each reads and writes; copy_in, copy_out and grad_norm2 wait for all that was queued.
+     */
     ta_status (*sum)(struct ta_kernels *k, size_t n, float *w, const float *base, const float *const *registers,
                      unsigned n_registers);
     ta_status (*mean)(struct ta_kernels *k, size_t n, float *w, const float *const *registers, unsigned n_registers);
@@ -272,8 +278,9 @@ struct ta_kernels_ops {
 
 extern const struct ta_kernels_ops ta_kernels_cpu;
 
-/* The make of that name ("cpu"; "auto": the best that is built in). Errors: CONFIG (unknown: lists the names),
- * NOT_BUILT (known but not in this program: which package to install and build again). */
+/* The make of that name: "cpu"; "cuda", which loads the plugin of that name (plugin.h, whose errors these are:
+ * NOT_BUILT, DEVICE, INVALID); "auto": what needs no device, so cpu (who knows whether there is a GPU asks for "cuda"
+ * then). Errors: CONFIG (unknown: lists the names). */
 ta_status ta_kernels_find(const char *name, const struct ta_kernels_ops **out);
 
 #endif
