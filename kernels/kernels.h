@@ -120,8 +120,9 @@ struct ta_update {
 };
 
 /* A table of rows in the arena (an embedding, the names of words). Row r lies at offset + r * stride; columns from
- * `width` on are padding. What a row of floats starts from is a function of seed and place, so that it need not be stored:
- * column c < width of row r is range * ta_rng_cell(seed, offset + r * stride + c); padding is 0; range 0: all 0. */
+ * `width` on are padding. What a row of floats starts from is a function of seed and place, so that it need not be
+ * stored: column c < width of row r is range * ta_rng_cell(seed, offset + r * stride + c); padding is 0; range 0: all 0.
+ */
 struct ta_table {
     size_t offset;                /* floats from the arena's start; a multiple of 16 */
     uint32_t rows, width, stride; /* width and stride in floats; stride a multiple of 8, at least width */

@@ -27,7 +27,7 @@ function(ta_gpu_test name)
     target_link_libraries(gpu_${name}_real PRIVATE ${T_LIBS} ${device} PkgConfig::cmocka ${CUDNN_LIBRARY}
                           ${CUBLASLT_LIBRARY} ${CUDART_STATIC_LIBRARY} rt dl m)
     target_link_options(gpu_${name}_real PRIVATE -Wl,--as-needed)
-    set_target_properties(gpu_${name}_real PROPERTIES LINKER_LANGUAGE CXX)
+    set_target_properties(gpu_${name}_real PROPERTIES LINKER_LANGUAGE CXX TA_ON_DEVICE ON)
     add_dependencies(gpu_real gpu_${name}_real)
   endif()
 endfunction()
