@@ -20,7 +20,8 @@
 
 static const char help[] =
     "usage: tensair predict CHECKPOINT|RUN_DIR|MODEL.h5 --stream STREAM.h5|CONFIG.yaml [--rate R] [--pace TYPE]\n"
-    "                       [-n REPLICAS] [--run-dir DIR] [-o FILE.h5] [--set KEY=VALUE]... [--log-level LEVEL] [--quiet]\n"
+    "                       [-n REPLICAS] [--run-dir DIR] [-o FILE.h5] [--device TYPE] [--replicas-per-gpu N] [--set KEY=VALUE]...\n"
+    "                       [--log-level LEVEL] [--quiet]\n"
     "\n"
     "Predicts every record of a stream when it is due, with the weights of a checkpoint, and never trains. Any number of\n"
     "replicas, whatever number wrote the checkpoint. Records with a label are scored; none needs one.\n"
@@ -34,6 +35,8 @@ static const char help[] =
     "  --run-dir DIR        where predictions.h5, metrics and logs go (otherwise runs/predict-UTC); again with the same\n"
     "                       DIR goes on where a stopped run was\n"
     "  -o FILE.h5           in the end all predictions as one plain file too, by record number\n"
+    "  --device TYPE        auto (the default: a GPU where there is one), cpu, cuda (device.type)\n"
+    "  --replicas-per-gpu N replicas that share a GPU (device.replicas_per_gpu)\n"
     "  --set KEY=VALUE      overrides a key of the configuration\n"
     "  --log-level LEVEL    least level shown on stderr: debug, info, warn (the default), error\n"
     "  --quiet              no progress\n"
@@ -42,7 +45,7 @@ static const char help[] =
     "model, and can be read while it grows: h5py.File(path, 'r', swmr=True). The latencies are in the summary.\n"
     "Exit status: as tensair train.\n";
 
-enum { OPTION_STREAM = 256, OPTION_RATE, OPTION_PACE, OPTION_SET, OPTION_RUN_DIR, OPTION_LOG_LEVEL, OPTION_HELP };
+enum { OPTION_STREAM = 256, OPTION_RATE, OPTION_PACE, OPTION_DEVICE, OPTION_PER_GPU, OPTION_SET, OPTION_RUN_DIR, OPTION_LOG_LEVEL, OPTION_HELP };
 
 static const struct option options[] = {
     {"stream", required_argument, NULL, OPTION_STREAM},
@@ -52,6 +55,9 @@ static const struct option options[] = {
     {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
     {"run_dir", required_argument, NULL, OPTION_RUN_DIR},
     {"output", required_argument, NULL, 'o'},
+    {"device", required_argument, NULL, OPTION_DEVICE},
+    {"replicas-per-gpu", required_argument, NULL, OPTION_PER_GPU},
+    {"replicas_per_gpu", required_argument, NULL, OPTION_PER_GPU},
     {"set", required_argument, NULL, OPTION_SET},
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"log_level", required_argument, NULL, OPTION_LOG_LEVEL},
@@ -60,11 +66,11 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-enum { OWN_OVERRIDES = 20, TEXT_BYTES = 2 * PATH_MAX + 64 };
+enum { OWN_OVERRIDES = 22, TEXT_BYTES = 2 * PATH_MAX + 64 };
 
 struct arguments {
     struct ta_launch launch;
-    const char *model, *stream, *output, *pace, *log_level;
+    const char *model, *stream, *output, *pace, *device, *per_gpu, *log_level;
     long replicas; /* 0: not given */
     double rate;   /* 0: not given */
     const char **given; /* --set */
@@ -105,6 +111,8 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
             case OPTION_STREAM: a->stream = optarg; break;
             case OPTION_RATE: status = parse_rate(a, optarg); break;
             case OPTION_PACE: a->pace = optarg; break;
+            case OPTION_DEVICE: a->device = optarg; break;
+            case OPTION_PER_GPU: a->per_gpu = optarg; break;
             case OPTION_SET: a->given[a->n_given++] = optarg; break;
             case OPTION_RUN_DIR: a->launch.run_dir = optarg; break;
             case OPTION_LOG_LEVEL: a->log_level = optarg; break;
@@ -194,6 +202,8 @@ static ta_status configure(struct arguments *a) {
     if (a->pace != NULL) set(a, "pace.type=%s", a->pace);
     if (a->rate > 0) set(a, "pace.rate=%.17g", a->rate);
     if (a->replicas > 0) set(a, "run.replicas=%ld", a->replicas);
+    if (a->device != NULL) set(a, "device.type=%s", a->device);
+    if (a->per_gpu != NULL) set(a, "device.replicas_per_gpu=%s", a->per_gpu);
     if (a->log_level != NULL) set(a, "run.log_level=%s", a->log_level);
     for (size_t i = 0; i < a->n_given; i++) a->overrides[a->launch.n_overrides++] = a->given[i];
     a->launch.overrides = a->overrides;

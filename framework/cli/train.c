@@ -17,7 +17,8 @@
 
 static const char help[] =
     "usage: tensair train CONFIG.yaml [-n REPLICAS] [--set KEY=VALUE]... [--run-dir DIR] [--resume auto|PATH|never]\n"
-    "                     [--from MODEL] [--mode MODE] [--nodes M --node K] [--join K] [--record DIR] [--replay DIR [--until RANK:STEP]]\n"
+    "                     [--from MODEL] [--mode MODE] [--device TYPE] [--replicas-per-gpu N] [--nodes M --node K] [--join K]\n"
+    "                     [--record DIR] [--replay DIR [--until RANK:STEP]]\n"
     "                     [--log-level LEVEL] [--quiet] [--print-config]\n"
     "\n"
     "Trains a network on a stream with one or more replicas on this machine, or on several.\n"
@@ -33,6 +34,8 @@ static const char help[] =
     "                       and nothing else of it (run.from)\n"
     "  --mode MODE          train (the default), predict, or auto: train until converged, then predict, and train again\n"
     "                       when the world has changed (online.mode)\n"
+    "  --device TYPE        auto (the default: a GPU where there is one), cpu, cuda (device.type)\n"
+    "  --replicas-per-gpu N replicas that share a GPU (device.replicas_per_gpu; otherwise as many as fall on each)\n"
     "  --nodes M --node K   the run spans M machines, and this is number K of them, from 0 (TENSAIR_NODES, TENSAIR_NODE):\n"
     "                       start the same command on each, with one run directory that all of them see. A task of\n"
     "                       srun, mpirun, mpiexec or torchrun knows both by itself, and -n is then as many as there are tasks\n"
@@ -49,7 +52,7 @@ static const char help[] =
     "Exit status: 0 finished and saved; 1 failed; 2 usage or configuration; 69 a replica was lost; 74 input or output;\n"
     "75 checkpointed, please run again.\n";
 
-enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_FROM, OPTION_LOG_LEVEL, OPTION_MODE, OPTION_NODES, OPTION_NODE, OPTION_JOIN, OPTION_RECORD, OPTION_REPLAY, OPTION_UNTIL, OPTION_PRINT, OPTION_HELP };
+enum { OPTION_SET = 256, OPTION_RUN_DIR, OPTION_RESUME, OPTION_FROM, OPTION_LOG_LEVEL, OPTION_MODE, OPTION_DEVICE, OPTION_PER_GPU, OPTION_NODES, OPTION_NODE, OPTION_JOIN, OPTION_RECORD, OPTION_REPLAY, OPTION_UNTIL, OPTION_PRINT, OPTION_HELP };
 
 static const struct option options[] = {
     {"replicas", required_argument, NULL, 'n'},
@@ -61,6 +64,9 @@ static const struct option options[] = {
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"log_level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"mode", required_argument, NULL, OPTION_MODE},
+    {"device", required_argument, NULL, OPTION_DEVICE},
+    {"replicas-per-gpu", required_argument, NULL, OPTION_PER_GPU},
+    {"replicas_per_gpu", required_argument, NULL, OPTION_PER_GPU},
     {"nodes", required_argument, NULL, OPTION_NODES},
     {"node", required_argument, NULL, OPTION_NODE},
     {"join", required_argument, NULL, OPTION_JOIN},
@@ -77,10 +83,10 @@ static const struct option options[] = {
 struct arguments {
     struct ta_launch launch;
     struct ta_replay_run replay; /* folder NULL: none */
-    const char **overrides; /* [argc + 6] */
+    const char **overrides; /* [argc + 8] */
     char from_environment[2][96];
     char record[PATH_MAX + 16];
-    char replicas[32], log_level[64], mode[64], found[TA_PRETRAINED_PATH], from[TA_PRETRAINED_PATH + 16];
+    char replicas[32], log_level[64], mode[64], device[64], per_gpu[64], found[TA_PRETRAINED_PATH], from[TA_PRETRAINED_PATH + 16];
     bool print, help;
 };
 
@@ -165,6 +171,14 @@ static ta_status parse(int argc, char **argv, struct arguments *a) {
                 snprintf(a->mode, sizeof a->mode, "online.mode=%s", optarg);
                 a->overrides[a->launch.n_overrides++] = a->mode;
                 break;
+            case OPTION_DEVICE:
+                snprintf(a->device, sizeof a->device, "device.type=%s", optarg);
+                a->overrides[a->launch.n_overrides++] = a->device;
+                break;
+            case OPTION_PER_GPU:
+                snprintf(a->per_gpu, sizeof a->per_gpu, "device.replicas_per_gpu=%s", optarg);
+                a->overrides[a->launch.n_overrides++] = a->per_gpu;
+                break;
             case OPTION_NODES: status = parse_node("--nodes", optarg, 1, &a->launch.nodes); break;
             case OPTION_NODE: status = parse_node("--node", optarg, 0, &a->launch.node); break;
             case OPTION_JOIN: status = parse_node("--join", optarg, 0, &a->launch.join); break;
@@ -211,7 +225,7 @@ void ta_cli_interrupted(const char *verb) {
 
 static ta_status train(int argc, char **argv) {
     struct arguments a = {.launch = {.argc = argc, .argv = argv, .nodes = -1, .node = -1, .join = -1}};
-    ta_status status = TA_NEW(&a.overrides, (size_t)argc + 6, "the command line");
+    ta_status status = TA_NEW(&a.overrides, (size_t)argc + 8, "the command line");
     if (status != TA_OK) return status;
     a.launch.overrides = a.overrides;
     take_environment(&a);

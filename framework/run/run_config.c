@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "device.h"
 #include "inject.h"
 #include "mem.h"
 #include "run_record.h"
@@ -253,7 +254,7 @@ static ta_status check_ranges(const struct ta_run_config *c) {
         {"exchange.rows_within", c->exchange.spec.rows_within_s, 0, 86400},
         {"exchange.join_within", c->exchange.join_within_s, 1e-3, 86400},
         {"device.threads", c->device.threads, 1, 1024},
-        {"device.number", c->device.number, 0, 1024},
+        {"device.replicas_per_gpu", c->device.replicas_per_gpu, 0, TA_MAX_REPLICAS},
         {"checkpoint.every_seconds", c->checkpoint.every_seconds, 0, 1e9},
         {"checkpoint.keep", c->checkpoint.keep, 1, 1e6},
         {"metrics.window", c->metrics.window, 1, MAX_WINDOW},
@@ -299,7 +300,6 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     const struct ta_exchange_ops *exchange;
     int64_t bound;
     const struct ta_transport_ops *transport;
-    const struct ta_kernels_ops *kernels;
     status = check_stream(c);
     if (status == TA_OK) status = ta_online_check(&c->online);
     if (status == TA_OK && c->run.from != NULL && c->model.type != TA_MODEL_LAYERS)
@@ -315,7 +315,7 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     bool automatic = c->transport.type == NULL || strcmp(c->transport.type, "auto") == 0;
     if (status == TA_OK)
         status = ta_transport_find(automatic ? "self" : c->transport.type, &transport);
-    if (status == TA_OK) status = ta_kernels_find(c->device.type != NULL ? c->device.type : "auto", &kernels);
+    if (status == TA_OK) status = ta_device_check(&c->device);
     return status;
 }
 

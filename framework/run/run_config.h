@@ -14,7 +14,8 @@
  *                  damping: none | inverse | exponential | delay-compensated, damping_rate: 0, gradients_per_push: 1,
  *                  slots: 4, scale: sum | mean, puts_in_flight: 1, heartbeat: .25, dead_after: 2.5,
  *                  join_within: 60, rows_after: 0, rows_within: 0 (0: see exchange.h)}
- *     device:     {type: auto | cpu | cuda, threads: 1, number: 0}
+ *     device:     {type: auto | cpu | cuda, threads: 1, number: K, replicas_per_gpu: 0, compute: float32 | tf32 |
+ *                  bfloat16}      see device/device.h
  *     checkpoint: {every_records: 0, every_seconds: 300, keep: 2, off: no}
  *     online:     see online_config.h
  *     metrics:    {window: 1000, every_seconds: 1, every_records: 0, fading: .999,
@@ -85,7 +86,9 @@ struct ta_exchange_section {
 struct ta_device_section {
     char *type;       /* NULL: auto */
     uint32_t threads; /* CPU threads of one replica; 0: 1 */
-    uint32_t number;  /* GPU ordinal */
+    char *number;     /* this GPU, of those that CUDA shows, and no other; NULL: by device/device.h */
+    uint32_t replicas_per_gpu; /* 0: as many as fall on each */
+    int compute;      /* enum ta_compute */
 };
 
 struct ta_checkpoint_section {

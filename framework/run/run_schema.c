@@ -20,6 +20,8 @@ static const cyaml_strval_t damping_names[] = {{"none", TA_DAMPING_NONE},
                                                {"inverse", TA_DAMPING_INVERSE},
                                                {"exponential", TA_DAMPING_EXPONENTIAL},
                                                {"delay-compensated", TA_DAMPING_COMPENSATED}};
+static const cyaml_strval_t compute_names[] = {
+    {"float32", TA_COMPUTE_FLOAT32}, {"tf32", TA_COMPUTE_TF32}, {"bfloat16", TA_COMPUTE_BFLOAT16}};
 static const cyaml_strval_t scale_names[] = {{"sum", 0}, {"mean", 1}};
 
 static const cyaml_strval_t takeover_names[] = {
@@ -140,7 +142,9 @@ static const cyaml_schema_field_t exchange_fields[] = {
 static const cyaml_schema_field_t device_fields[] = {
     TEXT("type", struct ta_device_section, type),
     COUNT("threads", struct ta_device_section, threads),
-    COUNT("number", struct ta_device_section, number),
+    TEXT("number", struct ta_device_section, number),
+    COUNT("replicas_per_gpu", struct ta_device_section, replicas_per_gpu),
+    CHOICE("compute", struct ta_device_section, compute, compute_names),
     CYAML_FIELD_END,
 };
 

@@ -28,12 +28,12 @@ static const int64_t patience_ns = 10 * TA_NS_PER_S;
 struct surroundings {
     char **list;
     char rank[32]; /* the only one that differs */
-    char text[7][48];
+    char text[9][48];
 };
 
 static const char *const decided[] = {"TENSAIR_RANK=",  "TENSAIR_WORLD_SIZE=", "TENSAIR_RUN_ID=", "TENSAIR_LIFE=",
                                       "TENSAIR_BOARD=", "TENSAIR_NODES=",      "TENSAIR_NODE=",
-                                      "TENSAIR_PER_HOST="};
+                                      "TENSAIR_PER_HOST=", "TENSAIR_LOCAL_LAUNCHER=", "TENSAIR_LOCAL_LAUNCHERS="};
 enum { N_DECIDED = sizeof decided / sizeof decided[0] };
 
 static bool is_decided(const char *pair) {
@@ -55,7 +55,9 @@ static ta_status make_surroundings(const struct ta_children_config *config, stru
                                             (uint64_t)config->board->fd,
                                             config->nodes > 0 ? config->nodes : 1,
                                             config->node,
-                                            config->per_host};
+                                            config->per_host,
+                                            config->local_rank,
+                                            config->local_size};
     s->list[used++] = s->rank;
     for (unsigned i = 0; i < N_DECIDED - 1; i++) {
         snprintf(s->text[i], sizeof s->text[i], "%s%" PRIu64, decided[i + 1], values[i]);

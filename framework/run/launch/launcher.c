@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "device.h"
 #include "launcher_internal.h"
 #include "mem.h"
 #include "optimizer.h"
@@ -113,6 +114,7 @@ static ta_status job_open(struct ta_job *j) {
     ta_status status = ta_signals_open(&j->signals);
     if (status == TA_OK) status = ta_run_config_load(l->config_path, l->overrides, l->n_overrides, &j->config);
     if (status == TA_OK) status = ta_job_find_place(j);
+    if (status == TA_OK) status = ta_device_is_built(&j->config->device);
     if (status == TA_OK) status = look_ahead(j);
     if (status == TA_OK) status = ta_log_open(&j->log, ta_job_log_level(j->config), -1, true, NULL);
     if (status == TA_OK && j->nodes == 1) status = ta_job_choose_transport(j);

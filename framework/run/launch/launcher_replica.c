@@ -32,9 +32,13 @@ static ta_status run_replica(struct ta_job *j, unsigned rank, const char *run_di
     ta_status status = ta_log_open(&j->log, ta_job_log_level(j->config), (int)rank, speaks, path);
     if (status != TA_OK) return status;
     snprintf(server, sizeof server, "%.2000s/rendezvous", run_dir);
+    unsigned own = ta_job_per_node(j), launchers = j->local_size > 0 ? j->local_size : 1;
+    bool spare = rank >= replicas - spares;
     struct ta_worker worker = {
         .replica = {.run = j->config,
                     .rank = rank,
+                    .local_rank = spare ? rank - (replicas - spares) : j->local_rank * own + rank % own,
+                    .local_n = spare ? 0 : launchers * own,
                     .n_ranks = replicas,
                     .spares = spares,
                     .per_node = j->nodes > 1 ? ta_job_per_node(j) : 0,
@@ -76,7 +80,7 @@ ta_status ta_job_be_replica(struct ta_job *j, const struct ta_children *c, const
 
 ta_status ta_launch_replica(const struct ta_launch *launch, bool *interrupted) {
     struct ta_job j = {.launch = launch};
-    uint64_t rank = 0, size = 0, fd = 0, life = 0, nodes = 0, per_host = 0;
+    uint64_t rank = 0, size = 0, fd = 0, life = 0, nodes = 0, per_host = 0, local_rank = 0, local_size = 0;
     j.signals.fd = j.board.fd = j.metrics.fd = j.log.file = j.dir.lock = -1;
     *interrupted = false;
     ta_status status = ta_signals_open(&j.signals);
@@ -87,6 +91,10 @@ ta_status ta_launch_replica(const struct ta_launch *launch, bool *interrupted) {
     if (status == TA_OK) status = number_from("TENSAIR_BOARD", INT_MAX, &fd);
     if (status == TA_OK) status = number_from("TENSAIR_NODES", TA_MAX_REPLICAS, &nodes);
     if (status == TA_OK) status = number_from("TENSAIR_PER_HOST", TA_MAX_REPLICAS, &per_host);
+    if (status == TA_OK) status = number_from("TENSAIR_LOCAL_LAUNCHER", TA_MAX_REPLICAS, &local_rank);
+    if (status == TA_OK) status = number_from("TENSAIR_LOCAL_LAUNCHERS", TA_MAX_REPLICAS, &local_size);
+    j.local_rank = (unsigned)local_rank;
+    j.local_size = (unsigned)local_size;
     j.life = (uint32_t)life;
     j.per_host = (unsigned)per_host;
     j.nodes = nodes > 0 ? (unsigned)nodes : 1;

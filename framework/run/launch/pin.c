@@ -6,6 +6,9 @@
 #include <linux/mempolicy.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -133,4 +136,50 @@ void ta_pin_bind(const struct ta_pin *pin, unsigned i) {
     unsigned long mask[MOST_NODES / WORD_BITS] = {0};
     mask[(unsigned)node / WORD_BITS] = 1UL << ((unsigned)node % WORD_BITS);
     (void)syscall(SYS_set_mempolicy, MPOL_PREFERRED, mask, MOST_NODES + 1UL);
+}
+
+static bool first_line(const char *path, char *out, int bytes) {
+    FILE *file = fopen(path, "re");
+    bool known = file != NULL && fgets(out, bytes, file) != NULL;
+    if (file != NULL) fclose(file);
+    if (known) out[strcspn(out, "\n")] = '\0';
+    return known && out[0] != '\0';
+}
+
+/* The cores near it that the launcher may run on, where we do not run on such already; NULL: leave it. */
+static char *cores_near(const char *pci) {
+    char path[96], line[1024], *text = NULL;
+    cpu_set_t may, own;
+    snprintf(path, sizeof path, "/sys/bus/pci/devices/%.32s/local_cpulist", pci);
+    hwloc_bitmap_t near = hwloc_bitmap_alloc();
+    bool known = near != NULL && first_line(path, line, sizeof line) && hwloc_bitmap_list_sscanf(near, line) == 0 &&
+                 sched_getaffinity(0, sizeof own, &own) == 0;
+    /* A replica that was forked has one core; what there is to choose from is its launcher's. */
+    if (known && sched_getaffinity(getppid(), sizeof may, &may) != 0) may = own;
+    bool away = false;
+    for (int cpu = 0; known && cpu < CPU_SETSIZE; cpu++) {
+        away |= CPU_ISSET(cpu, &own) && !hwloc_bitmap_isset(near, (unsigned)cpu);
+        if (!CPU_ISSET(cpu, &may)) hwloc_bitmap_clr(near, (unsigned)cpu);
+    }
+    if (known && away && !hwloc_bitmap_iszero(near)) {
+        hwloc_bitmap_clr_range(near, CPU_SETSIZE, -1);
+        if (hwloc_bitmap_list_asprintf(&text, near) < 0) text = NULL;
+    }
+    hwloc_bitmap_free(near);
+    return text;
+}
+
+void ta_pin_near(const char *pci, const struct ta_pin_ask *ask) {
+    struct ta_pin pin;
+    struct ta_pin_ask one = *ask;
+    char *cores = cores_near(pci);
+    if (cores == NULL) return;
+    one.replicas = 1;
+    if (one.local_size <= 1) one.threads = (unsigned)CPU_SETSIZE; /* alone: all of them, for its other threads too */
+    one.allowed = cores;
+    if (ta_pin_plan(&one, &pin) == TA_OK) {
+        ta_pin_bind(&pin, 0);
+        ta_pin_free(&pin);
+    }
+    free(cores);
 }

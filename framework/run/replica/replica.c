@@ -77,7 +77,7 @@ void ta_replica_close(struct ta_replica *r) {
     if (r->x != NULL) r->exchange_ops->close(r->x);
     ta_replica_record_close(r);
     if (r->transport != NULL) r->transport_ops->close(r->transport);
-    if (r->kernels != NULL && r->config.shared == NULL) r->kernel_ops->close(r->kernels);
+    ta_device_close(&r->device);
     ta_model_free(&r->model);
     ta_score_free(&r->score);
     ta_metrics_close(&r->metrics);

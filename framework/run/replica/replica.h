@@ -55,6 +55,7 @@ struct ta_replica_config {
     unsigned spares;                 /* the last so many, that may join later (exchange.h: enter) */
     unsigned per_node;               /* rank r belongs to the launcher r / per_node; 0: all to one */
     unsigned per_host;               /* rank r runs on machine r / per_host; 0: all on this one */
+    unsigned local_rank, local_n;    /* among the replicas of this machine, which share its GPUs; n 0: it is alone */
     bool fenced;                     /* a checkpoint is completed only by who the run directory belongs to (incarnation.h) */
     const char *server;              /* the store's server file (store.h), to meet through; NULL: files of run_dir */
     uint64_t run_id;                 /* the same for all replicas of this life, different for every life */

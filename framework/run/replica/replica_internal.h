@@ -3,6 +3,7 @@
 #define TA_REPLICA_INTERNAL_H
 
 #include "checkpoint.h"
+#include "device.h"
 #include "exchange.h"
 #include "incarnation.h"
 #include "kernels.h"
@@ -85,6 +86,7 @@ struct ta_replica {
     struct ta_replayer *replayer;
 
     struct ta_model model;
+    struct ta_device device; /* zero: it computes with what is shared */
     const struct ta_kernels_ops *kernel_ops;
     struct ta_kernels *kernels;
     struct ta_net *net, *short_net; /* short_net: for the last batch */

@@ -87,11 +87,17 @@ static ta_status open_kernels(struct ta_replica *r) {
         r->kernels = shared->kernels;
         return TA_OK;
     }
-    const char *device = r->run->device.type != NULL ? r->run->device.type : "auto";
-    ta_status status = ta_kernels_find(device, &r->kernel_ops);
+    struct ta_device_place place = {.local_rank = r->config.local_rank,
+                                    .local_n = r->config.local_n,
+                                    .own_n = r->config.per_node};
+    char text[TA_BOARD_TEXT_BYTES];
+    ta_status status = ta_device_open(r->run, &place, &r->device);
     if (status != TA_OK) return status;
-    struct ta_kernels_config config = {.threads = r->run->device.threads};
-    return r->kernel_ops->open(&config, &r->kernels);
+    r->kernel_ops = r->device.kernel_ops;
+    r->kernels = r->device.kernels;
+    ta_device_describe(&r->device, &r->run->device, text, sizeof text);
+    ta_log_info(r->config.log, "computes on %s", text);
+    return TA_OK;
 }
 
 static ta_status open_compute(struct ta_replica *r) {
@@ -129,6 +135,8 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
         .run_id = r->config.run_id,
         .fabric = r->config.fabric,
         .spec = &r->run->transport,
+        .gpu_ops = r->device.gpu_ops,
+        .gpu = r->device.gpu,
         .log = r->config.log,
     };
     status = r->transport_ops->open(&transport, &r->transport);
