@@ -3,8 +3,9 @@
  * A table without a word of CUDA. What fills it (cuda/, by CUDA's runtime) is a plugin (plugin.h), loaded when a GPU is
  * asked for, so that the program starts, and says what is missing, on a machine without driver or libraries.
  *
- * One `ta_gpu` is one GPU as one replica uses it: chosen by number (never by CUDA_VISIBLE_DEVICES, which is the user's),
- * with four streams. Work queued on one stream happens in order; on two streams in any order, unless `follow` says so.
+ * One `ta_gpu` is one GPU as one replica uses it: chosen by number (never by CUDA_VISIBLE_DEVICES, which is the
+ * user's), with four streams. Work queued on one stream happens in order; on two streams in any order, unless `follow`
+ * says so.
  *
  *     COMPUTE  forward, backward, update (kernels)      PUT    what goes into the windows of peers (transports)
  *     APPLY    the sum of registers, what feeds it      COPY   batches on their way in (kernels)
@@ -35,7 +36,7 @@ struct ta_gpu_info {
     int driver, runtime;  /* as CUDA numbers them: 13000 is 13.0 */
     int major, minor;     /* compute capability */
     uint32_t multiprocessors;
-    size_t bytes, free;   /* of its memory; free: at this moment */
+    size_t bytes, free;   /* of its memory; free: at this moment; 0 where this process has not opened it: unknown */
     bool ipc;             /* its memory can be shared with other processes */
     bool dmabuf;          /* its memory can be exported as a dma-buf */
     bool rdma;            /* an RDMA device may reach its memory at all (GPUDirect RDMA) */
@@ -45,9 +46,11 @@ struct ta_gpu_info {
 
 /* What another process needs to reach a piece of `alloc`ed memory. Plain bytes, to be sent as they are. */
 struct ta_gpu_handle {
-    unsigned char bytes[64]; /* cudaIpcMemHandle_t: of the whole allocation */
-    uint64_t offset, size;   /* of the piece in it */
-    char pci[24];            /* of the GPU it lies on */
+    unsigned char bytes[64];   /* cudaIpcMemHandle_t: of the whole allocation */
+    unsigned char process[16]; /* who allocated it, */
+    uint64_t base, whole;      /* where in its memory, and how much */
+    uint64_t offset, size;     /* of the piece in it */
+    char pci[24];              /* of the GPU it lies on */
 };
 
 struct ta_gpu; /* an opened GPU */
@@ -55,8 +58,8 @@ struct ta_gpu; /* an opened GPU */
 struct ta_gpu_ops {
     const char *name; /* "cuda" */
 
-    /* GPUs that CUDA shows this process. DEVICE: there is no driver, or it is too old for what this was built with (both
-     * versions, and the cure). 0 with OK: the driver sees none. */
+    /* GPUs that CUDA shows this process. DEVICE: there is no driver, or it is too old for what this was built with
+     * (both versions, and the cure). 0 with OK: the driver sees none. */
     ta_status (*count)(unsigned *n);
     ta_status (*describe)(unsigned number, struct ta_gpu_info *out);
     /* Whether kernels and copies of `from` may reach the memory of `to` directly (NVLink, PCIe peer to peer). */
@@ -68,17 +71,19 @@ struct ta_gpu_ops {
     unsigned (*number)(const struct ta_gpu *gpu);
     bool (*lost)(const struct ta_gpu *gpu);
 
-    /* Zeroed, at 512 bytes. NO_MEMORY: how much was asked for, for what, how much is free, which settings to lower. */
+    /* Zeroed, at 512 bytes; takes whole 2 MiB, so ask for much at once. NO_MEMORY: how much was asked for, for what,
+     * how much is free, which settings to lower. */
     ta_status (*alloc)(struct ta_gpu *gpu, size_t bytes, const char *what, void **out);
     void (*free)(struct ta_gpu *gpu, void *block);                     /* waits for what is queued; NULL is fine */
     ta_status (*host_alloc)(struct ta_gpu *gpu, size_t bytes, const char *what, void **out); /* pinned, zeroed */
     void (*host_free)(struct ta_gpu *gpu, void *block);
-    ta_status (*host_register)(struct ta_gpu *gpu, void *base, size_t bytes); /* whole pages of memory we have already */
+    /* Whole pages of memory that we have already. */
+    ta_status (*host_register)(struct ta_gpu *gpu, void *base, size_t bytes);
     void (*host_unregister)(struct ta_gpu *gpu, void *base);
 
     /* Queues a copy; any direction, also from and to attached memory. Source and target stay as they are (or live state
-     * that may change word by word) until a later mark of that stream was reached. Copies with memory of the host that is
-     * neither host_alloced nor host_registered may wait, and are for the start of a run. */
+     * that may change word by word) until a later mark of that stream was reached. Copies with memory of the host that
+     * is neither host_alloced nor host_registered may wait, and are for the start of a run. */
     ta_status (*copy)(struct ta_gpu *gpu, enum ta_gpu_stream stream, void *to, const void *from, size_t bytes);
     /* The same for n rows of `bytes` each: from + rows[i] * bytes to to + rows[i] * bytes. `rows` is memory of the host
      * and is read before the call returns. */
@@ -105,7 +110,8 @@ struct ta_gpu_ops {
     /* What RDMA devices have written so far is seen by kernels that are launched from now on. */
     ta_status (*flush)(struct ta_gpu *gpu);
 
-    /* For those who are built into the same plugin: the CUDA stream. */
+    /* For those who are built into the same plugin: the CUDA stream. Makes the GPU the one of the calling thread, as a
+     * launch on that stream needs it: to be called before every launch where a thread may have several GPUs. */
     void *(*stream)(struct ta_gpu *gpu, enum ta_gpu_stream stream);
 };
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The places a plugin may lie in, in order: where TENSAIR_PLUGINS says, beside the program, and where it is installed. */
+/* The places a plugin may lie in, in order: where TENSAIR_PLUGINS says, beside the program, where it is installed. */
 static bool place(unsigned which, const char *name, char *out, size_t bytes) {
     const char *asked = getenv("TENSAIR_PLUGINS");
     char program[PATH_MAX];
@@ -35,9 +35,11 @@ const char *ta_plugin_path(const char *name, char *out, size_t bytes) {
 static ta_status missing(const char *name) {
     char beside[PATH_MAX + 32];
     if (!place(1, name, beside, sizeof beside)) beside[0] = '\0';
-    return ta_fail(TA_NOT_BUILT, "this program came without its part for GPUs: there is no %s. Install CUDA's toolkit and "
+    return ta_fail(TA_NOT_BUILT,
+                   "this program came without its part for GPUs: there is no %s. Install CUDA's toolkit and "
                    "libcudnn9-dev (for exchange.type sync also libnccl-dev), then configure and build again; or use "
-                   "device.type: cpu", beside);
+                   "device.type: cpu",
+                   beside);
 }
 
 ta_status ta_plugin_table(const char *name, const char *symbol, const void **out) {
@@ -46,10 +48,13 @@ ta_status ta_plugin_table(const char *name, const char *symbol, const void **out
     if (ta_plugin_path(name, path, sizeof path)[0] == '\0') return missing(name);
     void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (plugin == NULL)
-        return ta_fail(TA_DEVICE, "%s; install the library that it misses (apt-get install libcudnn9-cuda-13, libcublas-13-0, "
-                       "libnccl2), or name its folder in LD_LIBRARY_PATH; or use device.type: cpu", dlerror());
+        return ta_fail(TA_DEVICE,
+                       "%s; install the library that it misses (apt-get install libcudnn9-cuda-13, libcublas-13-0, "
+                       "libnccl2), or name its folder in LD_LIBRARY_PATH; or use device.type: cpu",
+                       dlerror());
     *out = dlsym(plugin, symbol);
-    if (*out == NULL) return ta_fail(TA_INVALID, "%s holds no '%s': it is of another version; build both again", path, symbol);
+    if (*out == NULL)
+        return ta_fail(TA_INVALID, "%s holds no '%s': it is of another version; build both again", path, symbol);
     return TA_OK;
 }
 

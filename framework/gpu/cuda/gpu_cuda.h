@@ -8,8 +8,8 @@
 
 extern const struct ta_gpu_ops ta_gpu_cuda;
 
-/* TA_OK, or DEVICE with what CUDA says of `error`, what was being done, and the cure; a loss of the GPU is remembered. `gpu`
- * may be NULL. */
+/* TA_OK, or DEVICE with what CUDA says of `error`, what was being done, and the cure; a loss of the GPU is remembered.
+ * `gpu` may be NULL. */
 ta_status ta_gpu_said(struct ta_gpu *gpu, cudaError_t error, const char *what);
 
 static inline cudaStream_t ta_gpu_cuda_stream(struct ta_gpu *gpu, enum ta_gpu_stream stream) {
