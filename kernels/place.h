@@ -2,8 +2,8 @@
  *
  * First fit by decreasing size: within a few percent of the best for the chains that nets are.
  */
-#ifndef TA_CPU_PLACE_H
-#define TA_CPU_PLACE_H
+#ifndef TA_PLACE_H
+#define TA_PLACE_H
 
 #include <stdbool.h>
 #include <stddef.h>
