@@ -1,13 +1,13 @@
-/* flat: our own kernels over flat memory, as calls of C: parameters, losses, dropout, pointwise work; and plain versions of
- * pools, softmax and batch normalisation, which stand in where cuDNN refuses and which the tests compare it with.
+/* flat: our own kernels over flat memory, as calls of C: parameters, losses, dropout, pointwise work; and plain versions
+ * of pools, softmax and batch normalisation, which stand in where cuDNN refuses and which the tests compare it with.
  *
- * Every call queues kernels on the stream it is given and returns at once: cudaSuccess, or what CUDA said of the launch. None
- * allocates, synchronises or reads the environment, so all may be captured into a graph. What changes from step to step
- * (rate, clipping, the number of a step, the share of a record) is therefore read from GPU memory where a net runs it.
+ * Every call queues kernels on the stream it is given and returns at once: cudaSuccess, or what CUDA said of the launch.
+ * None allocates, synchronises or reads the environment, so all may be captured into a graph. What changes from step to
+ * step (rate, clipping, the number of a step, the share of a record) is therefore read from GPU memory.
  *
  * Pointers are to GPU memory unless said otherwise; tables of arguments (`const struct ta_flat_x *`, lists of ranges and
- * tensors) are the host's, and are read before the call returns. Arrays of floats may begin at any multiple of 4 bytes and
- * those of bfloat16 at any multiple of 2; they are read four at a time where all of a call lie alike.
+ * tensors) are the host's, and are read before the call returns. Arrays of floats may begin at any multiple of 4 bytes,
+ * those of bfloat16 at any multiple of 2; where they begin at multiples of 16, several elements are read at a time.
  *
  * Same inputs, same bits: no sum depends on the order in which threads run. Threads of the host: any, a stream each.
  */
@@ -39,8 +39,8 @@ cudaError_t ta_flat_sum(cudaStream_t stream, size_t n, float *w, const float *ba
                         unsigned n_registers);
 cudaError_t ta_flat_mean(cudaStream_t stream, size_t n, float *w, const float *const *registers, unsigned n_registers);
 
-/* The scalars of an update, worked out by the host (ta_flat_update_of) once a step. */
-struct ta_flat_update {
+/* The scalars of an update, worked out by the host (ta_flat_scalars_of) once a step. */
+struct ta_flat_scalars {
     float rate, scale;
     float grad_scale; /* update alone; update_ranges takes it from the outcome */
     float clip;       /* INFINITY: none */
@@ -50,7 +50,7 @@ struct ta_flat_update {
     float beta1, beta2, correct1, correct2, epsilon;
     float clip_norm;  /* 0: none */
 };
-void ta_flat_update_of(const struct ta_update *how, float clip_norm, struct ta_flat_update *out);
+void ta_flat_scalars_of(const struct ta_update *how, float clip_norm, struct ta_flat_scalars *out);
 
 /* What became of a gradient; written by norm2. */
 struct ta_flat_outcome {
@@ -65,17 +65,17 @@ struct ta_flat_arena {
 };
 
 /* One pass over n parameters; `how` is the host's. */
-cudaError_t ta_flat_update(cudaStream_t stream, enum ta_optimizer_kind kind, const struct ta_flat_update *how, size_t n,
+cudaError_t ta_flat_update(cudaStream_t stream, enum ta_optimizer_kind kind, const struct ta_flat_scalars *how, size_t n,
                            const struct ta_flat_arena *arena);
 
-/* The sum of squares of the ranges `trained`, and whether those and `statistics` are finite; then the scale that clips to
- * how->clip_norm. `how`, `scratch` (TA_FLAT_NORM_SCRATCH) and `outcome` lie in GPU memory; how NULL: no clipping. Ranges:
- * floats from grad on; any number. */
+/* The sum of squares of the ranges `trained`, and whether those and `statistics` are finite; then the scale that clips
+ * to how->clip_norm. `how`, `scratch` (TA_FLAT_NORM_SCRATCH) and `outcome` lie in GPU memory; how NULL: no clipping.
+ * Ranges: floats from grad on; any number. */
 struct ta_flat_norm {
     const float *grad;
     const struct ta_param *trained, *statistics; /* of the host */
     uint32_t n_trained, n_statistics;
-    const struct ta_flat_update *how;
+    const struct ta_flat_scalars *how;
     void *scratch;
     struct ta_flat_outcome *outcome;
 };
@@ -84,7 +84,7 @@ cudaError_t ta_flat_norm2(cudaStream_t stream, const struct ta_flat_norm *args);
 /* The update of a whole step: all ranges, by scalars in GPU memory; nothing happens where the outcome is not finite. */
 struct ta_flat_ranges {
     enum ta_optimizer_kind kind;
-    const struct ta_flat_update *how;      /* GPU memory */
+    const struct ta_flat_scalars *how;      /* GPU memory */
     const struct ta_flat_outcome *outcome; /* GPU memory */
     const struct ta_param *trained;        /* of the host */
     uint32_t n_trained;
@@ -92,15 +92,17 @@ struct ta_flat_ranges {
 };
 cudaError_t ta_flat_update_ranges(cudaStream_t stream, const struct ta_flat_ranges *args);
 
-/* delta = momentum * delta + (1 - momentum) * grad in the given ranges, unless the outcome (NULL: it is) is not finite. */
-struct ta_flat_moving {
+/* delta = momentum * delta + (1 - momentum) * grad in the ranges, unless the outcome (NULL: none) is not finite. */
+struct ta_flat_moving_range {
     size_t offset, count;
     float momentum;
 };
 cudaError_t ta_flat_moving_ranges(cudaStream_t stream, const struct ta_flat_outcome *outcome,
-                                  const struct ta_flat_moving *ranges, uint32_t n_ranges, const float *grad, float *delta);
+                                  const struct ta_flat_moving_range *ranges, uint32_t n_ranges, const float *grad,
+                                  float *delta);
 cudaError_t ta_flat_moving(cudaStream_t stream, size_t n, float momentum, const float *statistic, float *value);
-cudaError_t ta_flat_compensate(cudaStream_t stream, size_t n, float rate, const float *w, const float *basis, float *grad);
+cudaError_t ta_flat_compensate(cudaStream_t stream, size_t n, float rate, const float *w, const float *basis,
+                               float *grad);
 
 /* to = from, in another type (or the same). */
 cudaError_t ta_flat_cast(cudaStream_t stream, size_t n, enum ta_flat_type from_type, const void *from,
@@ -117,8 +119,8 @@ struct ta_flat_tensor {
     bool krsc;
     enum ta_flat_type type;
 };
-cudaError_t ta_flat_pack(cudaStream_t stream, const struct ta_flat_tensor *tensors, uint32_t n_tensors, const float *arena,
-                         void *packed);
+cudaError_t ta_flat_pack(cudaStream_t stream, const struct ta_flat_tensor *tensors, uint32_t n_tensors,
+                         const float *arena, void *packed);
 /* The way back, for gradients: every element of the arena's tensors is written. */
 cudaError_t ta_flat_unpack(cudaStream_t stream, const struct ta_flat_tensor *tensors, uint32_t n_tensors,
                            const void *packed, float *arena);
@@ -180,8 +182,8 @@ struct ta_flat_matrix {
     uint32_t cols;
 };
 /* out = act(in + bias); bias [cols] float or NULL; out may be in. */
-cudaError_t ta_flat_bias_act(cudaStream_t stream, const struct ta_flat_matrix *m, enum ta_flat_act act, const float *bias,
-                             const void *in, void *out);
+cudaError_t ta_flat_bias_act(cudaStream_t stream, const struct ta_flat_matrix *m, enum ta_flat_act act,
+                             const float *bias, const void *in, void *out);
 /* grad_in = grad_out * act'(.), by what came out (`out`; not looked at for NONE); grad_in may be grad_out or NULL.
  * bias_grad [cols] float = its sums over rows, or NULL; then scratch is not looked at (ta_flat_columns_scratch). */
 struct ta_flat_act_grad {
@@ -191,7 +193,8 @@ struct ta_flat_act_grad {
     float *bias_grad;
     void *scratch;
 };
-cudaError_t ta_flat_act_backward(cudaStream_t stream, const struct ta_flat_matrix *m, const struct ta_flat_act_grad *args);
+cudaError_t ta_flat_act_backward(cudaStream_t stream, const struct ta_flat_matrix *m,
+                                 const struct ta_flat_act_grad *args);
 /* out = a + b; out may be either. */
 cudaError_t ta_flat_add(cudaStream_t stream, enum ta_flat_type type, size_t n, const void *a, const void *b, void *out);
 
@@ -200,7 +203,8 @@ cudaError_t ta_flat_softmax(cudaStream_t stream, const struct ta_flat_matrix *m,
 cudaError_t ta_flat_softmax_backward(cudaStream_t stream, const struct ta_flat_matrix *m, const void *out,
                                      const void *grad_out, void *grad_in);
 
-/* --- pools: channels-last, any padding; averages without it. A global pool is one window as large as the image --- */
+/* --- pools: channels-last, any padding; averages without it. A global pool is one window as large as the image. At most
+ * 2^32 - 1 pixels a batch --- */
 
 struct ta_flat_pool {
     enum ta_flat_type type;
@@ -212,7 +216,8 @@ struct ta_flat_pool {
 static inline size_t ta_flat_pool_arg_bytes(const struct ta_flat_pool *p) {
     return (size_t)p->kernel_h * p->kernel_w <= 256 ? 1 : 2;
 }
-/* arg [batch * out]: where in its window (row by row) the maximum was, the first of several, a NaN before all; or NULL. */
+/* arg [batch * out]: where in its window (row by row) the maximum was, the first of several; a NaN is the largest; or
+ * NULL. */
 cudaError_t ta_flat_max_pool(cudaStream_t stream, const struct ta_flat_pool *p, const void *in, void *out, void *arg);
 cudaError_t ta_flat_max_pool_backward(cudaStream_t stream, const struct ta_flat_pool *p, const void *arg,
                                       const void *grad_out, void *grad_in);
