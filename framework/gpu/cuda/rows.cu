@@ -6,7 +6,7 @@
 
 namespace {
 
-enum { WARP = 32, BLOCK = 256, MOST_BLOCKS = 4096 };
+constexpr size_t WARP = 32, BLOCK = 256, MOST_BLOCKS = 4096;
 
 template <typename word>
 __global__ void rows_kernel(word *to, const word *from, size_t words, const uint32_t *rows, size_t n) {
@@ -22,7 +22,7 @@ template <typename word>
 int launch(cudaStream_t stream, void *to, const void *from, size_t bytes, const uint32_t *rows, size_t n) {
     size_t blocks = (n + BLOCK / WARP - 1) / (BLOCK / WARP);
     unsigned grid = (unsigned)(blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS);
-    TA_LAUNCH((rows_kernel<word>), grid, BLOCK, 0, stream, (word *)to, (const word *)from, bytes / sizeof(word), rows,
+    TA_LAUNCH((rows_kernel<word>), grid, (unsigned)BLOCK, 0, stream, (word *)to, (const word *)from, bytes / sizeof(word), rows,
               n);
     return (int)cudaGetLastError();
 }
