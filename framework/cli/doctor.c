@@ -54,7 +54,7 @@ const struct ta_doctor_section ta_doctor_sections[] = {
     {"CPU", ta_doctor_cpu, 10},
     {"memory", ta_doctor_memory, 20},
     {"RDMA", ta_doctor_rdma, 20},
-    {"GPU", ta_doctor_gpu, 10},
+    {"GPU", ta_doctor_gpu, 20},
     {"network", ta_doctor_network, 15},
     {"system", ta_doctor_system, 10},
     {"transports", ta_doctor_transport, 20},

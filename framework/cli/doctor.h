@@ -78,7 +78,8 @@ void ta_doctor_program(const struct ta_doctor *d, struct ta_findings *list);   /
 void ta_doctor_cpu(const struct ta_doctor *d, struct ta_findings *list);       /* doctor_cpu.c */
 void ta_doctor_memory(const struct ta_doctor *d, struct ta_findings *list);    /* doctor_memory.c */
 void ta_doctor_rdma(const struct ta_doctor *d, struct ta_findings *list);      /* doctor_rdma.c */
-void ta_doctor_gpu(const struct ta_doctor *d, struct ta_findings *list);       /* doctor_gpu.c */
+void ta_doctor_gpu(const struct ta_doctor *d, struct ta_findings *list);       /* doctor_gpu.c, */
+void ta_doctor_cuda(const struct ta_doctor *d, struct ta_findings *list);      /* doctor_cuda.c: what of it CUDA says */
 void ta_doctor_network(const struct ta_doctor *d, struct ta_findings *list);   /* doctor_network.c */
 void ta_doctor_system(const struct ta_doctor *d, struct ta_findings *list);    /* doctor_system.c */
 void ta_doctor_job(const struct ta_doctor *d, struct ta_findings *list);       /* doctor_job.c */

@@ -1,5 +1,5 @@
-/* doctor_gpu: NVIDIA devices as the kernel shows them, and what lets RDMA devices reach their memory. Nothing of CUDA
- * is called: a program without it must be able to say what it lacks. */
+/* doctor_gpu: NVIDIA devices as the kernel shows them, and what lets RDMA devices reach their memory. What
+ * CUDA says of them follows (doctor_cuda.c): a program without it must be able to say what it lacks. */
 #include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
@@ -129,4 +129,5 @@ void ta_doctor_gpu(const struct ta_doctor *d, struct ta_findings *list) {
     unsigned n = gpus(list);
     driver(d, n, list);
     direct(d, n, list);
+    ta_doctor_cuda(d, list);
 }

@@ -105,6 +105,12 @@ struct ta_exchange {
      * spare: batches of the share it has taken over, those of its former owners too. */
     uint64_t position;
     float scale;             /* for ta_optimizer_step */
+    /* Whatever its staleness, a gradient becomes delta += scale * update(gradient) and nothing else: who computes it may
+     * do that by himself, where the weights live, and call `stepped` in place of `step`. */
+    bool owner_updates;
+    /* The owner says so: a gradient is being computed on w as it is, and poll is to leave w alone (what was heard
+     * meanwhile counts as missing from it). */
+    bool computing;
     const struct ta_hist *staleness; /* of our gradients, all peers together; NULL: not measured */
     unsigned n_registers;    /* arrays of n_params floats a dense model needs by design, with the owner's gradient */
 };

@@ -121,6 +121,7 @@ ta_status ta_optimizer_check_words(struct ta_optimizer_spec *s, enum ta_model_ty
         {"clip_value", s->clip_value != 0},
         {"warmup_steps", s->warmup_steps != 0},
         {"schedule_steps", s->schedule_steps != 0},
+        {"on_nan", s->on_nan != TA_ON_NAN_SKIP},
     };
     if ((unsigned)s->type > TA_ADAGRAD || s->type != TA_SGD)
         return ta_fail(TA_CONFIG, "optimizer.type: %s; a word model is trained by plain steps: say type: sgd",
@@ -153,6 +154,15 @@ float ta_optimizer_rate_at(const struct ta_optimizer_spec *spec, double share) {
 
 /* --- life --- */
 
+static ta_status list_trained(struct ta_optimizer *o) {
+    ta_status status = TA_NEW(&o->trained, o->model->n_segments + 1, "the list of what is trained");
+    for (unsigned i = 0; i < o->model->n_segments && status == TA_OK; i++) {
+        const struct ta_segment *s = &o->model->segments[i];
+        if (s->kind == TA_SEGMENT_SUM) o->trained[o->n_trained++] = (struct ta_param){s->offset, s->count};
+    }
+    return status;
+}
+
 ta_status ta_optimizer_open(struct ta_optimizer *o, const struct ta_optimizer_spec *spec, const struct ta_model *model,
                             const struct ta_kernels_ops *ops, struct ta_kernels *kernels) {
     *o = (struct ta_optimizer){.ops = ops, .kernels = kernels, .model = model, .spec = *spec, .raised = 1};
@@ -168,6 +178,7 @@ ta_status ta_optimizer_open(struct ta_optimizer *o, const struct ta_optimizer_sp
         status = ops->alloc(kernels, bytes, "the optimizer's first moments", (void **)&o->m);
     if (status == TA_OK && (spec->type == TA_ADAM || spec->type == TA_ADAGRAD))
         status = ops->alloc(kernels, bytes, "the optimizer's second moments", (void **)&o->v);
+    if (status == TA_OK) status = list_trained(o);
     if (status != TA_OK) ta_optimizer_close(o);
     return status;
 }
@@ -176,6 +187,9 @@ void ta_optimizer_close(struct ta_optimizer *o) {
     if (o->m != NULL) o->ops->free(o->kernels, o->m);
     if (o->v != NULL) o->ops->free(o->kernels, o->v);
     o->m = o->v = NULL;
+    ta_mem_free(o->trained);
+    o->trained = NULL;
+    o->n_trained = 0;
 }
 
 size_t ta_optimizer_bytes(const struct ta_optimizer *o) {
@@ -211,15 +225,15 @@ static ta_status look_at_gradient(struct ta_optimizer *o, const float *grad, boo
     return TA_OK;
 }
 
-static ta_status update_trained(struct ta_optimizer *o, const float *grad, const float *w, float scale, float *delta) {
+/* All but the gradient's own scale. */
+static struct ta_update next_update(const struct ta_optimizer *o, float scale) {
     const struct ta_optimizer_spec *s = &o->spec;
-    bool clip = s->clip_norm > 0 && o->last_norm > s->clip_norm;
-    const struct ta_update how = {
+    return (struct ta_update){
         .kind = s->type,
         .step = o->step + 1 - o->reset_at,
         .rate = ta_optimizer_rate(s, o->step + 1) * o->raised,
         .scale = scale,
-        .grad_scale = clip ? (float)(s->clip_norm / o->last_norm) : 1,
+        .grad_scale = 1,
         .clip_value = s->clip_value,
         .weight_decay = s->weight_decay,
         .momentum = s->momentum,
@@ -229,14 +243,18 @@ static ta_status update_trained(struct ta_optimizer *o, const float *grad, const
         .nesterov = s->nesterov != 0,
         .decoupled = s->decoupled != 0,
     };
+}
+
+static ta_status update_trained(struct ta_optimizer *o, const float *grad, const float *w, float scale, float *delta) {
+    float clip_norm = o->spec.clip_norm;
+    struct ta_update how = next_update(o, scale);
+    if (clip_norm > 0 && o->last_norm > clip_norm) how.grad_scale = (float)(clip_norm / o->last_norm);
     /* One pass over a whole segment: in the gaps between tensors gradient, weight and state are zero, and so is what
      * every kind of update (weight decay included) makes of them. */
-    for (unsigned i = 0; i < o->model->n_segments; i++) {
-        const struct ta_segment *seg = &o->model->segments[i];
-        if (seg->kind != TA_SEGMENT_SUM) continue;
-        size_t at = seg->offset;
+    for (uint32_t i = 0; i < o->n_trained; i++) {
+        size_t at = o->trained[i].offset;
         float *m = o->m != NULL ? o->m + at : NULL, *v = o->v != NULL ? o->v + at : NULL;
-        ta_status status = o->ops->update(o->kernels, &how, seg->count, grad + at, w + at, m, v, delta + at);
+        ta_status status = o->ops->update(o->kernels, &how, o->trained[i].count, grad + at, w + at, m, v, delta + at);
         if (status != TA_OK) return status;
     }
     return TA_OK;
@@ -256,19 +274,42 @@ static ta_status move_statistics(struct ta_optimizer *o, const float *grad, floa
     return TA_OK;
 }
 
+static ta_status skip(struct ta_optimizer *o) {
+    o->skipped++;
+    return ta_fail(TA_NUMERIC,
+                   "the gradient after %llu updates is not finite, so it was dropped (the %llu. time); lower "
+                   "optimizer.rate, set optimizer.clip_norm, or look for huge numbers in the stream",
+                   (unsigned long long)o->step, (unsigned long long)o->skipped);
+}
+
 ta_status ta_optimizer_step(struct ta_optimizer *o, const float *grad, const float *w, float scale, float *delta) {
     bool finite;
     ta_status status = look_at_gradient(o, grad, &finite);
     if (status != TA_OK) return status;
-    if (!finite) {
-        o->skipped++;
-        return ta_fail(TA_NUMERIC,
-                       "the gradient after %llu updates is not finite, so it was dropped (the %llu. time); lower "
-                       "optimizer.rate, set optimizer.clip_norm, or look for huge numbers in the stream",
-                       (unsigned long long)o->step, (unsigned long long)o->skipped);
-    }
+    if (!finite) return skip(o);
     status = update_trained(o, grad, w, scale, delta);
     if (status == TA_OK) status = move_statistics(o, grad, delta);
     if (status == TA_OK) o->step++;
     return status;
+}
+
+/* --- a step that the device makes by itself --- */
+
+void ta_optimizer_plan(const struct ta_optimizer *o, float scale, float *delta, struct ta_net_update *out) {
+    *out = (struct ta_net_update){
+        .how = next_update(o, scale),
+        .clip_norm = o->spec.clip_norm,
+        .trained = o->trained,
+        .n_trained = o->n_trained,
+        .m = o->m,
+        .v = o->v,
+        .delta = delta,
+    };
+}
+
+ta_status ta_optimizer_done(struct ta_optimizer *o, const struct ta_net_outcome *outcome) {
+    o->last_norm = sqrt(outcome->norm2);
+    if (!outcome->finite) return skip(o);
+    o->step++;
+    return TA_OK;
 }

@@ -15,6 +15,8 @@ struct ta_optimizer {
     const struct ta_model *model;
     struct ta_optimizer_spec spec; /* defaults filled in */
     float *m, *v;                  /* [n_params] or NULL where the kind has none */
+    struct ta_param *trained;      /* [n_trained] the `sum` segments: what is descended */
+    uint32_t n_trained;
     uint64_t step;                 /* updates made */
     uint64_t reset_at;             /* of them, before the moments were last reset */
     uint64_t skipped;              /* updates dropped because the gradient was not finite */
@@ -35,6 +37,12 @@ ta_status ta_optimizer_reset(struct ta_optimizer *o);
  * that is not finite changes nothing, is counted in `skipped` and gives NUMERIC (message made; the caller may go on).
  * In `sum` segments grad, w, delta, m and v must be zero in the gaps between tensors; they stay so. */
 ta_status ta_optimizer_step(struct ta_optimizer *o, const float *grad, const float *w, float scale, float *delta);
+
+/* The same for a device that makes the update behind its gradient (kernels.h: struct ta_net_update): what the next step's is
+ * to be, as ta_optimizer_step would choose it, and what came of it, counted alike. `out` refers to the optimizer's own
+ * memory, and holds until `done`. NUMERIC as above. */
+void ta_optimizer_plan(const struct ta_optimizer *o, float scale, float *delta, struct ta_net_update *out);
+ta_status ta_optimizer_done(struct ta_optimizer *o, const struct ta_net_outcome *outcome);
 
 /* A word model has no gradient of the whole arena and so no ta_optimizer: its kernel makes plain SGD steps at a rate
  * that follows the share of the run that is done. Checks what that can take (type sgd; schedule constant, or linear

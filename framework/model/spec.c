@@ -98,6 +98,8 @@ static const cyaml_strval_t schedules[] = {
     {"cosine", TA_SCHEDULE_COSINE},     {"inverse", TA_SCHEDULE_INVERSE}, {"linear", TA_SCHEDULE_LINEAR},
 };
 
+static const cyaml_strval_t on_nans[] = {{"skip", TA_ON_NAN_SKIP}, {"stop", TA_ON_NAN_STOP}};
+
 const cyaml_schema_field_t ta_optimizer_schema[] = {
     ENUM("type", struct ta_optimizer_spec, type, optimizers),
     FLOAT(struct ta_optimizer_spec, rate),
@@ -114,5 +116,6 @@ const cyaml_schema_field_t ta_optimizer_schema[] = {
     UINT(struct ta_optimizer_spec, warmup_steps),
     UINT(struct ta_optimizer_spec, schedule_steps),
     FLOAT(struct ta_optimizer_spec, schedule_factor),
+    ENUM("on_nan", struct ta_optimizer_spec, on_nan, on_nans),
     CYAML_FIELD_END,
 };

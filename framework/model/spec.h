@@ -80,6 +80,9 @@ enum ta_schedule {
     TA_SCHEDULE_LINEAR,  /* word models: rate * max(1 - share of the run's records done, schedule_factor or 1e-4) */
 };
 
+/* What a gradient that is not finite does: its step is dropped and counted; or it ends the run. */
+enum ta_on_nan { TA_ON_NAN_SKIP, TA_ON_NAN_STOP };
+
 struct ta_optimizer_spec {
     enum ta_optimizer_kind type;
     float rate;                            /* 0: .01 (sgd, momentum, adagrad), .001 (adam) */
@@ -91,6 +94,7 @@ struct ta_optimizer_spec {
     enum ta_schedule schedule;
     uint64_t warmup_steps;   /* the rate rises linearly from 0 over so many steps */
     uint64_t schedule_steps; /* step: every so many; exponential, inverse: the unit; cosine: the length */
+    enum ta_on_nan on_nan;
     float schedule_factor;   /* step, exponential: multiplier; cosine: the floor as a share of rate */
 };
 

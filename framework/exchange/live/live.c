@@ -175,6 +175,7 @@ ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_
     l->bound.most = -1;
     /* A live exchange of nothing (control.h) leaves damping, and bounds, to the exchange around it. */
     if (config->model->n_segments > 0) status = ta_damping_make(config->spec, config->model, &l->damping);
+    l->base.owner_updates = l->damping.kind == TA_DAMPING_NONE && config->recorder == NULL;
     l->base.n_registers += l->damping.kind == TA_DAMPING_COMPENSATED && config->n_ranks > 1;
     if (status == TA_OK) status = ta_live_tables_open(l, config->spec, start);
     if (status == TA_OK) status = ta_live_bound_open(l, config->spec, start);
@@ -261,7 +262,7 @@ static ta_status live_poll(struct ta_exchange *x, int64_t now_ns) {
         l->stale |= changed || ta_live_tables_news(l);
         ta_live_tables_tick(l, now_ns);
     }
-    if (l->stale && !l->at_rest) {
+    if (l->stale && !l->at_rest && !x->computing) {
         ta_status status = ta_live_apply(l);
         if (status != TA_OK) return status;
     }

@@ -152,12 +152,14 @@ ta_status ta_replica_tick(struct ta_replica *r, int64_t now_ns) {
     if (r->start_ns != 0) tell_end(r, now_ns);
     if (r->left_ns == 0) ta_board_set(ta_replica_row(r)->ended_ns, now_ns);
     bool orderly = status == TA_END || status == TA_REQUEUE;
-    if (orderly) ta_board_set(ta_replica_row(r)->finished, 1);
+    bool saved = r->state == TA_REPLICA_DONE && r->nan_why[0] != '\0'; /* with the others, if not for a good reason */
+    if (orderly || saved) ta_board_set(ta_replica_row(r)->finished, 1);
     return orderly ? status : ta_fail(status, "%s", why);
 }
 
 int64_t ta_replica_wake_ns(struct ta_replica *r, int64_t now_ns) {
     if (r->state == TA_REPLICA_TRAINING) {
+        if (r->ahead.batch != NULL) return now_ns;
         int64_t wake_ns = ta_replayer_wake_ns(r->replayer, now_ns);
         return wake_ns > r->report_ns ? r->report_ns : wake_ns;
     }

@@ -69,6 +69,14 @@ struct ta_step {
     bool again;              /* records that were trained on before */
 };
 
+/* The batch after the one that a device computes on (replica_ahead.c). */
+struct ta_ahead {
+    const struct ta_batch *batch; /* NULL: none */
+    const float *staged;          /* x of the batch that is on its way to the device; NULL: none is */
+    ta_status status;             /* what the stream has said in place of a batch; */
+    char why[256];
+};
+
 struct ta_replica {
     struct ta_replica_config config;
     const struct ta_run_config *run;
@@ -93,10 +101,12 @@ struct ta_replica {
     uint32_t short_batch;
     bool own_prediction;
     float *grad;
+    struct ta_ahead ahead;
     struct ta_replica_words words; /* a word model has this in place of net, grad, bench and optimizer */
     struct ta_bench bench;
     struct ta_optimizer optimizer;
     unsigned bad_steps; /* not finite, one after another */
+    char nan_why[400];  /* such a step ends the run; "": none did */
     struct ta_score score;
     struct ta_replica_online online;
 
@@ -221,6 +231,23 @@ ta_status ta_replica_step_labels(struct ta_replica *r, struct ta_step *step);
 ta_status ta_replica_predict(struct ta_replica *r, const struct ta_step *step);
 /* Trains on the labelled; hands the step to the exchange. */
 ta_status ta_replica_step(struct ta_replica *r, const struct ta_step *step, int64_t now_ns);
+/* replica_nan.c: a step was dropped. NUMERIC: too many one after another; or, where one is enough, a stop is asked for */
+ta_status ta_replica_bad_step(struct ta_replica *r);
+/* What the run ends with: its result, or NUMERIC. */
+ta_status ta_replica_last_word(struct ta_replica *r);
+/* replica_ahead.c: the net is of a device that computes by itself. */
+bool ta_replica_steps_apart(const struct ta_replica *r);
+/* As ta_replayer_next; a batch that was taken while the last step computed comes first. */
+ta_status ta_replica_ahead_take(struct ta_replica *r, int64_t now_ns, const struct ta_batch **out);
+/* The replayer is about to go. */
+void ta_replica_ahead_forget(struct ta_replica *r);
+/* The gradient of a step and, where the exchange lets us, its update; predictions and losses into the bench if `tell`.
+ * Errors: as train; of the exchange's poll. */
+ta_status ta_replica_compute_apart(struct ta_replica *r, struct ta_net *net, const struct ta_step *step, bool tell,
+                                   struct ta_net_outcome *outcome);
+/* Counts such an update, and hands the step to the exchange. NUMERIC: there was none. */
+ta_status ta_replica_made_apart(struct ta_replica *r, const struct ta_net_outcome *outcome, uint64_t records,
+                                int64_t now_ns);
 /* replica_answer.c: what is done about drift */
 void ta_replica_answer(struct ta_replica *r, int64_t now_ns);           /* all of it begins */
 void ta_replica_answer_fade(struct ta_replica *r, uint32_t records);    /* so many labelled records later */

@@ -237,16 +237,6 @@ ta_status ta_replica_finish(struct ta_replica *r, int64_t now_ns) {
     return status;
 }
 
-/* A run every step of which was dropped has trained nothing, however orderly it ended. */
-static ta_status last_word(struct ta_replica *r) {
-    if (r->result == TA_END && r->optimizer.step == 0 && r->optimizer.skipped > 0)
-        return ta_fail(TA_NUMERIC,
-                       "rank %u: none of %" PRIu64 " gradients was finite: lower optimizer.rate (%g), or look at "
-                       "the scale of the data",
-                       r->config.rank, r->optimizer.skipped, (double)r->optimizer.spec.rate);
-    return r->result;
-}
-
 /* Whoever ended without an orderly end writes nothing any more: the last checkpoint need not wait for it. */
 static void give_up_lost_writers(struct ta_replica *r) {
     for (unsigned peer = 0; peer < r->config.n_ranks; peer++) {
@@ -263,5 +253,5 @@ ta_status ta_replica_save(struct ta_replica *r, int64_t now_ns) {
     if (status == TA_BUSY || r->farewell) return TA_AGAIN;
     r->state = TA_REPLICA_DONE;
     if (status != TA_OK) return r->result = status;
-    return r->result = last_word(r);
+    return r->result = ta_replica_last_word(r);
 }

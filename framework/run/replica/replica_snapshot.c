@@ -59,8 +59,16 @@ static ta_status copy_arrays(struct ta_replica *r, bool with_model, struct ta_sn
     return status;
 }
 
+/* The writer reads the CPU's memory. */
+static ta_status copy_tables(struct ta_replica *r, bool with_model, struct ta_snapshot *s) {
+    s->table_seed = r->table_seed;
+    ta_status status = copy_arrays(r, with_model, s);
+    return status == TA_OK && with_model ? ta_replica_words_names(r, &s->names) : status;
+}
+
 /* Tables are too large to copy: the writer reads them where they lie while we keep still (replica_round.c). */
 static ta_status lend_tables(struct ta_replica *r, bool with_model, struct ta_snapshot *s) {
+    if (r->kernel_ops->on_gpu) return copy_tables(r, with_model, s);
     s->borrowed = true;
     s->table_seed = r->table_seed;
     s->delta = r->x->delta;

@@ -179,6 +179,7 @@ static ta_status open_share_anew(struct ta_replica *r) {
     int64_t origin_ns = ta_replayer_origin_ns(r->replayer);
     ta_replayer_stats(r->replayer, &stats);
     r->base_dropped += stats.dropped_records;
+    ta_replica_ahead_forget(r);
     ta_replayer_close(r->replayer); /* what it has read ahead is not done, so it is dealt again */
     r->replayer = NULL;
     ta_status status = ta_replica_open_stream(r);

@@ -9,8 +9,6 @@
 #include "replay.h"
 #include "replica_internal.h"
 
-enum { MOST_BAD_STEPS = 1000 };
-
 /* Classes as the targets of a loss over values: one output holds the class itself (0 or 1), more hold one-hot; NaN
  * where there is none. */
 static ta_status classes_to_targets(struct ta_replica *r, struct ta_step *step) {
@@ -56,21 +54,6 @@ static ta_status net_for(struct ta_replica *r, uint32_t records, struct ta_net *
     return TA_OK;
 }
 
-/* A step whose gradient was not finite has changed nothing; a run made of such steps is no run. */
-static ta_status bad_step(struct ta_replica *r) {
-    r->bad_steps++;
-    uint64_t all = r->optimizer.skipped;
-    if ((all & (all - 1)) == 0)
-        ta_log_warn(r->config.log,
-                    "the gradient is not finite: step dropped (%llu so far): lower optimizer.rate, or set "
-                    "optimizer.clip_norm",
-                    (unsigned long long)all);
-    if (r->bad_steps < MOST_BAD_STEPS) return TA_OK;
-    return ta_fail(TA_NUMERIC, "rank %u: the last %u gradients were not finite: lower optimizer.rate (%g), set "
-                               "optimizer.clip_norm, or look at the scale of the data", r->config.rank, r->bad_steps,
-                   (double)r->optimizer.spec.rate);
-}
-
 ta_status ta_replica_predict(struct ta_replica *r, const struct ta_step *step) {
     struct ta_net *net;
     ta_status status = net_for(r, step->records, &net);
@@ -91,20 +74,25 @@ ta_status ta_replica_step(struct ta_replica *r, const struct ta_step *step, int6
     if (status == TA_OK) status = net_for(r, step->records, &net);
     if (status == TA_OK && r->online.reset_head) status = ta_replica_answer_head(r);
     if (status != TA_OK) return status;
+    struct ta_net_outcome outcome;
+    bool tell = ask && !own, apart = ta_replica_steps_apart(r);
     uint64_t masks = r->optimizer.step + r->optimizer.skipped;
-    status = r->kernel_ops->train(net, r->x->w, step->x, &step->labels, masks, r->grad,
-                                  ask && !own ? b->predictions : NULL, ask && !own ? b->losses : NULL);
+    if (apart) status = ta_replica_compute_apart(r, net, step, tell, &outcome);
+    else
+        status = r->kernel_ops->train(net, r->x->w, step->x, &step->labels, masks, r->grad,
+                                      tell ? b->predictions : NULL, tell ? b->losses : NULL);
     if (status != TA_OK) return status;
     ta_replica_slow(r);
     ta_replica_phase(r, TA_PHASE_COMPUTE);
-    if (ask && !own) r->predicted_ns = r->mark_ns;
+    if (tell) r->predicted_ns = r->mark_ns;
     int64_t trained_ns = r->trained_ns;
-    status = r->exchange_ops->step(r->x, r->grad, step->labelled, now_ns);
+    if (apart && r->x->owner_updates) status = ta_replica_made_apart(r, &outcome, step->labelled, now_ns);
+    else status = r->exchange_ops->step(r->x, r->grad, step->labelled, now_ns);
     bool made = status == TA_OK;
     if (!ask) r->trained_ns = trained_ns; /* of the batch, not of what is trained on late or again */
     else r->update_waits = made && r->trained_ns == 0;
     r->gave_step |= made;
-    if (status == TA_NUMERIC) status = bad_step(r);
+    if (status == TA_NUMERIC) status = ta_replica_bad_step(r);
     else if (made) r->bad_steps = 0;
     if (made && step->again) r->rehearsed += step->labelled;
     ta_replica_phase(r, TA_PHASE_PUT);
@@ -147,7 +135,7 @@ static void show(struct ta_replica *r) {
 /* AGAIN: the exchange wants us to wait for others. */
 static ta_status may_step(struct ta_replica *r, int64_t now_ns) {
     ta_status status = r->exchange_ops->ready(r->x, now_ns);
-    if (status == TA_NUMERIC) status = bad_step(r);
+    if (status == TA_NUMERIC) status = ta_replica_bad_step(r);
     r->waits = status == TA_AGAIN;
     return status;
 }
@@ -173,7 +161,7 @@ ta_status ta_replica_train(struct ta_replica *r, int64_t now_ns) {
     if (status == TA_OK) status = may_step(r, now_ns);
     if (status != TA_OK) return status;
     status = TA_END;
-    if (!is_over(r, now_ns)) status = ta_replayer_next(r->replayer, now_ns, &batch);
+    if (!is_over(r, now_ns)) status = ta_replica_ahead_take(r, now_ns, &batch);
     ta_replica_phase(r, TA_PHASE_STREAM);
     if (status == TA_END) {
         r->state = TA_REPLICA_FINISHING;

@@ -99,12 +99,17 @@ static ta_status forget(struct ta_replica *r, const uint32_t *rows, size_t n) {
 static ta_status take_names(struct ta_replica *r, const uint32_t *rows, size_t n) {
     const float *names = r->x->w + r->model.segments[r->model.words.names].offset;
     uint32_t changed[CHANGES];
+    char name[CHANGES][TA_NAME_BYTES];
     size_t n_changed = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t row = rows != NULL ? rows[i] : (uint32_t)i;
-        char name[TA_NAME_BYTES];
-        memcpy(name, names + (size_t)row * NAME_FLOATS, sizeof name);
-        if (!ta_vocabulary_set(r->words.vocabulary, row, name, 0)) continue;
+        size_t at = rows != NULL ? 0 : i % CHANGES, together = rows != NULL ? 1 : n - i < CHANGES ? n - i : CHANGES;
+        if (at == 0) {
+            ta_status status = r->kernel_ops->copy_out(r->kernels, name, names + (size_t)row * NAME_FLOATS,
+                                                       together * TA_NAME_BYTES);
+            if (status != TA_OK) return status;
+        }
+        if (!ta_vocabulary_set(r->words.vocabulary, row, name[at], 0)) continue;
         changed[n_changed++] = row;
         if (n_changed < CHANGES) continue;
         ta_status status = forget(r, changed, n_changed);
@@ -128,7 +133,9 @@ static ta_status tell_names(struct ta_replica *r) {
     for (size_t n; (n = ta_vocabulary_decide(r->words.vocabulary, changes, CHANGES)) > 0;) {
         for (size_t i = 0; i < n; i++) {
             rows[i] = changes[i].row;
-            memcpy(own + (size_t)rows[i] * NAME_FLOATS, changes[i].name, TA_NAME_BYTES);
+            ta_status status = r->kernel_ops->copy_in(r->kernels, own + (size_t)rows[i] * NAME_FLOATS, changes[i].name,
+                                                      TA_NAME_BYTES);
+            if (status != TA_OK) return status;
         }
         ta_status status = r->exchange_ops->reset_rows(r->x, r->model.words.names, rows, n);
         if (status == TA_OK) status = forget(r, rows, n);
