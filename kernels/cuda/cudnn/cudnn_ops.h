@@ -1,21 +1,23 @@
 /* cudnn_ops: what a net has computed by cuDNN 9: convolutions, pools and batch normalisation, channels last.
  *
  * An op is one operation on one shape, made once by cuDNN's graph API: a graph, and the engines that may run it, best
- * first. cuDNN may refuse a shape (too many kinds to know by heart, and they change between versions); then `create` gives
- * NULL with OK, and the net uses kernels of its own (flat.h). Nothing here includes cudnn.h but the .c files of this folder.
+ * first. cuDNN may refuse a shape (too many kinds to know by heart, and they change between versions); then `create`
+ * gives NULL with OK, and the net uses kernels of its own (flat.h). Nothing here includes cudnn.h but the .c files of
+ * this folder.
  *
  * Which engines: only those that promise the same bits in every run (no NUMERICAL_NOTE_NONDETERMINISTIC), that sum in
- * float32 and, where FLOAT32 is asked for, do not round factors to TF32. Of these the first by cuDNN's heuristics, or, after
- * `tune`, the fastest on this device.
+ * float32 and, where FLOAT32 is asked for, do not round factors to TF32. Of these the first by cuDNN's heuristics, or,
+ * after `tune`, the fastest on this device.
  *
  * Tensors, packed: activations [batch][h][w][c]; a kernel [out_c][kernel_h][kernel_w][in_c] (KRSC: the arena's is
- * [kernel_h][kernel_w][in_c][out_c]). Elements are float32, or bfloat16 where `compute` is BFLOAT16; exceptions stand at the
- * roles. Addresses at 16 bytes at least.
+ * [kernel_h][kernel_w][in_c][out_c]). Elements are float32, or bfloat16 where `compute` is BFLOAT16; exceptions stand
+ * at the roles. Addresses at 16 bytes at least.
  *
- * Threads: a ta_cudnn and its ops belong to one thread at a time. Running queues on the stream COMPUTE of the GPU and may be
- * captured into a CUDA graph, but for the first run of an op, and `tune`: kernels may be loaded then.
+ * Threads: a ta_cudnn and its ops belong to one thread at a time. Running queues on the stream COMPUTE of the GPU and
+ * may be captured into a CUDA graph, but for the first run of an op, and `tune`: kernels may be loaded then.
  *
- * Errors: DEVICE (what cuDNN said, of which operation; a version that does not fit: both, and what to install), NO_MEMORY.
+ * Errors: DEVICE (what cuDNN said, of which operation; a version that does not fit: both, and what to install),
+ * NO_MEMORY.
  *
  * Source: cuDNN's documentation, "Graph API" and cudnn_graph.h.
  */
@@ -30,7 +32,7 @@ struct ta_cudnn_op; /* an operation on one shape */
 
 struct ta_cudnn_config {
     struct ta_gpu *gpu;  /* opened, by ta_gpu_cuda; outlives all. NULL: `device` describes one; nothing can be run */
-    const char *device;  /* cuDNN's JSON of a device's properties, for which ops are made where it is not there; or NULL */
+    const char *device;  /* cuDNN's JSON of a device that is not here, for which ops are made; or NULL */
     size_t workspace;    /* bytes that an op may ask for at most; 0: 1 GiB */
     unsigned candidates; /* engines an op keeps for `tune`; 0 or 1: only the first, and `tune` does nothing */
 };
@@ -61,7 +63,7 @@ enum ta_cudnn_role {
     TA_CUDNN_Y,
     TA_CUDNN_DX,
     TA_CUDNN_DY,
-    TA_CUDNN_DW,      /* float32 in any case, if spec.float32_dw */
+    TA_CUDNN_DW,      /* float32, or bfloat16 where compute is and float32_dw is not set */
     TA_CUDNN_BIAS_OF, /* [out_c], float32 */
     TA_CUDNN_GAMMA,   /* [c], float32, as all that follow */
     TA_CUDNN_BETA,
@@ -84,8 +86,8 @@ struct ta_cudnn_spec {
 /* *out: NULL with OK, where cuDNN has no engine for it (ta_why says what it said). */
 ta_status ta_cudnn_op_create(struct ta_cudnn *c, const struct ta_cudnn_spec *spec, struct ta_cudnn_op **out);
 void ta_cudnn_op_destroy(struct ta_cudnn_op *op); /* NULL is fine */
-/* Bytes of workspace that run needs (of tune: those of the engine that needs most, so ask after it again). One block serves
- * all ops of a stream. */
+/* Bytes of workspace that run needs (of tune: those of the engine that needs most, so ask after it again). One block
+ * serves all ops of a stream. */
 size_t ta_cudnn_op_workspace(const struct ta_cudnn_op *op);
 /* What runs: "conv_forward 128x56x56x64 3x3 -> 64, bias, relu: engine 67, 1 of 12 candidates". For reports. */
 const char *ta_cudnn_op_describe(const struct ta_cudnn_op *op);
@@ -100,7 +102,7 @@ struct ta_cudnn_conv {
     struct ta_cudnn_op *forward, *data, *filter; /* data, filter: NULL where they were not asked for */
     enum ta_cudnn_behind behind;                 /* what `forward` took; the net does the rest */
     bool float32_dw;                             /* else dw is bfloat16, and the net casts */
-    bool padded; /* cuDNN refused pads that differ: x and dx are the input with its pads around it; the net pads and crops */
+    bool padded; /* cuDNN refused pads that differ: x and dx are the input with its pads; the net pads and crops */
 };
 
 struct ta_cudnn_conv_spec {
@@ -111,8 +113,8 @@ struct ta_cudnn_conv_spec {
     bool data, filter;
 };
 
-/* Errors, besides: DEVICE, if cuDNN has no engine for it in any form: the layer, its shape, what cuDNN said. On an error
- * there is nothing to destroy. */
+/* Errors, besides: DEVICE, if cuDNN has no engine for it in any form: the layer, its shape, what cuDNN said. On an
+ * error there is nothing to destroy. */
 ta_status ta_cudnn_conv_create(struct ta_cudnn *c, const struct ta_cudnn_conv_spec *spec, struct ta_cudnn_conv *out);
 void ta_cudnn_conv_destroy(struct ta_cudnn_conv *conv); /* zeroed is fine */
 
