@@ -17,13 +17,13 @@ const char *ta_replica_state_name(enum ta_replica_state state) {
 enum ta_replica_state ta_replica_state(const struct ta_replica *r) { return r->state; }
 
 /* Measures only: what happens follows from tick's argument. */
-static int64_t clock_ns(const struct ta_replica *r) {
+int64_t ta_replica_clock_ns(const struct ta_replica *r) {
     const struct ta_replica_shared *shared = r->config.shared;
     return shared != NULL ? shared->clock_ns(shared->owner) : ta_clock_now_ns();
 }
 
 void ta_replica_phase(struct ta_replica *r, enum ta_phase phase) {
-    int64_t now_ns = clock_ns(r);
+    int64_t now_ns = ta_replica_clock_ns(r);
     if (r->mark_ns != 0) r->phase_ns[phase] += now_ns - r->mark_ns;
     r->mark_ns = now_ns;
 }

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "clock.h"
 #include "replica_internal.h"
 
 enum { BUSY_LOOKS = 50, NAP = 10 * 1000 /* ns */ };
@@ -76,7 +75,7 @@ static ta_status compute(struct ta_replica *r, struct ta_net *net, char *why, si
     ta_status polled = TA_OK, status;
     r->x->computing = true;
     for (unsigned looks = 0; (status = r->kernel_ops->ready(net)) == TA_AGAIN; looks++) {
-        int64_t now_ns = ta_clock_now_ns();
+        int64_t now_ns = ta_replica_clock_ns(r);
         look_ahead(r, now_ns);
         if (r->x->owner_updates && polled == TA_OK) {
             polled = r->exchange_ops->poll(r->x, now_ns);

@@ -173,6 +173,8 @@ static inline bool ta_replica_meets(const struct ta_replica *r, unsigned peer) {
 
 static inline bool ta_replica_of_words(const struct ta_replica *r) { return r->model.words.rows > 0; }
 
+/* The time now, by the clock that tick's argument comes from. */
+int64_t ta_replica_clock_ns(const struct ta_replica *r);
 /* Adds the time since the last call to `phase`. */
 void ta_replica_phase(struct ta_replica *r, enum ta_phase phase);
 

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "clock.h"
 #include "replica_internal.h"
 
 enum { MOST_BAD_STEPS = 1000 };
@@ -37,7 +36,7 @@ static ta_status stop(struct ta_replica *r) {
              "rank %u: the gradient of step %" PRIu64 " is not finite%s, and optimizer.on_nan is stop: lower optimizer.rate "
              "(%g), set optimizer.clip_norm, or look at the scale of the data; the checkpoint is of the state before it",
              r->config.rank, r->optimizer.step + 1, layer, (double)r->optimizer.spec.rate);
-    ta_replica_event(r, ta_clock_now_ns(), "nan", "%s", r->nan_why);
+    ta_replica_event(r, ta_replica_clock_ns(r), "nan", "%s", r->nan_why);
     r->stop = true;
     return TA_OK;
 }
