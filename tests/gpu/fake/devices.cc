@@ -43,6 +43,18 @@ cudaError_t cudaDeviceGetPCIBusId(char *out, int bytes, int number) {
     return error;
 }
 
+cudaError_t cudaDeviceGetByPCIBusId(int *number, const char *pci) {
+    Hold hold(lock());
+    cudaError_t error = enter();
+    if (error != cudaSuccess) return error;
+    unsigned domain = 0, bus = 0, slot = 0, function = 0;
+    if (sscanf(pci, "%x:%x:%x.%x", &domain, &bus, &slot, &function) < 3 || domain != 0 || slot != 0 || bus < 0x3b ||
+        bus - 0x3b >= state().devices.size())
+        return keep(cudaErrorInvalidValue);
+    *number = (int)(bus - 0x3b);
+    return cudaSuccess;
+}
+
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int number) {
     Hold hold(lock());
     cudaError_t error = check_number(number);

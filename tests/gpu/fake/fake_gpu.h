@@ -10,9 +10,13 @@
  *     no_driver             no driver is installed
  *     lose_after=N          the device is lost when it runs its N-th kernel or library call; lose_device=K: only device K
  *     oom_after=N           allocations of device memory fail after N of them
- *     exclusive             the devices say that they serve one process each
+ *     exclusive=NAME        the devices serve one process each, of those that say the same NAME
  *     no_ipc no_peer no_dmabuf no_rdma unordered    what the devices cannot do
+ *     nccl=hang             a member of a collective that is gone does not show: what waits for it hangs until it is aborted
  *     strict=0              the CPU may touch device memory without a fault
+ *
+ * Device memory lies in memory files: that is what a dma-buf of it is here, of a whole allocation; its position (lseek) is where
+ * the range begins that was asked for. Memory counts are of one process.
  */
 #ifndef TA_FAKE_GPU_H
 #define TA_FAKE_GPU_H

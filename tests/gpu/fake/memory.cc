@@ -148,6 +148,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
     Hold hold(lock());
     cudaError_t error = enter();
     if (error == cudaSuccess) error = unsafe();
+    if (error == cudaSuccess) error = activate();
     if (error != cudaSuccess) return error;
     *out = nullptr;
     return bytes == 0 ? cudaSuccess : keep(allocate(bytes, out));
@@ -173,6 +174,7 @@ cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
     Hold hold(lock());
     cudaError_t error = enter();
     if (error == cudaSuccess) error = unsafe();
+    if (error == cudaSuccess) error = activate();
     if (error != cudaSuccess) return error;
     *out = nullptr;
     if (bytes == 0) return cudaSuccess;

@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 namespace ta_fake {
 
@@ -138,6 +143,26 @@ cudaError_t sticky() {
     return enter();
 }
 
+/* A device that serves one process is held by a name that only one can bind, until the process ends. */
+cudaError_t activate() {
+    Device &d = now();
+    std::string name = option("exclusive", "");
+    if (!d.active && !name.empty()) {
+        sockaddr_un address = {};
+        address.sun_family = AF_UNIX;
+        int written = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "make-believe GPU %s %d", name.c_str(), chosen);
+        int holder = d.holder = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        socklen_t bytes = (socklen_t)(offsetof(sockaddr_un, sun_path) + 1 + (size_t)written);
+        if (holder < 0 || bind(holder, reinterpret_cast<sockaddr *>(&address), bytes) != 0) {
+            if (holder >= 0) close(holder);
+            d.holder = -1;
+            return keep(cudaErrorDevicesUnavailable);
+        }
+    }
+    d.active = true;
+    return cudaSuccess;
+}
+
 void lose(int device, cudaError_t error) { state().devices[(size_t)device].lost = error; }
 
 } // namespace ta_fake
@@ -149,6 +174,8 @@ void ta_fake_gpu_reset(const char *options) {
     drop_graphs();
     drop_queues();
     drop_blocks();
+    for (Device &d : state().devices)
+        if (d.holder >= 0) close(d.holder);
     *made = State();
     last_error = cudaSuccess;
     chosen = 0;
@@ -194,7 +221,7 @@ cudaError_t cudaSetDevice(int number) {
     if (error != cudaSuccess && error != now().lost) return error;
     if (number < 0 || (size_t)number >= state().devices.size()) return keep(cudaErrorInvalidDevice);
     chosen = number;
-    return keep(now().lost);
+    return now().lost != cudaSuccess ? keep(now().lost) : activate();
 }
 
 cudaError_t cudaGetDevice(int *number) {

@@ -40,6 +40,8 @@ struct Device {
     uint64_t launches = 0;
     cudaStream_t legacy = nullptr;
     unsigned flags = 0;
+    bool active = false; /* somebody uses it */
+    int holder = -1;     /* the name that keeps others off */
 };
 
 enum Kind { DEVICE_BLOCK, ATTACHED_BLOCK, PINNED_BLOCK, REGISTERED_BLOCK };
@@ -85,6 +87,7 @@ State &state();
  * it is first called. */
 cudaError_t enter();
 Device &now(); /* the device this thread has chosen */
+cudaError_t activate(); /* this process begins to use it */
 void lose(int device, cudaError_t error);
 
 /* streams.cc */

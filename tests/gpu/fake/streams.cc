@@ -186,6 +186,7 @@ void drop_queues() {
 static cudaError_t make_stream(cudaStream_t *out, unsigned flags) {
     Hold hold(lock());
     cudaError_t error = enter();
+    if (error == cudaSuccess) error = activate();
     if (error != cudaSuccess) return error;
     CUstream_st *stream = new CUstream_st;
     stream->device = device();
