@@ -224,7 +224,7 @@ static void say_gpus(const struct ta_gpu_ops *ops, unsigned n, struct ta_finding
         say_gpu(i, &info, list);
         say_direct(i, &info, list);
     }
-    ta_libraries_find(&libraries);
+    ta_libraries_find(&libraries, true);
     say_version(list, "cuDNN", libraries.cudnn, "apt-get install libcudnn9-cuda-13");
     say_version(list, "cuBLASLt", libraries.cublaslt, "apt-get install libcublas-13-0");
     say_version(list, "NCCL", libraries.nccl, "for exchange.type sync: apt-get install libnccl2; then build again");

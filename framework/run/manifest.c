@@ -81,12 +81,12 @@ ta_status ta_manifest_start(const struct ta_manifest *m, json_t **out) {
     json_t *model = json_pack("{s:I, s:o}", "parameters", (json_int_t)m->model->n_weights, "fingerprint",
                               json_sprintf("%016" PRIx64, m->model->fingerprint));
     json_t *transport = json_pack("{s:s, s:s, s:n}", "type", m->transport, "why", m->why, "in_use");
-    *out = json_pack("{s:i, s:o, s:o, s:s, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n}", "schema",
+    *out = json_pack("{s:i, s:o, s:o, s:s, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n, s:n}", "schema",
                      1, "program", describe_program(), "command", command, "run_dir", m->dir->path, "seed",
                      (json_int_t)m->seed, "replicas", (int)m->replicas, "nodes", (int)m->nodes, "transport", transport,
                      "host", describe_host(), "stream", describe_stream(m->stream), "model", model, "configuration",
                      m->config, "resumed_from", text_or_null(m->resumed), "start", now_text(), "end", "exit_code",
-                     "summary");
+                     "summary", "devices");
     return store(m, *out);
 }
 
@@ -95,6 +95,11 @@ void ta_manifest_transport(json_t *manifest, const char *type, const char *why) 
     if (transport == NULL) return;
     json_object_set_new(transport, "type", json_string(type));
     json_object_set_new(transport, "why", json_string(why));
+}
+
+void ta_manifest_devices(json_t *manifest, json_t *list) {
+    if (manifest != NULL) json_object_set_new(manifest, "devices", list);
+    else json_decref(list);
 }
 
 void ta_manifest_paths(json_t *manifest, json_t *list) {

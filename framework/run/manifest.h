@@ -4,7 +4,8 @@
  * replicas, nodes, transport {type, why, in_use [what the lowest replica of each node puts with, null: not known]},
  * host {name, kernel, cpu, packages, cores, threads, l3_bytes, memory_bytes, numa_nodes}, stream {origin, records,
  * checksum, shape}, model {parameters, fingerprint}, configuration (the effective YAML as text), resumed_from, start,
- * end, exit_code, summary. end, exit_code and summary are null while it runs. The file is always whole: it is replaced
+ * end, exit_code, summary, devices [{device, ranks}: what the replicas of node 0 computed on: GPU, memory, driver, CUDA,
+ * cuDNN, compute type]. end, exit_code, summary and devices are null while it runs. The file is always whole: it is replaced
  * by rename.
  */
 #ifndef TA_MANIFEST_H
@@ -34,6 +35,8 @@ struct ta_manifest {
 ta_status ta_manifest_start(const struct ta_manifest *m, json_t **out);
 /* What was chosen after the start, and why. */
 void ta_manifest_transport(json_t *manifest, const char *type, const char *why);
+/* What replicas compute on (devices.h); takes the list. */
+void ta_manifest_devices(json_t *manifest, json_t *list);
 /* Adds transport.in_use; takes the list. */
 void ta_manifest_paths(json_t *manifest, json_t *list);
 /* The end: takes `summary` (may be NULL), writes, and drops the manifest. */

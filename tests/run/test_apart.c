@@ -1,6 +1,6 @@
-/* Steps in pieces (stage, begin, ready, end; the update behind the gradient) against whole ones: a run comes to the same
- * weights, bit for bit, whatever it does beside training. The device is the CPU make, which is made to be busy for a
- * while. */
+/* Steps in pieces (stage, begin, ready, end; the update behind the gradient) against whole ones: a run comes to the
+ * same weights, bit for bit, whatever it does beside training. The device is the CPU make, which is made to be busy for
+ * a while. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -99,7 +99,8 @@ static void make_update(struct device_net *d, struct ta_net_outcome *outcome) {
     double norm2 = 0, one;
     for (uint32_t i = 0; i < u->n_trained; i++) {
         size_t at = u->trained[i].offset;
-        assert_int_equal(ta_kernels_cpu.grad_norm2(device_kernels, u->trained[i].count, d->step.grad + at, &one), TA_OK);
+        assert_int_equal(ta_kernels_cpu.grad_norm2(device_kernels, u->trained[i].count, d->step.grad + at, &one),
+                         TA_OK);
         norm2 += one;
     }
     *outcome = (struct ta_net_outcome){.norm2 = norm2, .finite = isfinite(norm2)};
@@ -127,8 +128,8 @@ static ta_status end(struct ta_net *net, float *predictions, float *losses, stru
 }
 
 /* The same fault in a make that steps as a whole. */
-static ta_status train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels, uint64_t step,
-                       float *grad, float *predictions, float *losses) {
+static ta_status train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
+                       uint64_t step, float *grad, float *predictions, float *losses) {
     ta_status status = ta_kernels_cpu.train(net, w, x, labels, step, grad, predictions, losses);
     if (spoil && step == 20) grad[0] = NAN;
     return status;
@@ -209,19 +210,22 @@ static void run(const char *override, bool apart, struct outcome *out) {
     ta_run_config_free(config);
 }
 
+static void tell(const char *how, const struct outcome *o) {
+    print_message("%s: %s, weights %016llx after %llu steps, %llu records, %llu hits, loss %.17g\n", how,
+                  ta_status_name((ta_status)o->result), (unsigned long long)o->checksum, (unsigned long long)o->steps,
+                  (unsigned long long)o->records, (unsigned long long)o->hits, o->loss);
+}
+
 static void compare(const char *override, struct outcome *apart) {
     struct outcome whole;
     memset(device, 0, sizeof device);
     begun_ahead = discarded = 0;
     run(override, false, &whole);
     run(override, true, apart);
-    if (memcmp(&whole, apart, sizeof whole) != 0)
-        fail_msg("%s: %s, %016llx after %llu steps, %llu records, %llu hits, loss %.17g; in pieces %s, %016llx after %llu "
-                 "steps, %llu records, %llu hits, loss %.17g", override != NULL ? override : "as it is",
-                 ta_status_name((ta_status)whole.result), (unsigned long long)whole.checksum, (unsigned long long)whole.steps,
-                 (unsigned long long)whole.records, (unsigned long long)whole.hits, whole.loss,
-                 ta_status_name((ta_status)apart->result), (unsigned long long)apart->checksum, (unsigned long long)apart->steps,
-                 (unsigned long long)apart->records, (unsigned long long)apart->hits, apart->loss);
+    if (memcmp(&whole, apart, sizeof whole) == 0) return;
+    tell("whole", &whole);
+    tell("in pieces", apart);
+    fail_msg("%s: not the same", override != NULL ? override : "as it is");
 }
 
 static void steps_in_pieces_are_the_same(void **state) {
@@ -251,7 +255,8 @@ static void steps_in_pieces_are_the_same(void **state) {
 static void what_was_staged_in_vain_goes(void **state) {
     (void)state;
     struct outcome out;
-    compare("run.max_records=4000;online.mode=auto;online.detector.type=always;online.plateau.stretch=48;online.plateau.patience=2;online.plateau.factor=100", &out);
+    compare("run.max_records=4000;online.mode=auto;online.detector.type=always;"
+            "online.plateau.stretch=48;online.plateau.patience=2;online.plateau.factor=100", &out);
     assert_int_equal(out.result, TA_END);
     assert_true(out.steps > 20 && out.steps < 250 && discarded > 10);
 }

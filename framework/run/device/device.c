@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libraries.h"
 #include "mem.h"
 #include "pin.h"
 #include "plugin.h"
@@ -154,12 +155,17 @@ void ta_device_describe(const struct ta_device *device, const struct ta_device_s
     const struct ta_gpu_info *i = &device->info;
     char driver[16], runtime[16];
     if (device->gpu == NULL) {
-        snprintf(out, bytes, "CPU, float32%s%s", device->why[0] != '\0' ? ": " : "", device->why);
+        snprintf(out, bytes, "CPU, float32");
         return;
     }
+    struct ta_libraries libraries;
+    ta_libraries_find(&libraries, false);
     version(i->driver, driver);
     version(i->runtime, runtime);
-    snprintf(out, bytes, "GPU %u of %u, %s (%s, %.1f GiB), driver for CUDA %s, CUDA %s, %s", device->number,
+    snprintf(out, bytes, "GPU %u of %u, %s (%s, %.1f GiB), driver for CUDA %s, CUDA %s, cuDNN %s, cuBLASLt %s, "
+             "%s", device->number,
              device->count, i->name, i->pci, (double)i->bytes / 1073741824, driver, runtime,
+             libraries.cudnn[0] != '\0' ? libraries.cudnn : "unknown",
+             libraries.cublaslt[0] != '\0' ? libraries.cublaslt : "unknown",
              ta_device_compute_name(section->compute));
 }

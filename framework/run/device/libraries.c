@@ -22,15 +22,15 @@ static void write_version(size_t number, size_t major, size_t minor, char out[16
              (unsigned)(number % minor % 1000));
 }
 
-void ta_libraries_find(struct ta_libraries *out) {
+void ta_libraries_find(struct ta_libraries *out, bool nccl) {
     enum { TEN_THOUSANDS = 10000, HUNDREDS = 100 };
     size_version size;
     int_version number;
-    int nccl = 0;
+    int said = 0;
     *out = (struct ta_libraries){0};
     const void *cudnn = function_of("cuda", "cudnnGetVersion");
     const void *cublaslt = function_of("cuda", "cublasLtGetVersion");
-    const void *collective = function_of("nccl", "ncclGetVersion");
+    const void *collective = nccl ? function_of("nccl", "ncclGetVersion") : NULL;
     if (cudnn != NULL) {
         memcpy(&size, &cudnn, sizeof size);
         write_version(size(), TEN_THOUSANDS, HUNDREDS, out->cudnn);
@@ -41,5 +41,5 @@ void ta_libraries_find(struct ta_libraries *out) {
     }
     if (collective == NULL) return;
     memcpy(&number, &collective, sizeof number);
-    if (number(&nccl) == 0 && nccl > 0) write_version((size_t)nccl, TEN_THOUSANDS, HUNDREDS, out->nccl);
+    if (number(&said) == 0 && said > 0) write_version((size_t)said, TEN_THOUSANDS, HUNDREDS, out->nccl);
 }

@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "device.h"
+#include "devices.h"
 #include "launcher_internal.h"
 #include "mem.h"
 #include "optimizer.h"
@@ -211,6 +212,7 @@ static void conclude(struct ta_job *j, ta_status status) {
     ta_metrics_write(&j->metrics, line);
     /* A manifest that cannot be finished must not turn a finished run into a failed one; it says `end: null`. */
     ta_manifest_paths(j->manifest_json, list_paths(j));
+    ta_manifest_devices(j->manifest_json, ta_devices_json(&j->board));
     if (ta_manifest_end(&j->manifest, j->manifest_json, fields, summary.exit_code) != TA_OK)
         ta_log_warn(&j->log, "%s", ta_why());
     ta_drift_report_free(&summary.drift);

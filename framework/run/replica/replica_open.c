@@ -90,13 +90,14 @@ static ta_status open_kernels(struct ta_replica *r) {
     struct ta_device_place place = {.local_rank = r->config.local_rank,
                                     .local_n = r->config.local_n,
                                     .own_n = r->config.per_node};
-    char text[TA_BOARD_TEXT_BYTES];
+    char *text = r->config.board->devices[r->config.rank];
     ta_status status = ta_device_open(r->run, &place, &r->device);
     if (status != TA_OK) return status;
     r->kernel_ops = r->device.kernel_ops;
     r->kernels = r->device.kernels;
-    ta_device_describe(&r->device, &r->run->device, text, sizeof text);
-    ta_log_info(r->config.log, "computes on %s", text);
+    ta_device_describe(&r->device, &r->run->device, text, TA_BOARD_TEXT_BYTES);
+    bool fell = r->device.why[0] != '\0';
+    ta_log_info(r->config.log, "computes on %s%s%s", text, fell ? ": " : "", r->device.why);
     return TA_OK;
 }
 

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static size_t bytes_of(unsigned n_rows) { return n_rows * (sizeof(struct ta_board_row) + TA_BOARD_TEXT_BYTES); }
+static size_t bytes_of(unsigned n_rows) { return n_rows * (sizeof(struct ta_board_row) + 2 * TA_BOARD_TEXT_BYTES); }
 
 static ta_status map(struct ta_board *board, unsigned n_rows, int fd) {
     int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
@@ -15,6 +15,7 @@ static ta_status map(struct ta_board *board, unsigned n_rows, int fd) {
     if (rows == MAP_FAILED) return ta_fail_errno(TA_NO_MEMORY, "the board of %u replicas", n_rows);
     *board = (struct ta_board){.n_rows = n_rows, .rows = rows, .fd = fd};
     board->texts = (void *)(board->rows + n_rows);
+    board->devices = board->texts + n_rows;
     return TA_OK;
 }
 

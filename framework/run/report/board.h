@@ -54,6 +54,7 @@ struct ta_board {
     unsigned n_rows;
     struct ta_board_row *rows;
     char (*texts)[TA_BOARD_TEXT_BYTES]; /* [n_rows] what it puts with; whole once started_ns is set (acquire) */
+    char (*devices)[TA_BOARD_TEXT_BYTES]; /* [n_rows] what it computes on; likewise */
     int fd; /* -1: private memory */
 };
 

@@ -7,6 +7,7 @@
 
 #include "checkpoint.h"
 #include "clock.h"
+#include "devices.h"
 #include "jsonl.h"
 #include "latency.h"
 #include "mem.h"
@@ -172,6 +173,7 @@ void ta_summary_print(const struct ta_summary *s, FILE *out) {
     if (f.sum.records > 0)
         fprintf(out, "loss         %.5f prequential, %.5f over the last\n", f.loss, f.sum.window_loss);
     fprintf(out, "staleness    S_avg %.3f, S_max %" PRIu64 ", p99 %" PRIu64 "\n", f.s_avg, f.sum.stale_max, p99_of(&f));
+    ta_devices_print(s->board, out);
     print_phases(&f, out);
     if (json_object_size(s->latency) > 0) print_latency(s->latency, out);
     print_oddities(s, &f, out);
@@ -213,6 +215,7 @@ json_t *ta_summary_json(const struct ta_summary *s) {
     json_object_set_new(o, "s_avg", ta_json_real(f.s_avg));
     json_object_set_new(o, "s_p99", json_integer((json_int_t)p99_of(&f)));
     json_object_set_new(o, "staleness", ta_stale_json(f.sum.stale_bin, f.sum.stale_max));
+    json_object_set_new(o, "devices", ta_devices_json(s->board));
     add_phases(&f, o);
     json_object_set_new(o, "checkpoint", s->checkpoint[0] != '\0' ? json_string(s->checkpoint) : json_null());
     return o;
