@@ -1,6 +1,7 @@
 /* shm: replicas on one machine, a process (or thread) each. A put is a copy by the sender's CPU into the peer's memory.
  *
- * So source free and delivered are one moment: put returns when both are reached, and in_flight is always 0. A peer's
+ * So source free and delivered are one moment: put returns when both are reached, and in_flight is 0. What has GPU
+ * memory in it is copied by the GPU, meanwhile: shm_far.h. A peer's
  * death is seen through a pidfd, looked at every few milliseconds of the time that progress is given; a peer that
  * closed its transport in order is DOWN too.
  */
@@ -15,6 +16,7 @@
 #include "key.h"
 #include "mem.h"
 #include "mixed.h"
+#include "shm_far.h"
 #include "shm_map.h"
 #include "transport.h"
 
@@ -24,6 +26,7 @@ struct path {
     struct ta_grants granted; /* to the peer, for all its keys */
     struct ta_grants grants;  /* by the peer, as its key says */
     struct ta_shm_map map;
+    struct ta_shm_far_path far;
     enum ta_peer_state state;
     bool reported; /* progress has said that it broke */
 };
@@ -31,6 +34,7 @@ struct path {
 struct ta_transport {
     struct ta_transport_config config;
     struct ta_shm_map window;
+    struct ta_shm_far far;
     int64_t looked_ns; /* at liveness, by progress */
     bool looked;
     unsigned unreported;  /* paths that broke and progress has not said so */
@@ -49,6 +53,7 @@ static ta_status shm_open(const struct ta_transport_config *config, struct ta_tr
     if (status != TA_OK) return status;
     t->config = *config;
     t->window.fd = -1;
+    t->far = (struct ta_shm_far){.ops = config->gpu_ops, .gpu = config->gpu};
     status = TA_NEW(&t->paths, config->n_ranks, "transport shm: peers");
     if (status != TA_OK) goto free_transport;
     status = TA_NEW(&t->alive, config->n_ranks, "transport shm: pidfds");
@@ -69,23 +74,57 @@ free_transport:
 static void shm_close(struct ta_transport *t) {
     if (t == NULL) return;
     for (unsigned i = 0; i < t->config.n_ranks; i++) shm_disconnect(t, i);
+    if (t->far.gpu != NULL) ta_shm_far_close(&t->far, t->window.owner);
     ta_shm_map_close(&t->window);
     ta_mem_free(t->alive);
     ta_mem_free(t->paths);
     ta_mem_free(t);
 }
 
-static ta_status shm_window_create(struct ta_transport *t, size_t bytes, struct ta_window *out) {
-    *out = (struct ta_window){0};
+static ta_status create_window(struct ta_transport *t, size_t bytes, const struct ta_window_far *far,
+                               struct ta_window *out) {
     if (t->window.base != NULL) return ta_fail(TA_INVALID, "the window of rank %u was created already", t->config.rank);
-    ta_status status = ta_shm_map_create(&t->window, bytes);
+    ta_status status = ta_shm_map_create(&t->window, bytes, far);
     if (status == TA_OK) *out = (struct ta_window){.base = t->window.base, .bytes = bytes, .kind = TA_MEM_HOST};
     return status;
+}
+
+static ta_status shm_window_create(struct ta_transport *t, size_t bytes, struct ta_window *out) {
+    *out = (struct ta_window){0};
+    return create_window(t, bytes, NULL, out);
+}
+
+static ta_status shm_probe_far(struct ta_transport *t, char *said, size_t bytes) {
+    return ta_shm_far_probe(&t->config, said, bytes);
+}
+
+static ta_status shm_window_create_far(struct ta_transport *t, size_t bytes, const struct ta_window_far *far,
+                                       struct ta_window *out) {
+    char said[128];
+    *out = (struct ta_window){0};
+    ta_status status = ta_far_create_check(&t->config, far, bytes);
+    if (status == TA_OK) status = ta_shm_far_probe(&t->config, said, sizeof said);
+    if (status == TA_OK) status = create_window(t, bytes, far, out);
+    if (status != TA_OK) return status;
+    status = ta_shm_far_create(&t->far, far);
+    if (status != TA_OK) {
+        ta_shm_map_close(&t->window);
+        *out = (struct ta_window){0};
+        return status;
+    }
+    out->far = *far;
+    out->far_base = t->far.base;
+    out->far_pitch = ta_far_pitch(far);
+    return TA_OK;
 }
 
 static ta_status shm_source_register(struct ta_transport *t, const void *base, size_t bytes) {
     (void)t, (void)base, (void)bytes;
     return TA_OK;
+}
+
+static ta_status shm_source_register_gpu(struct ta_transport *t, const void *base, size_t bytes) {
+    return ta_far_sources_add(&t->far.sources, base, bytes);
 }
 
 static ta_status check_peer(const struct ta_transport *t, unsigned peer) {
@@ -99,7 +138,7 @@ static ta_status shm_key_make(struct ta_transport *t, unsigned peer, struct ta_k
     if (status != TA_OK) return status;
     if (t->window.base == NULL)
         return ta_fail(TA_INVALID, "rank %u has no window yet to make a key for", t->config.rank);
-    struct ta_shm_key key = {.grants = t->paths[peer].granted};
+    struct ta_shm_key key = {.grants = t->paths[peer].granted, .far = t->far.far, .handle = t->far.handle};
     status = ta_shm_map_place(&t->window, &key.place);
     if (status != TA_OK) return status;
     struct ta_key_envelope envelope = {"shm", t->config.run_id, t->config.rank, peer};
@@ -126,18 +165,24 @@ static ta_status shm_connect(struct ta_transport *t, unsigned peer, const struct
     struct ta_key_envelope envelope = {"shm", t->config.run_id, peer, t->config.rank};
     status = ta_key_open(&envelope, key, &opened, sizeof opened);
     if (status == TA_OK) status = ta_grants_check(&opened.grants, peer, opened.place.window_bytes);
+    if (status == TA_OK) status = ta_far_key_check(peer, &t->far.far, &opened.far, opened.place.window_bytes);
     if (status != TA_OK) return status;
     int pidfd;
     status = watch_process(peer, opened.place.pid, &pidfd);
     if (status != TA_OK) return status;
     /* The map checks the start time after the pidfd was opened, so both are of the process that made the key. */
     struct ta_shm_map map;
-    status = ta_shm_map_open(&map, peer, &opened.place);
+    struct ta_shm_far_path far = {.base = NULL};
+    status = ta_shm_map_open(&map, peer, &opened.place, &opened.far);
+    if (status == TA_OK) status = ta_shm_far_connect(&t->far, peer, &opened, &far);
     if (status != TA_OK) {
+        ta_shm_map_close(&map);
         close(pidfd);
         return status;
     }
-    *path = (struct path){.granted = path->granted, .grants = opened.grants, .map = map, .state = TA_PEER_UP};
+    if (far.base != NULL) atomic_fetch_add_explicit(&map.owner->attached, 1, memory_order_relaxed);
+    *path = (struct path){
+        .granted = path->granted, .grants = opened.grants, .map = map, .far = far, .state = TA_PEER_UP};
     t->alive[peer].fd = pidfd;
     return TA_OK;
 }
@@ -151,19 +196,22 @@ static void shm_disconnect(struct ta_transport *t, unsigned peer) {
     path->reported = true;
     if (t->alive[peer].fd >= 0) close(t->alive[peer].fd);
     t->alive[peer].fd = -1;
-    ta_shm_map_close(&path->map);
+    ta_shm_far_disconnect(&t->far, &path->far, &path->map);
 }
 
 static ta_status shm_put(struct ta_transport *t, unsigned peer, const struct ta_put_segment *segments,
                          unsigned n_segments) {
     ta_status status = check_peer(t, peer);
     if (status != TA_OK) return status;
-    const struct path *path = &t->paths[peer];
+    struct path *path = &t->paths[peer];
     if (path->map.base == NULL) return ta_fail(TA_INVALID, "peer %u is not connected", peer);
     if (path->state != TA_PEER_UP) return ta_fail(TA_PEER, "peer %u is gone", peer);
     status = ta_put_check(peer, path->map.window_bytes, segments, n_segments);
     if (status == TA_OK)
         status = ta_grants_put_check(peer, &path->grants, &path->map.owner->openings, segments, n_segments);
+    if (status == TA_OK) status = ta_far_put_check(peer, &path->far.far, segments, n_segments);
+    if (status == TA_OK && ta_shm_far_needs(&t->far, &path->far, segments, n_segments))
+        return ta_shm_far_put(&t->far, &path->far, &path->map, segments, n_segments);
     if (status == TA_OK) ta_copy_put(path->map.base, segments, n_segments);
     return status;
 }
@@ -176,6 +224,7 @@ static void look_at(struct ta_transport *t, unsigned peer) {
     bool closed = atomic_load_explicit(&path->map.owner->closed, memory_order_acquire) != 0;
     if (!dead && !closed) return;
     path->state = TA_PEER_DOWN;
+    path->far.count = 0;
     t->unreported++;
     /* A descriptor that stays readable would be reported by every poll from now on. */
     close(t->alive[peer].fd);
@@ -193,6 +242,14 @@ static ta_status report(struct ta_transport *t) {
     return TA_OK;
 }
 
+static ta_status push_far(struct ta_transport *t) {
+    ta_status status = TA_OK;
+    if (t->far.left != NULL) ta_shm_far_tidy(&t->far);
+    for (unsigned i = 0; i < t->config.n_ranks && status == TA_OK; i++)
+        if (t->paths[i].far.count > 0) status = ta_shm_far_push(&t->far, &t->paths[i].far, &t->paths[i].map);
+    return status;
+}
+
 static ta_status shm_progress(struct ta_transport *t, int64_t now_ns) {
     /* A clock that steps back (a test, a new driver) only means: look now. */
     if (!t->looked || now_ns < t->looked_ns || now_ns - t->looked_ns >= LIVENESS_NS) {
@@ -201,12 +258,12 @@ static ta_status shm_progress(struct ta_transport *t, int64_t now_ns) {
         if (poll(t->alive, t->config.n_ranks, 0) >= 0)
             for (unsigned i = 0; i < t->config.n_ranks; i++) look_at(t, i);
     }
-    return t->unreported > 0 ? report(t) : TA_OK;
+    ta_status status = t->far.gpu != NULL ? push_far(t) : TA_OK;
+    return status == TA_OK && t->unreported > 0 ? report(t) : status;
 }
 
 static unsigned shm_in_flight(const struct ta_transport *t, unsigned peer) {
-    (void)t, (void)peer;
-    return 0;
+    return peer < t->config.n_ranks ? t->paths[peer].far.count : 0;
 }
 
 static enum ta_peer_state shm_peer_state(struct ta_transport *t, unsigned peer) {
@@ -247,8 +304,11 @@ ta_status ta_shm_range_open_as(struct ta_transport *t, size_t offset, size_t byt
 static void shm_describe(const struct ta_transport *t, char *out, size_t bytes) {
     unsigned up = 0;
     for (unsigned i = 0; i < t->config.n_ranks; i++) up += t->paths[i].state == TA_PEER_UP;
-    snprintf(out, bytes, "memory shared by the processes of this machine: a window of %zu bytes, %u paths",
-             t->window.window_bytes, up);
+    int n = snprintf(out, bytes, "memory shared by the processes of this machine: a window of %zu bytes, %u paths",
+                     t->window.window_bytes, up);
+    if (t->far.far.n > 0 && n > 0 && (size_t)n < bytes)
+        snprintf(out + n, bytes - (size_t)n, "; %zu bytes of the window in the memory of GPU %u, by CUDA IPC",
+                 t->far.far.n * t->far.far.bytes, t->far.ops->number(t->far.gpu));
 }
 
 const struct ta_transport_ops ta_transport_shm = {
@@ -258,10 +318,13 @@ const struct ta_transport_ops ta_transport_shm = {
     .open = shm_open,
     .close = shm_close,
     .window_create = shm_window_create,
+    .window_create_far = shm_window_create_far,
+    .probe_far = shm_probe_far,
     .window_adopt = shm_window_adopt,
     .grant = shm_grant,
     .range_open = shm_range_open,
     .source_register = shm_source_register,
+    .source_register_gpu = shm_source_register_gpu,
     .key_make = shm_key_make,
     .connect = shm_connect,
     .disconnect = shm_disconnect,

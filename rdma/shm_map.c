@@ -29,14 +29,15 @@ static uint64_t available_bytes(void) {
     return bytes + (uint64_t)machine.freeswap * machine.mem_unit;
 }
 
-static ta_status map_bytes_of(size_t window_bytes, size_t *out) {
+static ta_status map_bytes_of(size_t window_bytes, const struct ta_window_far *far, size_t *out) {
     size_t page = page_bytes();
     if (window_bytes > SIZE_MAX - 2 * page)
         return ta_fail(TA_NO_MEMORY, "a window of %zu bytes is more than a process can hold", window_bytes);
     *out = (window_bytes + page - 1) / page * page + page;
     /* Asking the kernel for more than it has would wake its out-of-memory killer instead of failing. */
     uint64_t available = available_bytes();
-    if (*out > available)
+    size_t near = *out - (far != NULL ? far->n * far->bytes : 0);
+    if (near > available)
         return ta_fail(TA_NO_MEMORY,
                        "a window of %zu bytes does not fit in the %llu bytes of memory that this machine has left; "
                        "fewer replicas or a smaller model would",
@@ -44,12 +45,26 @@ static ta_status map_bytes_of(size_t window_bytes, size_t *out) {
     return TA_OK;
 }
 
+/* All pages present, but those that far pieces cover wholly. */
+static int populate(unsigned char *base, size_t bytes, const struct ta_window_far *far) {
+    size_t page = page_bytes(), at = 0;
+    for (unsigned i = 0; far != NULL && i < far->n; i++) {
+        size_t from = far->first + i * far->stride, end = (from + far->bytes) / page * page;
+        from = (from + page - 1) / page * page;
+        if (end <= from) continue;
+        if (from > at && madvise(base + at, from - at, MADV_POPULATE_WRITE) != 0) return -1;
+        at = end;
+    }
+    return madvise(base + at, bytes - at, MADV_POPULATE_WRITE); /* the owner's page is behind all pieces */
+}
+
 /* Maps `map->map_bytes` of `fd` with all pages present, so that no put and no read ever faults. */
-static ta_status map_in(struct ta_shm_map *map, int fd) {
+static ta_status map_in(struct ta_shm_map *map, int fd, const struct ta_window_far *far) {
     void *base = mmap(NULL, map->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED) return ta_fail_errno(TA_NO_MEMORY, "mapping a window of %zu bytes", map->window_bytes);
-    madvise(base, map->map_bytes, MADV_HUGEPAGE); /* advice: without it puts are a little slower, nothing else */
-    if (madvise(base, map->map_bytes, MADV_POPULATE_WRITE) != 0 && errno != EINVAL) {
+    /* Advice: without it puts are a little slower, nothing else. What lies between far pieces is too little for it. */
+    if (far == NULL || far->n == 0) madvise(base, map->map_bytes, MADV_HUGEPAGE);
+    if (populate(base, map->map_bytes, far) != 0 && errno != EINVAL) {
         ta_status status = ta_fail_errno(TA_NO_MEMORY, "no memory for a window of %zu bytes", map->window_bytes);
         munmap(base, map->map_bytes);
         return status;
@@ -59,9 +74,9 @@ static ta_status map_in(struct ta_shm_map *map, int fd) {
     return TA_OK;
 }
 
-ta_status ta_shm_map_create(struct ta_shm_map *map, size_t bytes) {
+ta_status ta_shm_map_create(struct ta_shm_map *map, size_t bytes, const struct ta_window_far *far) {
     *map = (struct ta_shm_map){.window_bytes = bytes, .fd = -1};
-    ta_status status = map_bytes_of(bytes, &map->map_bytes);
+    ta_status status = map_bytes_of(bytes, far, &map->map_bytes);
     if (status != TA_OK) return status;
     int fd = memfd_create("tensair-window", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0) return ta_fail_errno(TA_NO_MEMORY, "memfd_create for a window of %zu bytes", bytes);
@@ -69,7 +84,7 @@ ta_status ta_shm_map_create(struct ta_shm_map *map, size_t bytes) {
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
         status = ta_fail_errno(TA_NO_MEMORY, "sizing a window of %zu bytes", bytes);
     else
-        status = map_in(map, fd);
+        status = map_in(map, fd, far);
     if (status != TA_OK)
         close(fd);
     else
@@ -121,7 +136,8 @@ static ta_status check_sizes(unsigned peer, const struct ta_shm_place *place) {
     return TA_OK;
 }
 
-ta_status ta_shm_map_open(struct ta_shm_map *map, unsigned peer, const struct ta_shm_place *place) {
+ta_status ta_shm_map_open(struct ta_shm_map *map, unsigned peer, const struct ta_shm_place *place,
+                          const struct ta_window_far *far) {
     *map = (struct ta_shm_map){.window_bytes = place->window_bytes, .map_bytes = place->map_bytes, .fd = -1};
     ta_status status = check_sizes(peer, place);
     if (status == TA_OK) status = same_process(peer, place);
@@ -139,7 +155,7 @@ ta_status ta_shm_map_open(struct ta_shm_map *map, unsigned peer, const struct ta
     else if (!same_file(&file, place) || (fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK) == 0)
         status = changed(peer, place, "offers something that is no window");
     else
-        status = map_in(map, fd);
+        status = map_in(map, fd, far);
     close(fd);
     return status;
 }

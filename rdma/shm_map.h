@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gpu.h"
 #include "grants.h"
 #include "status.h"
 
@@ -23,15 +24,19 @@ struct ta_shm_place {
     int32_t pid, fd;
 };
 
-/* What a key carries: where the window is, and what of it the receiver of the key may write. */
+/* What a key carries: where the window is, and what of it the receiver of the key may write; its pieces in GPU memory,
+ * and how to reach that. */
 struct ta_shm_key {
     struct ta_shm_place place;
     struct ta_grants grants;
+    struct ta_window_far far;
+    struct ta_gpu_handle handle; /* far.n 0: zeroed */
 };
 
 /* The owner's page: what it tells all senders, at any time. */
 struct ta_shm_owner {
     _Atomic uint32_t closed; /* 1: the owner gave the window up in order; what is put from now on is seen by nobody */
+    _Atomic uint32_t attached; /* far pieces: senders that have attached them, and not detached */
     struct ta_openings openings;
 };
 
@@ -44,13 +49,15 @@ struct ta_shm_map {
     struct ta_shm_owner *owner;
 };
 
-/* Makes and maps zeroed memory, all pages present, in huge pages where the system allows. Errors: NO_MEMORY. */
-ta_status ta_shm_map_create(struct ta_shm_map *map, size_t bytes);
+/* Makes and maps zeroed memory, all pages present, in huge pages where the system allows. Where far pieces lie (NULL:
+ * nowhere) no pages are. Errors: NO_MEMORY. */
+ta_status ta_shm_map_create(struct ta_shm_map *map, size_t bytes, const struct ta_window_far *far);
 /* Where `map`, made by this process, is. Errors: IO. */
 ta_status ta_shm_map_place(const struct ta_shm_map *map, struct ta_shm_place *out);
 /* Maps what `place` says, writable. `peer`: for messages. Errors: PEER (the process is gone, or it is not what it was),
  * NO_MEMORY, IO. */
-ta_status ta_shm_map_open(struct ta_shm_map *map, unsigned peer, const struct ta_shm_place *place);
+ta_status ta_shm_map_open(struct ta_shm_map *map, unsigned peer, const struct ta_shm_place *place,
+                          const struct ta_window_far *far);
 /* Unmaps and closes; the owner's also sets `closed`. An empty map (base NULL) is fine. */
 void ta_shm_map_close(struct ta_shm_map *map);
 

@@ -14,7 +14,8 @@
  *     wait for it: it puts live state on purpose.) Reached when `in_flight` no longer counts the put.
  *   - delivered: the peer's memory holds all of it. A segment is delivered only after the segments before it, of this
  *     put and of earlier puts to the same peer: who sees the header sees the body (with acquire order: window.h).
- *   - visible to the peer's GPU: not before the peer's CPU saw the header and launched its kernel after that.
+ *   - visible to the peer's GPU: not before the peer's CPU saw the header, called `fetch` and queued its kernel after
+ *     that, on the stream APPLY.
  * Each aligned 4-byte word is delivered whole (8-byte words too, of segments of 8 bytes) when source and target are
  * both aligned to it. Words of a segment may be delivered in any order, and a segment may be seen half delivered. One
  * kind of segment promises more: of at most 64 bytes, a multiple of 8, source and target aligned to 8. It is delivered
@@ -103,15 +104,22 @@ struct ta_transport_ops {
     /* Creates the window of this replica: zeroed, page-aligned, once. shm: all pages are present when it returns, in
      * the memory nearest to the calling core: pin before. Errors: NO_MEMORY, INVALID (twice). */
     ta_status (*window_create)(struct ta_transport *t, size_t bytes, struct ta_window *out);
-    /* The same with far pieces, in the memory of config.gpu. A put into one is a put whose bytes are seen by the kernels
-     * that are launched after `fetch`; its source may be GPU memory or the CPU's. Where sources are GPU memory they are
-     * registered (source_register) as such. NULL: this make knows no GPUs (transport `staged` can stand before it).
-     * DEVICE: it does, but not with this GPU and this machine: what is off, and the cure. */
+    /* The same with far pieces, in the memory of config.gpu. A segment of a put, with all its rows, lies in a far piece
+     * of the peer's wholly or not at all (else INVALID); its source may be GPU memory or the CPU's. What such a put
+     * reads is at least what the work writes that was queued on the streams COMPUTE and APPLY when it was started.
+     * Everybody's windows must be of one kind, far or not: connect says so (CONFIG). NULL: this make knows no GPUs, but
+     * `staged` can stand before it: see ta_transport_open_gpu. Errors: as window_create; INVALID (no GPU was given;
+     * pieces that do not lie in the window, one behind the other); as probe_far; of the GPU's alloc. */
     ta_status (*window_create_far)(struct ta_transport *t, size_t bytes, const struct ta_window_far *far,
                                    struct ta_window *out);
-    /* What has been delivered into [offset, offset + bytes), all of it far, is seen by work that is queued on the GPU's
-     * stream APPLY from now on. Queues, does not wait. NULL: nothing to do. */
-    ta_status (*fetch)(struct ta_transport *t, size_t offset, size_t bytes);
+    /* Whether window_create_far can work with config.gpu on this machine; `said` gets one line on how. NULL together
+     * with it. DEVICE: what is off, and the cure. */
+    ta_status (*probe_far)(struct ta_transport *t, char *said, size_t bytes);
+    /* What has been delivered into a range of our window, all of it in one far piece, is seen by work that is queued on
+     * the GPU's stream APPLY from now on. The range is [offset, offset + bytes), or with `rows` (read before the call
+     * returns) n_rows of `bytes` each: offset + rows[i] * bytes. Queues, does not wait. NULL: nothing to do. Errors:
+     * INVALID (not far); of the GPU. */
+    ta_status (*fetch)(struct ta_transport *t, size_t offset, size_t bytes, const uint32_t *rows, size_t n_rows);
     /* Makes memory that somebody else owns (until this transport is closed) the window. Errors: as window_create. */
     ta_status (*window_adopt)(struct ta_transport *t, const struct ta_window *window);
     /* Lets `peer` write [offset, offset + bytes) of our window, and nothing outside of what it was granted (at most
@@ -125,7 +133,8 @@ struct ta_transport_ops {
     ta_status (*range_open)(struct ta_transport *t, size_t offset, size_t bytes, uint64_t *pass);
     /* Memory that puts read from lies in [base, base + bytes): registers it with the device. Others: nothing to do.
      * source_register_gpu: the same for memory of config.gpu; NULL together with window_create_far. A put tells by the
-     * address which of the two a source is, so GPU sources must be registered, with every make. */
+     * address which of the two a source is, so GPU sources must be registered, with every make, and live until the
+     * transport is closed. */
     ta_status (*source_register)(struct ta_transport *t, const void *base, size_t bytes);
     ta_status (*source_register_gpu)(struct ta_transport *t, const void *base, size_t bytes);
 
@@ -160,11 +169,21 @@ extern const struct ta_transport_ops ta_transport_mixed; /* shm within a node, v
 extern const struct ta_transport_ops ta_transport_verbs; /* RDMA writes by libibverbs; where it was built in */
 extern const struct ta_transport_ops ta_transport_ofi;   /* libfabric; where it was built in */
 
-/* The memory of a GPU by staging, over any other make, which it opens, owns and hands calls on to: what goes out is copied
- * into pinned memory first, what came in is copied to the GPU by `fetch`. `inner` NULL: INVALID. */
+/* The memory of a GPU by staging, over any other make, which it opens, owns and hands calls on to: what goes out is
+ * copied into pinned memory first, what came in is copied to the GPU by `fetch`. Far pieces take memory of the CPU
+ * besides, and so does each put of GPU memory in flight: as much as its sources span. A put of GPU memory that
+ * what the peer granted or opened does not fit is found late: it is dropped, with a word in the log, when it shows a
+ * pass; else progress gives INVALID. Errors: INVALID (`inner` NULL, no GPU); of inner's open. */
 ta_status ta_staged_open(const struct ta_transport_ops *inner, const struct ta_transport_config *config,
                          struct ta_transport **out);
 extern const struct ta_transport_ops ta_transport_staged; /* opened by ta_staged_open alone */
+
+/* Opens `ops` for windows in the memory of config->gpu: as it is where it can (and for one replica), else staged; what
+ * it was, and why, is said in one line to config->log. spec->gpu_direct: "require" makes it DEVICE where it cannot,
+ * "off" stages at once. Without a GPU: ops->open. *made: whose table to call from now on. Errors: INVALID (another gpu_direct);
+ * of open. */
+ta_status ta_transport_open_gpu(const struct ta_transport_ops *ops, const struct ta_transport_config *config,
+                                const struct ta_transport_ops **made, struct ta_transport **out);
 
 /* The make of that name (not "auto"). Errors: CONFIG (unknown: lists the names), NOT_BUILT (known but not in this
  * program: which package to install and build again). */

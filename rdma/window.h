@@ -12,8 +12,8 @@
 
 enum ta_mem_kind { TA_MEM_HOST, TA_MEM_PINNED, TA_MEM_GPU };
 
-/* Pieces of a window that are to lie in the memory of a GPU: n of them, `bytes` each, at first, first + stride, ... They
- * keep their offsets in the window; the CPU's memory there is never touched. n 0: there are none. */
+/* Pieces of a window that are to lie in the memory of a GPU: n of them, `bytes` each, at first, first + stride, ...
+ * They keep their offsets in the window; the CPU's memory there is never touched. n 0: there are none. */
 struct ta_window_far {
     size_t first, stride, bytes;
     unsigned n;

@@ -123,7 +123,7 @@ static ta_status check_no_window(const struct ta_transport *t) {
 static ta_status ofi_window_create(struct ta_transport *t, size_t bytes, struct ta_window *out) {
     *out = (struct ta_window){0};
     ta_status status = check_no_window(t);
-    if (status == TA_OK) status = ta_shm_map_create(&t->own, bytes);
+    if (status == TA_OK) status = ta_shm_map_create(&t->own, bytes, NULL);
     if (status == TA_OK) *out = t->window = (struct ta_window){t->own.base, bytes, TA_MEM_HOST};
     return status;
 }

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "clock.h"
+#include "far_kinds.h"
 #include "pair_owner.h"
 
 #define STEP_NS INT64_C(1000)
@@ -233,7 +234,8 @@ void pair_settle(struct pair *pair) {
 
 void pair_read(struct pair *pair, size_t offset, size_t bytes, void *out) {
     if (!pair->kind->forked) {
-        memcpy(out, (char *)pair->window.base + offset, bytes);
+        ta_status status = far_kinds_read(pair->ops, pair->owner, &pair->window, offset, bytes, out);
+        if (status != TA_OK) fail_msg("%s", ta_why());
         return;
     }
     struct request request = {.what = ASK_BYTES, .offset = offset, .bytes = bytes};

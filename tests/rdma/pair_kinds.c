@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "far_kinds.h"
 #include "pair.h"
 
 enum { MAX_KINDS = 24 };
@@ -46,6 +47,22 @@ static void add(const struct pair_kind *kind) {
     if (list.n < MAX_KINDS) list.kinds[list.n++] = *kind;
 }
 
+/* Windows that are GPU memory, wholly. */
+static void add_far(void) {
+    const struct pair_kind kinds[] = {
+        {.name = "shm, far, one process", .ops = &far_kinds[0], .has_peers = true},
+        {.name = "shm, far, two processes", .ops = &far_kinds[0], .has_peers = true, .forked = true},
+        {.name = "staged over shm, one process", .ops = &far_kinds[1], .has_peers = true},
+        {.name = "staged over shm, two processes", .ops = &far_kinds[1], .has_peers = true, .forked = true},
+        {.name = "staged over sim, everything",
+         .ops = &far_kinds[2],
+         .has_peers = true,
+         .fabric = always[sizeof always / sizeof always[0] - 1].fabric},
+    };
+    far_kinds_make();
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) add(&kinds[i]);
+}
+
 static void add_optional(const struct optional *o) {
     char said[512];
     struct pair_kind kind = {.name = o->one, .has_peers = true, .device = true, .rails = o->rails};
@@ -67,6 +84,7 @@ static void add_optional(const struct optional *o) {
 
 const struct pair_kind *pair_kinds(size_t *n) {
     for (size_t i = 0; !list.made && i < sizeof always / sizeof always[0]; i++) add(&always[i]);
+    if (!list.made) add_far();
     for (size_t i = 0; !list.made && i < sizeof optional / sizeof optional[0]; i++) add_optional(&optional[i]);
     list.made = true;
     *n = list.n;

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "far_kinds.h"
+#include "mem.h"
 #include "pair.h"
 
 enum { PATIENCE_MS = 1, QUIT = 100 };
@@ -49,6 +51,15 @@ static bool answer_status(const struct owner *o, ta_status status) {
     return send_all(o->socket, &status, sizeof status);
 }
 
+static bool send_bytes(const struct owner *o, size_t offset, size_t bytes) {
+    void *copy = NULL;
+    bool sent = ta_mem_alloc(bytes, 1, "an answer", &copy) == TA_OK &&
+                far_kinds_read(o->ops, o->t, &o->window, offset, bytes, copy) == TA_OK &&
+                send_all(o->socket, copy, bytes);
+    ta_mem_free(copy);
+    return sent;
+}
+
 static bool answer(struct owner *o, const struct request *r) {
     struct ta_key key;
     uint64_t pass = 0;
@@ -61,7 +72,7 @@ static bool answer(struct owner *o, const struct request *r) {
     case ASK_OPEN:
         return answer_status(o, o->ops->range_open(o->t, r->offset, r->bytes, &pass)) &&
                send_all(o->socket, &pass, sizeof pass);
-    case ASK_BYTES: return send_all(o->socket, (char *)o->window.base + r->offset, r->bytes);
+    case ASK_BYTES: return send_bytes(o, r->offset, r->bytes);
     case ASK_DIE: raise(SIGKILL); return false;
     case ASK_QUIT: break;
     }
@@ -74,7 +85,7 @@ int owner_serve(int socket, const struct opening *opening) {
     snprintf(device, sizeof device, "%s", opening->device);
     struct ta_transport_spec spec = {.device = device[0] != '\0' ? device : NULL, .rails = opening->rails};
     struct ta_transport_config config = {.rank = 1, .n_ranks = 2, .run_id = PAIR_RUN, .spec = &spec};
-    ta_status status = ta_transport_find(opening->make, &o.ops);
+    ta_status status = far_kinds_find(opening->make, &o.ops);
     if (status == TA_OK) status = o.ops->open(&config, &o.t);
     if (status == TA_OK) status = o.ops->window_create(o.t, opening->window_bytes, &o.window);
     if (status != TA_OK) {
