@@ -127,6 +127,8 @@ cudaError_t ta_flat_unpack(cudaStream_t stream, const struct ta_flat_tensor *ten
 
 /* --- rows of a table: as kernels.h; the list of rows lies in GPU memory (NULL: all) --- */
 
+enum { TA_FLAT_ROW_REGISTERS = 256 }; /* at most; more: cudaErrorInvalidValue */
+
 struct ta_flat_rows {
     const struct ta_table *table; /* of the host */
     uint64_t seed;
