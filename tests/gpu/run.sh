@@ -43,7 +43,7 @@ scripts=(bench_run.py bench_report.py bench_place.py bench_programs.py bench_rac
 measure() {
     local programs=$1 libraries=$2 commit=$3
     shift 3
-    exec "$python" "$here/bench_run.py" --programs "$programs" --libraries "$libraries" --commit "$commit" \
+    "$python" "$here/bench_run.py" --programs "$programs" --libraries "$libraries" --commit "$commit" \
         --out "${out:-build/gpu-results}" --seconds "$seconds" "$@"
 }
 
@@ -86,31 +86,41 @@ libraries() {
 }
 
 if [ -n "$from" ]; then
-    [ -x "$from/bin/tensair" ] || { echo "run.sh: $from/bin/tensair is not there: pack it with --pack first" >&2; exit 2; }
-    from=$(cd "$from" && pwd)
-    chmod +x "$from"/bin/* 2>/dev/null || true
-    measure "$from/bin" "$from/lib" "$(cat "$from/commit" 2>/dev/null || echo unknown)"
+    [ -f "$from/programs.tar.gz" ] || { echo "run.sh: $from/programs.tar.gz is not there: pack it with --pack first" >&2; exit 2; }
+    unpacked=$(mktemp -d)
+    trap 'rm -rf "$unpacked"' EXIT
+    tar -xzf "$from/programs.tar.gz" -C "$unpacked"
+    code=0
+    measure "$unpacked/bin" "$unpacked/lib" "$(cat "$from/commit" 2>/dev/null || echo unknown)" || code=$?
+    exit $code
 fi
 
 if [ "$fake" = yes ]; then
     build_all tensair-cuda-fake
     gather "$build/gpu-programs"
-    measure "$build/gpu-programs" "" "$(commit_here)" --make-believe --plugins "$build/tests/gpu/fake"
+    code=0
+    measure "$build/gpu-programs" "" "$(commit_here)" --make-believe --plugins "$build/tests/gpu/fake" || code=$?
+    exit $code
 fi
 
 build_all tensair-cuda tensair-nccl gpu_real
 if [ -z "$pack" ]; then
     rm -rf "$build/gpu-programs"
     gather "$build/gpu-programs"
-    measure "$build/gpu-programs" "" "$(commit_here)"
+    code=0
+    measure "$build/gpu-programs" "" "$(commit_here)" || code=$?
+    exit $code
 fi
 
-rm -rf "$pack/bin" "$pack/lib"
-gather "$pack/bin"
-libraries "$pack/lib" "$pack/bin"
+mkdir -p "$pack"
+staged=$(mktemp -d)
+trap 'rm -rf "$staged"' EXIT
+gather "$staged/bin"
+libraries "$staged/lib" "$staged/bin"
+tar -czf "$pack/programs.tar.gz" -C "$staged" bin lib
 for script in "${scripts[@]}" run.sh; do cp "$here/$script" "$pack/"; done
 commit_here >"$pack/commit"
 size=$(du -sm "$pack" | cut -f1)
-echo "run.sh: $pack: $(find "$pack/bin" -type f | wc -l) programs, $(find "$pack/lib" -type f | wc -l) libraries, $size MiB"
+echo "run.sh: $pack: $(find "$staged/bin" -type f | wc -l) programs, $(find "$staged/lib" -type f | wc -l) libraries, $size MiB"
 [ "$size" -lt 60 ] || { echo "run.sh: that is more than 60 MiB" >&2; exit 1; }
-[ -f "$pack/bin/tensair-cuda.so" ] || echo "run.sh: without tensair-cuda.so: nothing of it will run on a GPU" >&2
+[ -f "$staged/bin/tensair-cuda.so" ] || echo "run.sh: without tensair-cuda.so: nothing of it will run on a GPU" >&2
