@@ -8,6 +8,7 @@
 
 #include "bench.h"
 #include "clock.h"
+#include "device.h"
 #include "kernels.h"
 #include "mem.h"
 #include "model.h"
@@ -27,11 +28,13 @@ static const char help[] =
     "  --optimizer NAME    sgd (default), momentum, adam, adagrad\n"
     "  --seconds S         how long to measure (default 2)\n"
     "  --threads N         threads a step may use (default 1)\n"
-    "  --kernels NAME      auto (default), cpu, cuda\n"
+    "  --device TYPE       auto (default: a GPU where there is one), cpu, cuda (--kernels is the same)\n"
+    "  --number K          that GPU (default 0)\n"
+    "  --compute TYPE      float32 (default), tf32, bfloat16: what layers compute in, on GPUs\n"
     "  --raw               print only the median seconds of a step, for programs\n";
 
 struct options {
-    const char *model, *optimizer, *kernels;
+    const char *model, *optimizer, *device, *number, *compute;
     double seconds;
     unsigned batch, threads;
     bool raw;
@@ -40,8 +43,10 @@ struct options {
 /* What a step needs. */
 struct bench {
     struct options o;
+    struct ta_device device;
     const struct ta_kernels_ops *ops;
     struct ta_kernels *kernels;
+    struct ta_run_config run; /* of it the section device */
     struct ta_model model;
     struct ta_net *net;
     struct ta_update update;
@@ -80,11 +85,14 @@ static ta_status parse(int argc, char **argv, struct options *o, bool *helped) {
                                           {"optimizer", required_argument, NULL, 'o'},
                                           {"seconds", required_argument, NULL, 's'},
                                           {"threads", required_argument, NULL, 't'},
-                                          {"kernels", required_argument, NULL, 'k'},
+                                          {"kernels", required_argument, NULL, 'd'},
+                                          {"device", required_argument, NULL, 'd'},
+                                          {"number", required_argument, NULL, 'n'},
+                                          {"compute", required_argument, NULL, 'c'},
                                           {"raw", no_argument, NULL, 'r'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
-    *o = (struct options){"cifar10", "sgd", "auto", 2, 32, 1, false};
+    *o = (struct options){.model = "cifar10", .optimizer = "sgd", .seconds = 2, .batch = 32, .threads = 1};
     ta_status status = TA_OK;
     double number = 0;
     optind = 0;
@@ -93,7 +101,9 @@ static ta_status parse(int argc, char **argv, struct options *o, bool *helped) {
         switch (c) {
         case 'm': o->model = optarg; break;
         case 'o': o->optimizer = optarg; break;
-        case 'k': o->kernels = optarg; break;
+        case 'd': o->device = optarg; break;
+        case 'n': o->number = optarg; break;
+        case 'c': o->compute = optarg; break;
         case 'r': o->raw = true; break;
         case 's': status = positive("--seconds", optarg, 3600, &o->seconds); break;
         case 'b':
@@ -169,6 +179,22 @@ static ta_status make_data(struct bench *b) {
     return status;
 }
 
+static ta_status open_device(struct bench *b) {
+    int compute = TA_COMPUTE_FLOAT32;
+    if (b->o.compute != NULL)
+        while (compute <= TA_COMPUTE_BFLOAT16 && strcmp(ta_device_compute_name(compute), b->o.compute) != 0) compute++;
+    if (compute > TA_COMPUTE_BFLOAT16)
+        return ta_fail(TA_USAGE, "--compute '%s' is not one of float32, tf32, bfloat16", b->o.compute);
+    b->run.device = (struct ta_device_section){.type = (char *)b->o.device,
+                                               .number = (char *)b->o.number,
+                                               .threads = b->o.threads,
+                                               .compute = (enum ta_compute)compute};
+    ta_status status = ta_device_open(&b->run, &(struct ta_device_place){0}, &b->device);
+    b->ops = b->device.kernel_ops;
+    b->kernels = b->device.kernels;
+    return status;
+}
+
 static ta_status open_bench(struct bench *b) {
     b->update = (struct ta_update){
         .rate = 1e-4F, .scale = 1, .grad_scale = 1, .momentum = 0.9F, .beta1 = 0.9F, .beta2 = 0.999F, .epsilon = 1e-7F};
@@ -178,8 +204,7 @@ static ta_status open_bench(struct bench *b) {
         return ta_fail(TA_USAGE, "--optimizer '%s' is not one of sgd, momentum, adam, adagrad", b->o.optimizer);
     b->update.kind = (enum ta_optimizer_kind)kind;
     ta_status status = build_model(b->o.model, &b->model);
-    if (status == TA_OK) status = ta_kernels_find(b->o.kernels, &b->ops);
-    if (status == TA_OK) status = b->ops->open(&(struct ta_kernels_config){.threads = b->o.threads}, &b->kernels);
+    if (status == TA_OK) status = open_device(b);
     if (status != TA_OK) return status;
     struct ta_net_spec spec = ta_model_net_spec(&b->model, b->o.batch, 1, false);
     spec.timed = !b->o.raw;
@@ -191,9 +216,9 @@ static void close_bench(struct bench *b) {
     if (b->kernels != NULL) {
         float *arenas[] = {b->w0, b->w, b->grad, b->m, b->v, b->delta};
         for (unsigned i = 0; i < 6; i++) b->ops->free(b->kernels, arenas[i]);
-        b->ops->net_destroy(b->net);
-        b->ops->close(b->kernels);
+        if (b->net != NULL) b->ops->net_destroy(b->net);
     }
+    ta_device_close(&b->device);
     ta_mem_free(b->x);
     ta_mem_free(b->classes);
     ta_mem_free(b->step_s);
@@ -202,10 +227,29 @@ static void close_bench(struct bench *b) {
 
 /* ---- measuring ---- */
 
+/* The same of a device that updates by itself. The report has layers and updates apart, and so does not come here. */
+static ta_status step_apart(struct bench *b, uint64_t number) {
+    struct ta_labels labels = {.classes = b->classes};
+    const float *registers[] = {b->delta};
+    struct ta_param all = {0, b->model.n_params};
+    struct ta_net_update update = {
+        .how = b->update, .trained = &all, .n_trained = 1, .m = b->m, .v = b->v, .delta = b->delta};
+    struct ta_net_step how = {.w = b->w, .grad = b->grad, .step = number, .update = &update};
+    int64_t start = ta_clock_now_ns();
+    update.how.step = number;
+    ta_status status = b->ops->stage(b->net, b->x, &labels);
+    if (status == TA_OK) status = b->ops->begin(b->net, &how);
+    if (status == TA_OK) status = b->ops->end(b->net, NULL, NULL, NULL);
+    if (status == TA_OK) status = b->ops->sum(b->kernels, b->model.n_params, b->w, b->w0, registers, 1);
+    b->step_s[b->steps++] = since(start);
+    return status;
+}
+
 /* One training step as a replica makes it: gradient, update, and the weights as the sum of their registers. */
 static ta_status step(struct bench *b, uint64_t number) {
     struct ta_labels labels = {.classes = b->classes};
     const float *registers[] = {b->delta};
+    if (b->o.raw && b->ops->stage != NULL) return step_apart(b, number);
     int64_t start = ta_clock_now_ns();
     ta_status status = b->ops->train(b->net, b->w, b->x, &labels, number, b->grad, NULL, NULL);
     if (status != TA_OK) return status;
@@ -213,6 +257,8 @@ static ta_status step(struct bench *b, uint64_t number) {
     b->update.step = number;
     status = b->ops->update(b->kernels, &b->update, b->model.n_params, b->grad, b->w, b->m, b->v, b->delta);
     if (status == TA_OK) status = b->ops->sum(b->kernels, b->model.n_params, b->w, b->w0, registers, 1);
+    float one; /* a device has only queued it */
+    if (status == TA_OK && b->ops->on_gpu) status = b->ops->copy_out(b->kernels, &one, b->w, sizeof one);
     b->update_s += since(trained);
     b->step_s[b->steps++] = since(start);
     return status;
@@ -262,7 +308,7 @@ static ta_status measure_peak(struct bench *b) {
         if (i > 0 && (best == 0 || seconds < best)) best = seconds;
     }
     if (status == TA_OK) b->peak = 2.0 * PEAK_SIZE * PEAK_SIZE * PEAK_SIZE / best;
-    b->ops->net_destroy(net);
+    if (net != NULL) b->ops->net_destroy(net);
     if (w != NULL) b->ops->free(b->kernels, w);
     ta_mem_free(x);
     return status;
@@ -311,8 +357,10 @@ static void print_report(const struct bench *b) {
     double flop = 0;
     for (uint32_t i = 0; i < b->model.n_layers; i++)
         flop += forward_flop(&b->model.layers[i]) + backward_flop(&b->model.layers[i]);
-    printf("%s, batch %u, %s, kernels %s, %u thread%s: %zu parameters, %.1f MiB for the net\n\n", b->o.model,
-           b->o.batch, b->o.optimizer, b->ops->name, b->o.threads, b->o.threads == 1 ? "" : "s", b->model.n_weights,
+    char device[256];
+    ta_device_describe(&b->device, &b->run.device, device, sizeof device);
+    printf("%s, batch %u, %s, %s, %u thread%s: %zu parameters, %.1f MiB for the net\n\n", b->o.model,
+           b->o.batch, b->o.optimizer, device, b->o.threads, b->o.threads == 1 ? "" : "s", b->model.n_weights,
            (double)b->ops->net_bytes(b->net) / (1 << 20));
     print_layers(b, b->steps + 3.0);
     double rate = b->o.batch / b->median_s;

@@ -140,7 +140,7 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
         .gpu = r->device.gpu,
         .log = r->config.log,
     };
-    status = r->transport_ops->open(&transport, &r->transport);
+    status = ta_transport_open_gpu(r->transport_ops, &transport, &r->transport_ops, &r->transport);
     if (status != TA_OK) return status;
     struct ta_exchange_config config = {
         .spec = &e->spec,
