@@ -70,7 +70,8 @@ struct ta_collective_ops {
     ta_status (*broadcast)(struct ta_collective *c, float *data, size_t floats, unsigned from);
     /* Gives everything up and frees `c`. Kernels that are under way end soon; what they were to write is undefined. */
     void (*abort)(struct ta_collective *c);
-    void (*close)(struct ta_collective *c); /* after OK; else it is abort. NULL is fine */
+    /* When all members are known to have seen the end of the last one; else it is abort, for them too. NULL is fine. */
+    void (*close)(struct ta_collective *c);
 };
 
 /* ta_plugin_table("nccl", "ta_collective_nccl"). Errors: of plugin.h. */
