@@ -156,6 +156,17 @@ inline int __reduce_add_sync(unsigned mask, int value, TA_HERE) {
 }
 #undef TA_REDUCE
 
+/* cuda_runtime.h has these for nvcc alone. */
+template <class... P> inline cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), cudaFuncAttribute what, int value) {
+    return cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel), what, value);
+}
+template <class... P>
+inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void (*kernel)(P...), int threads,
+                                                                 size_t shared) {
+    const void *address = reinterpret_cast<const void *>(kernel);
+    return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, address, threads, shared);
+}
+
 #include "fake_math.h"
 
 #endif
