@@ -1,17 +1,25 @@
 /* cuda: the make's table, opening and closing, memory. */
 #include "cuda.h"
 
+#include "cublaslt_ops.h"
+#include "cudnn_ops.h"
 #include "mem.h"
+#include "members.h"
+#include "net.h"
 
-ta_status ta_cuda_settle(struct ta_kernels *k) {
-    cudaStream_t stream;
-    ta_status status = ta_cuda_on_compute(k, &stream);
-    return status == TA_OK ? ta_gpu_said(k->gpu, cudaStreamSynchronize(stream), "waiting for the kernels") : status;
+ta_status ta_cuda_libraries(struct ta_kernels *k) {
+    ta_status status = TA_OK;
+    if (k->cudnn == NULL) status = ta_cudnn_open(&(struct ta_cudnn_config){.gpu = k->gpu}, &k->cudnn);
+    if (status == TA_OK && k->cublaslt == NULL) status = ta_cublaslt_open(k->gpu, &k->cublaslt);
+    return status;
 }
 
 static void cuda_close(struct ta_kernels *k) {
     if (k == NULL) return;
-    ta_cuda_settle(k);
+    (void)ta_cuda_settle(k);
+    ta_rows_close(k);
+    ta_cublaslt_close(k->cublaslt);
+    ta_cudnn_close(k->cudnn);
     if (k->pinned != NULL) k->gpu_ops->host_free(k->gpu, k->pinned);
     if (k->scratch != NULL) k->gpu_ops->free(k->gpu, k->scratch);
     ta_mem_free(k);
@@ -28,7 +36,9 @@ static ta_status cuda_open(const struct ta_kernels_config *config, struct ta_ker
     struct ta_gpu_info info = {0};
     status = k->gpu_ops->describe(k->gpu_ops->number(k->gpu), &info);
     k->multiprocessors = info.multiprocessors;
-    for (unsigned i = 0; i < TA_GPU_STREAMS; i++) k->stream[i] = ta_gpu_cuda_stream(k->gpu, (enum ta_gpu_stream)i);
+    if (status == TA_OK && config->compute == TA_COMPUTE_BFLOAT16 && info.major < 8)
+        status = ta_fail(TA_CONFIG, "%s is of compute capability %d.%d, which has no bfloat16 (8.0 has): use device.compute: "
+                         "float32", info.name, info.major, info.minor);
     if (status == TA_OK)
         status = k->gpu_ops->alloc(k->gpu, TA_CUDA_SCRATCH_BYTES, "partial sums of the kernels", &k->scratch);
     if (status == TA_OK)
@@ -66,4 +76,23 @@ const struct ta_kernels_ops ta_kernels_cuda = {
     .free = cuda_free,
     .copy_in = cuda_copy,
     .copy_out = cuda_copy,
+    .net_create = ta_cuda_net_create,
+    .net_destroy = ta_cuda_net_destroy,
+    .net_bytes = ta_cuda_net_bytes,
+    .net_times = ta_cuda_net_times,
+    .train = ta_cuda_train,
+    .stage = ta_cuda_stage,
+    .begin = ta_cuda_begin,
+    .ready = ta_cuda_ready,
+    .end = ta_cuda_end,
+    .predict = ta_cuda_predict,
+    .grad_norm2 = ta_cuda_grad_norm2,
+    .update = ta_cuda_update,
+    .moving = ta_cuda_moving,
+    .compensate = ta_cuda_compensate,
+    .sum = ta_cuda_sum,
+    .mean = ta_cuda_mean,
+    .rows_sum = ta_cuda_rows_sum,
+    .rows_pick = ta_cuda_rows_pick,
+    .rows_fold = ta_cuda_rows_fold,
 };
