@@ -3,7 +3,7 @@
 #
 #   tests/gpu/run.sh [--out DIR]            builds here, then checks and measures here
 #   tests/gpu/run.sh --pack DIR             builds here; DIR gets all that another machine needs that has a GPU and lacks
-#                                           our libraries (less than 60 MiB): no source, no git
+#                                           our libraries (less than 60 MiB), and sources, in case they do not start there
 #   DIR/run.sh --from DIR [--out DIR2]      there (or tests/gpu/run.sh --from DIR): checks and measures with what was packed
 #   tests/gpu/run.sh --make-believe         the motions alone, on the make-believe device: figures mean nothing
 #
@@ -37,7 +37,8 @@ if [ -z "${PYTHON:-}" ] && ! python3 -c 'import torch' 2>/dev/null && /usr/bin/p
     python=/usr/bin/python3
 fi
 
-scripts=(bench_run.py bench_report.py bench_place.py bench_programs.py bench_races.py bench_replicas.py peer_pytorch.py)
+scripts=(bench_run.py bench_report.py bench_place.py bench_programs.py bench_races.py bench_replicas.py
+    bench_sources.py peer_pytorch.py)
 
 # measure PROGRAMS LIBRARIES COMMIT [options of bench_run.py]
 measure() {
@@ -90,8 +91,13 @@ if [ -n "$from" ]; then
     unpacked=$(mktemp -d)
     trap 'rm -rf "$unpacked"' EXIT
     tar -xzf "$from/programs.tar.gz" -C "$unpacked"
-    code=0
-    measure "$unpacked/bin" "$unpacked/lib" "$(cat "$from/commit" 2>/dev/null || echo unknown)" || code=$?
+    code=0 programs=$unpacked/bin
+    if [ ! -x "$programs/tensair" ] || ! LD_LIBRARY_PATH=$unpacked/lib "$programs/tensair" version >/dev/null; then
+        echo "run.sh: what was packed does not start here: building what can be built from source" >&2
+        programs=$unpacked/built
+        "$python" "$here/bench_sources.py" build "$unpacked/src" "$programs" || true
+    fi
+    measure "$programs" "$unpacked/lib" "$(cat "$from/commit" 2>/dev/null || echo unknown)" || code=$?
     exit $code
 fi
 
@@ -117,7 +123,8 @@ staged=$(mktemp -d)
 trap 'rm -rf "$staged"' EXIT
 gather "$staged/bin"
 libraries "$staged/lib" "$staged/bin"
-tar -czf "$pack/programs.tar.gz" -C "$staged" bin lib
+"$python" "$here/bench_sources.py" collect "$build" "$staged/src"
+tar -czf "$pack/programs.tar.gz" -C "$staged" bin lib src
 for script in "${scripts[@]}" run.sh; do cp "$here/$script" "$pack/"; done
 commit_here >"$pack/commit"
 size=$(du -sm "$pack" | cut -f1)
