@@ -1,13 +1,15 @@
-/* flat: our own kernels over flat memory, as calls of C: parameters, losses, dropout, pointwise work; and plain versions
- * of pools, softmax and batch normalisation, which stand in where cuDNN refuses and which the tests compare it with.
+/* flat: our own kernels over flat memory, as calls of C: parameters, losses, dropout, pointwise work; and plain
+ * versions of pools, softmax and batch normalisation, which stand in where cuDNN refuses and which the tests compare it
+ * with.
  *
- * Every call queues kernels on the stream it is given and returns at once: cudaSuccess, or what CUDA said of the launch.
- * None allocates, synchronises or reads the environment, so all may be captured into a graph. What changes from step to
- * step (rate, clipping, the number of a step, the share of a record) is therefore read from GPU memory.
+ * Every call queues kernels on the stream it is given and returns at once: cudaSuccess, or what CUDA said of the
+ * launch. None allocates, synchronises or reads the environment, so all may be captured into a graph. What changes from
+ * step to step (rate, clipping, the number of a step, the share of a record) is therefore read from GPU memory.
  *
- * Pointers are to GPU memory unless said otherwise; tables of arguments (`const struct ta_flat_x *`, lists of ranges and
- * tensors) are the host's, and are read before the call returns. Arrays of floats may begin at any multiple of 4 bytes,
- * those of bfloat16 at any multiple of 2; where they begin at multiples of 16, several elements are read at a time.
+ * Pointers are to GPU memory unless said otherwise; tables of arguments (`const struct ta_flat_x *`, lists of ranges
+ * and tensors) are the host's, and are read before the call returns. Arrays of floats may begin at any multiple of 4
+ * bytes, those of bfloat16 at any multiple of 2; where they begin at multiples of 16, several elements are read at a
+ * time.
  *
  * Same inputs, same bits: no sum depends on the order in which threads run. Threads of the host: any, a stream each.
  */
@@ -65,8 +67,8 @@ struct ta_flat_arena {
 };
 
 /* One pass over n parameters; `how` is the host's. */
-cudaError_t ta_flat_update(cudaStream_t stream, enum ta_optimizer_kind kind, const struct ta_flat_scalars *how, size_t n,
-                           const struct ta_flat_arena *arena);
+cudaError_t ta_flat_update(cudaStream_t stream, enum ta_optimizer_kind kind, const struct ta_flat_scalars *how,
+                           size_t n, const struct ta_flat_arena *arena);
 
 /* The sum of squares of the ranges `trained`, and whether those and `statistics` are finite; then the scale that clips
  * to how->clip_norm. `how`, `scratch` (TA_FLAT_NORM_SCRATCH) and `outcome` lie in GPU memory; how NULL: no clipping.
@@ -111,8 +113,8 @@ cudaError_t ta_flat_cast(cudaStream_t stream, size_t n, enum ta_flat_type from_t
 /* Tensors of the arena in the form that a library wants: all of a list by a launch or a few.
  * In the arena: float [taps][in][out] at float `arena`. Packed, `packed` bytes from the start of the other buffer:
  * krsc: [out][taps][in_padded], else [taps][in_padded][out]; of `type`. in_padded 0: in. What is padding is written 0.
- * A convolution is (h * w, in, out); a matrix (1, in, out); anything else (1, 1, count); channels of images that must be
- * padded: (pixels, channels, 1). */
+ * A convolution is (h * w, in, out); a matrix (1, in, out); anything else (1, 1, count); channels of images that must
+ * be padded: (pixels, channels, 1). */
 struct ta_flat_tensor {
     size_t arena, packed;
     uint32_t taps, in, in_padded, out;
@@ -205,8 +207,8 @@ cudaError_t ta_flat_softmax(cudaStream_t stream, const struct ta_flat_matrix *m,
 cudaError_t ta_flat_softmax_backward(cudaStream_t stream, const struct ta_flat_matrix *m, const void *out,
                                      const void *grad_out, void *grad_in);
 
-/* --- pools: channels-last, any padding; averages without it. A global pool is one window as large as the image. At most
- * 2^32 - 1 pixels a batch --- */
+/* --- pools: channels-last, any padding; averages without it. A global pool is one window as large as the image. At
+ * most 2^32 - 1 pixels a batch --- */
 
 struct ta_flat_pool {
     enum ta_flat_type type;

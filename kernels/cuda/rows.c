@@ -20,8 +20,8 @@ void ta_rows_close(struct ta_kernels *k) {
     for (unsigned i = 0; i < PIECES; i++) {
         if (ring->read[i] != NULL) cudaEventDestroy(ring->read[i]);
     }
-    k->gpu_ops->free(k->gpu, ring->device);
-    k->gpu_ops->host_free(k->gpu, ring->host);
+    if (ring->device != NULL) k->gpu_ops->free(k->gpu, ring->device);
+    if (ring->host != NULL) k->gpu_ops->host_free(k->gpu, ring->host);
     ta_mem_free(ring);
     k->rows = NULL;
 }
