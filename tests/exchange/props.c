@@ -7,7 +7,7 @@
  * the registers of all who are not dead are exactly what their owners made (nothing lost, nothing twice); what a dead
  * one left is a state it went through; all survivors have the same bits; nobody waits for ever.
  *
- *     test_exchange_props [FIRST_SEED [COUNT]]
+ *     test_exchange_props [FIRST_SEED [COUNT [far]]]     far: each replica on a lazy GPU, its windows staged
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,6 +59,7 @@ struct life {
 
 static uint64_t first_seed = 1;
 static unsigned n_lives = 1000;
+static bool far;
 static unsigned joined, stepped; /* spares that came in; those of them that took a step */
 
 static unsigned below(struct life *l, unsigned n) { return ta_rng_below(&l->rng, n); }
@@ -85,7 +86,7 @@ static void plan(struct life *l, uint64_t seed) {
     struct world_config config = {
         .seed = seed, .n_ranks = n, .spares = spares, .n_params = 4 + below(l, 60), .in_flight = below(l, 4),
         .ragged = below(l, 2) != 0, .scale_mean = below(l, 2) != 0, .no_mean = below(l, 3) == 0,
-        .heartbeat_s = 10e-6, .dead_after_s = l->trouble == NERVOUS ? 25e-6 : 400e-6, .epoch = 1 + below(l, 3),
+        .far = far, .heartbeat_s = 10e-6, .dead_after_s = l->trouble == NERVOUS ? 25e-6 : 400e-6, .epoch = 1 + below(l, 3),
         .fabric = {.latency_ns = 1 + below(l, 4000), .bytes_per_ns = below(l, 3) ? 0 : 0.05,
                    .jitter = below(l, 3) * 0.5, .duplicate = below(l, 3) * 0.3, .depth = 1 + below(l, 3)},
     };
@@ -189,7 +190,7 @@ static void settled(struct life *l, unsigned rank, uint32_t round) {
     }
     ta_mem_free(a->rest[at]);
     world_must(w, TA_NEW(&a->rest[at], w->config.n_params, "rest"));
-    memcpy(a->rest[at], w->replica[rank].x->w, w->config.n_params * sizeof(float));
+    memcpy(a->rest[at], lazy_gpu_at(w->replica[rank].x->w), w->config.n_params * sizeof(float));
     if (l->trouble == CRASH_AT_REST && l->strikes == 0 && below(l, 2)) l->strike_ns[0] = w->now_ns + below(l, 3000);
 }
 
@@ -228,7 +229,7 @@ static void go_on(struct life *l, unsigned rank) {
     struct world *w = &l->world;
     struct actor *a = &l->actor[rank];
     unsigned at = a->round == TA_ROUND_FINAL ? LAST_ROUND : a->round % MAX_ROUNDS;
-    if (memcmp(a->rest[at], w->replica[rank].x->w, w->config.n_params * sizeof(float)) != 0)
+    if (memcmp(a->rest[at], lazy_gpu_at(w->replica[rank].x->w), w->config.n_params * sizeof(float)) != 0)
         world_fail(w, "the weights of rank %u changed at rest in round %u", rank, a->round);
     if (below(l, 4) == 0) return; /* still writing its snapshot */
     ta_status status = ta_exchange_live.resume(w->replica[rank].x, a->round, w->now_ns);
@@ -285,7 +286,7 @@ static void tick(struct life *l, unsigned rank) {
     case LEAVING: {
         unsigned flying = 0;
         for (unsigned p = 0; p < w->config.n_ranks; p++)
-            flying += ta_transport_sim.in_flight(w->replica[rank].transport, p);
+            flying += w->ops->in_flight(w->replica[rank].transport, p);
         if (flying > 0 && a->leaving++ < LEAVE_TICKS) return; /* a path may be cut for good */
         note_peers(l, rank);
         world_shut(w, rank);
@@ -385,6 +386,7 @@ static void test_lives(void **state) {
 int main(int argc, char **argv) {
     if (argc > 1) first_seed = strtoull(argv[1], NULL, 10);
     if (argc > 2) n_lives = (unsigned)strtoul(argv[2], NULL, 10);
+    far = argc > 3 && strcmp(argv[3], "far") == 0;
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_lives)};
     return cmocka_run_group_tests_name("exchange: lives", tests, NULL, NULL);
 }

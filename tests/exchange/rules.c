@@ -90,7 +90,7 @@ static void check_mean(unsigned ranks) {
     unsigned n = 0;
     for (unsigned r = 0; r < world.config.n_ranks; r++)
         if (ranks >> r & 1) registers[n++] = x_of(r)->delta + mean->offset;
-    assert_int_equal(ta_kernels_cpu.mean(world.kernels, mean->count, expected, registers, n), TA_OK);
+    assert_int_equal(ta_kernels_cpu.mean(world.replica[0].kernels, mean->count, expected, registers, n), TA_OK);
     for (unsigned r = 0; r < world.config.n_ranks; r++)
         if (ranks >> r & 1)
             assert_memory_equal(x_of(r)->w + mean->offset, expected, mean->count * sizeof(float));
@@ -220,7 +220,8 @@ static void test_out_of_memory(void **state) {
         struct ta_transport_config t = {.n_ranks = 2, .run_id = 1, .fabric = fabric};
         assert_int_equal(ta_transport_sim.open(&t, &transport), TA_OK);
         struct ta_exchange_config config = {
-            .spec = &world.spec, .model = &world.model, .kernel_ops = &ta_kernels_cpu, .kernels = world.kernels,
+            .spec = &world.spec, .model = &world.model, .kernel_ops = &ta_kernels_cpu,
+            .kernels = world.replica[0].kernels,
             .transport_ops = &ta_transport_sim, .transport = transport, .n_ranks = 2,
         };
         struct ta_exchange *x;

@@ -140,7 +140,8 @@ static void test_out_of_memory(void **state) {
         struct ta_transport_config t = {.n_ranks = 2, .run_id = 1, .fabric = fabric};
         assert_int_equal(ta_transport_sim.open(&t, &transport), TA_OK);
         struct ta_exchange_config config = {
-            .spec = &world.spec, .model = &world.model, .kernel_ops = &ta_kernels_cpu, .kernels = world.kernels,
+            .spec = &world.spec, .model = &world.model, .kernel_ops = &ta_kernels_cpu,
+            .kernels = world.replica[0].kernels,
             .transport_ops = &ta_transport_sim, .transport = transport, .n_ranks = 2,
         };
         struct ta_exchange *x;

@@ -10,6 +10,7 @@
 
 #include "world.h"
 
+#include "lazy_kernels.h"
 #include "mem.h"
 
 enum { RUN_ID = 99, RNG_STREAM = 7 };
@@ -23,7 +24,31 @@ static ta_status spy_window(struct ta_transport *t, size_t bytes, struct ta_wind
     return status;
 }
 
+static ta_status spy_window_far(struct ta_transport *t, size_t bytes, const struct ta_window_far *far,
+                                struct ta_window *out) {
+    ta_status status = ta_transport_staged.window_create_far(t, bytes, far, out);
+    last_window = *out;
+    return status;
+}
+
 static struct ta_transport_ops spy;
+
+/* What the replica is opened with. */
+static void open_ground(struct world *w, unsigned rank) {
+    struct world_replica *r = &w->replica[rank];
+    struct ta_transport_config transport = {
+        .rank = rank, .n_ranks = w->config.n_ranks, .run_id = RUN_ID, .fabric = w->fabric};
+    struct ta_kernels_config kernels = {.threads = 1};
+    if (w->config.far) {
+        world_must(w, lazy_gpu_ops.open(rank % LAZY_GPUS, &r->gpu));
+        transport.gpu_ops = kernels.gpu_ops = &lazy_gpu_ops;
+        transport.gpu = kernels.gpu = r->gpu;
+        world_must(w, ta_staged_open(&ta_transport_sim, &transport, &r->transport));
+    } else {
+        world_must(w, ta_transport_sim.open(&transport, &r->transport));
+    }
+    world_must(w, w->kernel_ops->open(&kernels, &r->kernels));
+}
 
 static void shape_model(struct world *w) {
     size_t n = w->config.tables.alone ? 0 : w->config.n_params, mean = w->config.no_mean ? 0 : n / 4;
@@ -38,10 +63,9 @@ static void shape_model(struct world *w) {
 static void open_replica(struct world *w, unsigned rank) {
     struct world_replica *r = &w->replica[rank];
     const struct world_config *c = &w->config;
-    struct ta_transport_config transport = {.rank = rank, .n_ranks = c->n_ranks, .run_id = RUN_ID, .fabric = w->fabric};
-    world_must(w, ta_transport_sim.open(&transport, &r->transport));
+    open_ground(w, rank);
     struct ta_exchange_config config = {
-        .spec = &w->spec, .model = &w->model, .kernel_ops = &ta_kernels_cpu, .kernels = w->kernels,
+        .spec = &w->spec, .model = &w->model, .kernel_ops = w->kernel_ops, .kernels = r->kernels,
         .transport_ops = &spy, .transport = r->transport, .rank = rank, .n_ranks = c->n_ranks, .epoch = c->epoch,
         .spares = c->spares,
     };
@@ -51,12 +75,12 @@ static void open_replica(struct world *w, unsigned rank) {
     world_must(w, ta_live_open(&config, c->start != NULL ? &c->start[rank] : &fresh, c->tables.limits, &r->x));
     r->window = last_window;
     world_must(w, TA_NEW(&r->names, c->n_params, "names"));
-    memcpy(r->names, r->x->w, c->n_params * sizeof(float));
+    memcpy(r->names, lazy_gpu_at(r->x->w), c->n_params * sizeof(float));
     world_must(w, TA_NEW(&r->history, c->max_versions * c->n_params, "history"));
     world_must(w, TA_NEW(&r->made, c->n_params, "updates made"));
     if (r->x->delta == NULL) return;
-    memcpy(r->history, r->x->delta, c->n_params * sizeof(float));
-    memcpy(r->made, r->x->delta, c->n_params * sizeof(float));
+    memcpy(r->history, lazy_gpu_at(r->x->delta), c->n_params * sizeof(float));
+    memcpy(r->made, lazy_gpu_at(r->x->delta), c->n_params * sizeof(float));
 }
 
 void world_layout(const struct world *w, struct ta_slot_layout *out) {
@@ -69,7 +93,7 @@ void world_note(struct world *w, unsigned rank) {
     assert_true(++r->version < w->config.max_versions);
     if (r->x->delta == NULL) return;
     float *now = r->history + r->version * w->config.n_params;
-    memcpy(now, r->x->delta, w->config.n_params * sizeof(float));
+    memcpy(now, lazy_gpu_at(r->x->delta), w->config.n_params * sizeof(float));
     for (unsigned s = 0; s < w->model.n_segments; s++) {
         const struct ta_segment *segment = &w->model.segments[s];
         if (segment->kind == TA_SEGMENT_ROWS)
@@ -79,9 +103,13 @@ void world_note(struct world *w, unsigned rank) {
 
 void world_open(struct world *w, const struct world_config *config) {
     memset(w, 0, sizeof *w);
-    spy = ta_transport_sim;
-    spy.window_create = spy_window;
     w->config = *config;
+    lazy_gpu_world.seed = config->seed;
+    w->ops = config->far ? &ta_transport_staged : &ta_transport_sim;
+    w->kernel_ops = config->far ? &lazy_kernels_ops : &ta_kernels_cpu;
+    spy = *w->ops;
+    if (config->far) spy.window_create_far = spy_window_far;
+    else spy.window_create = spy_window;
     if (config->max_versions == 0) w->config.max_versions = WORLD_MAX_VERSIONS;
     w->rng = ta_rng_make(config->seed, RNG_STREAM);
     w->now_ns = 1;
@@ -92,7 +120,6 @@ void world_open(struct world *w, const struct world_config *config) {
         .rows_after = config->tables.after, .rows_within_s = config->tables.within_s,
     };
     shape_model(w);
-    world_must(w, ta_kernels_cpu.open(&(struct ta_kernels_config){.threads = 1}, &w->kernels));
     struct ta_sim_config fabric = config->fabric;
     fabric.seed = config->seed;
     fabric.n_ranks = config->n_ranks;
@@ -107,7 +134,9 @@ void world_shut(struct world *w, unsigned rank) {
     struct world_replica *r = &w->replica[rank];
     if (r->closed) return;
     ta_exchange_live.close(r->x);
-    ta_transport_sim.close(r->transport);
+    w->ops->close(r->transport);
+    w->kernel_ops->close(r->kernels);
+    if (r->gpu != NULL) lazy_gpu_ops.close(r->gpu);
     r->closed = true;
 }
 
@@ -119,14 +148,13 @@ void world_close(struct world *w) {
         ta_mem_free(w->replica[r].made);
     }
     ta_sim_destroy(w->fabric);
-    ta_kernels_cpu.close(w->kernels);
     ta_mem_free(w->w0);
 }
 
 void world_connect(struct world *w, unsigned from, unsigned to) {
     struct ta_key key;
-    world_must(w, ta_transport_sim.key_make(w->replica[to].transport, from, &key));
-    world_must(w, ta_transport_sim.connect(w->replica[from].transport, to, &key));
+    world_must(w, w->ops->key_make(w->replica[to].transport, from, &key));
+    world_must(w, w->ops->connect(w->replica[from].transport, to, &key));
     ta_exchange_live.peer_joined(w->replica[from].x, to, w->now_ns);
 }
 
@@ -135,13 +163,13 @@ void world_break(struct world *w, unsigned a, unsigned b) { ta_sim_break(w->fabr
 void world_part(struct world *w, unsigned rank, unsigned peer, struct ta_key *key) {
     struct world_replica *r = &w->replica[rank];
     ta_exchange_live.peer_broken(r->x, peer, w->now_ns);
-    ta_transport_sim.disconnect(r->transport, peer);
-    world_must(w, ta_transport_sim.key_make(r->transport, peer, key));
+    w->ops->disconnect(r->transport, peer);
+    world_must(w, w->ops->key_make(r->transport, peer, key));
 }
 
 bool world_rejoin(struct world *w, unsigned rank, unsigned peer, const struct ta_key *key) {
     struct world_replica *r = &w->replica[rank];
-    ta_status status = ta_transport_sim.connect(r->transport, peer, key);
+    ta_status status = w->ops->connect(r->transport, peer, key);
     if (status == TA_PEER) return false;
     world_must(w, status);
     ta_exchange_live.peer_joined(r->x, peer, w->now_ns);
@@ -165,8 +193,8 @@ void world_connect_all(struct world *w) {
 bool world_try_connect(struct world *w, unsigned from, unsigned to) {
     struct ta_key key;
     if (w->replica[from].closed || w->replica[to].closed || w->replica[from].killed) return false;
-    world_must(w, ta_transport_sim.key_make(w->replica[to].transport, from, &key));
-    ta_status status = ta_transport_sim.connect(w->replica[from].transport, to, &key);
+    world_must(w, w->ops->key_make(w->replica[to].transport, from, &key));
+    ta_status status = w->ops->connect(w->replica[from].transport, to, &key);
     if (status == TA_PEER) return false;
     world_must(w, status);
     ta_exchange_live.peer_joined(w->replica[from].x, to, w->now_ns);
@@ -177,12 +205,13 @@ void world_step(struct world *w, unsigned rank) {
     struct world_replica *r = &w->replica[rank];
     const struct ta_segment *sum = &w->model.segments[0], *mean = &w->model.segments[1];
     unsigned touched = 1 + ta_rng_below(&w->rng, 4);
+    float *delta = lazy_gpu_at(r->x->delta);
     for (unsigned i = 0; i < touched && !w->config.tables.alone; i++) {
-        float *at = &r->x->delta[ta_rng_below(&w->rng, (uint32_t)sum->count)];
+        float *at = delta + ta_rng_below(&w->rng, (uint32_t)sum->count);
         *at += (float)(1 + ta_rng_below(&w->rng, 4)) * (w->config.ragged ? 0.1F : 1.0F);
     }
     if (w->model.n_segments > 1 && mean->kind == TA_SEGMENT_MEAN)
-        r->x->delta[mean->offset + ta_rng_below(&w->rng, (uint32_t)mean->count)] = (float)ta_rng_normal(&w->rng);
+        delta[mean->offset + ta_rng_below(&w->rng, (uint32_t)mean->count)] = (float)ta_rng_normal(&w->rng);
     if (w->config.tables.rows > 0) world_tables_step(w, rank);
     r->x->position++;
     world_must(w, ta_exchange_live.stepped(r->x, 32, w->now_ns));
@@ -253,7 +282,7 @@ static const char *check_register(struct world *w, unsigned holder, unsigned own
     size_t n = w->config.n_params;
     uint64_t applied = owner == holder ? w->replica[owner].steps : world_stats(w, holder, owner).steps_applied;
     const float *now = w->replica[owner].history + w->replica[owner].version * n;
-    const float *delta = w->replica[owner].closed ? NULL : w->replica[owner].x->delta;
+    const float *delta = w->replica[owner].closed ? NULL : lazy_gpu_at(w->replica[owner].x->delta);
     for (size_t e = 0; e < n; e++) {
         bool good = exact ? is_made(copy[e], now[e], world_rounding(w, e)) : once_was(w, owner, e, copy[e], applied);
         if (exact && delta != NULL) good &= memcmp(&copy[e], &delta[e], sizeof delta[e]) == 0;
@@ -271,6 +300,7 @@ const char *world_check(struct world *w, unsigned rank, unsigned peers) {
     static char why[160];
     size_t n = w->config.n_params, n_sum = w->config.tables.alone ? 0 : w->model.segments[0].count;
     struct ta_exchange *x = w->replica[rank].x;
+    const float *weights = lazy_gpu_at(x->w);
     float *sum, *copies;
     world_must(w, TA_NEW(&sum, n, "sum"));
     world_must(w, TA_NEW(&copies, n * w->config.n_ranks, "copies"));
@@ -284,9 +314,9 @@ const char *world_check(struct world *w, unsigned rank, unsigned peers) {
         for (size_t e = 0; e < n; e++) sum[e] += copy[e];
     }
     for (size_t e = 0; e < n_sum && wrong == NULL; e++) {
-        if (memcmp(&sum[e], &x->w[e], sizeof sum[e]) == 0) continue;
-        snprintf(why, sizeof why, "rank %u has weight %zu = %.9g, its registers sum to %.9g", rank, e, (double)x->w[e],
-                 (double)sum[e]);
+        if (memcmp(&sum[e], &weights[e], sizeof sum[e]) == 0) continue;
+        snprintf(why, sizeof why, "rank %u has weight %zu = %.9g, its registers sum to %.9g", rank, e,
+                 (double)weights[e], (double)sum[e]);
         wrong = why;
     }
     if (wrong == NULL && w->config.tables.rows > 0) wrong = world_tables_check(w, rank, copies);

@@ -2,7 +2,7 @@
  *
  * Updates are whole numbers in floats, so sums are exact whatever the order, unless `ragged` asks for real fractions.
  * The last quarter of the parameters is a `mean` segment. Tables, if asked for, come behind (world_tables.c). Time is
- * virtual.
+ * virtual. Where memory may be a GPU's it is looked at through lazy_gpu_at, which leaves the CPU's alone.
  */
 #ifndef TA_TEST_WORLD_H
 #define TA_TEST_WORLD_H
@@ -12,6 +12,7 @@
 
 #include "exchange.h"
 #include "kernels.h"
+#include "lazy_gpu.h"
 #include "live.h"
 #include "model.h"
 #include "rng.h"
@@ -41,6 +42,7 @@ struct world_config {
     uint32_t epoch;
     double heartbeat_s, dead_after_s;
     struct ta_sim_config fabric; /* seed and n_ranks are filled in */
+    bool far; /* each on a lazy GPU, its transport staged */
     const struct ta_exchange_start *start; /* [n_ranks] or NULL */
     struct ta_exchange_spec exchange; /* max_staleness and damping of it are used */
 };
@@ -48,6 +50,8 @@ struct world_config {
 struct world_replica {
     struct ta_exchange *x;
     struct ta_transport *transport;
+    struct ta_gpu *gpu;         /* NULL: all memory is the CPU's */
+    struct ta_kernels *kernels;
     struct ta_window window; /* as the transport gave it: for tests that scribble */
     bool killed, closed;
     uint64_t steps; /* it has made */
@@ -61,7 +65,8 @@ struct world {
     struct world_config config;
     struct ta_exchange_spec spec;
     struct ta_model model;
-    struct ta_kernels *kernels;
+    const struct ta_transport_ops *ops; /* of all replicas */
+    const struct ta_kernels_ops *kernel_ops;
     struct ta_sim_fabric *fabric;
     float *w0;
     struct world_replica replica[WORLD_MAX_RANKS];

@@ -44,7 +44,7 @@ static void touch_table(struct world *w, unsigned rank, unsigned segment) {
         rows[i] = i > 0 && ta_rng_below(&w->rng, 4) == 0 ? rows[i - 1] : pick_row(w);
         size_t at = table->offset + (size_t)rows[i] * table->stride + ta_rng_below(&w->rng, table->width);
         float update = (float)(1 + ta_rng_below(&w->rng, 4)) * (w->config.ragged ? 0.1F : 1.0F);
-        x->w[at] += update;
+        ((float *)lazy_gpu_at(x->w))[at] += update;
         w->replica[rank].made[at] += update;
     }
     ta_exchange_live.touched(x, segment, rows, n);
@@ -59,10 +59,10 @@ static void rename_row(struct world *w, unsigned rank, unsigned segment) {
     size_t at = table->offset + (size_t)row * table->stride;
     for (uint32_t c = 0; c < table->width; c++) {
         uint32_t word = ta_rng_u32(&w->rng) | 1;
-        memcpy(&(x->delta != NULL ? x->delta : x->w)[at + c], &word, sizeof word);
+        memcpy((float *)lazy_gpu_at(x->delta != NULL ? x->delta : x->w) + at + c, &word, sizeof word);
     }
     world_must(w, ta_exchange_live.reset_rows(x, segment, &row, 1));
-    memcpy(w->replica[rank].names + at, x->w + at, table->width * sizeof(float));
+    memcpy(w->replica[rank].names + at, (float *)lazy_gpu_at(x->w) + at, table->width * sizeof(float));
 }
 
 static void reset_rows(struct world *w, unsigned rank, unsigned segment, const uint32_t *rows, uint32_t n) {
@@ -128,20 +128,22 @@ static void expect_row(const struct world *w, const struct ta_segment *segment, 
 static void hear_renamed(struct world *w, unsigned rank, const struct ta_table *t) {
     struct world_replica *r = &w->replica[rank];
     enum { MOST = 8 };
+    const float *weights = lazy_gpu_at(r->x->w);
     uint32_t rows[MOST];
     size_t n = ta_exchange_live.renamed(r->x, rows, MOST);
-    if (n > MOST) memcpy(r->names + t->offset, r->x->w + t->offset, (size_t)t->rows * t->stride * sizeof(float));
+    if (n > MOST) memcpy(r->names + t->offset, weights + t->offset, (size_t)t->rows * t->stride * sizeof(float));
     for (size_t i = 0; i < n && n <= MOST; i++) {
         size_t at = t->offset + (size_t)rows[i] * t->stride;
         assert_true(rows[i] < t->rows);
         assert_int_not_equal(rows[i] % w->config.n_ranks, rank); /* by peers */
-        memcpy(r->names + at, r->x->w + at, t->stride * sizeof(float));
+        memcpy(r->names + at, weights + at, t->stride * sizeof(float));
     }
 }
 
 const char *world_tables_check(struct world *w, unsigned rank, const float *copies) {
     static char why[160];
     const struct world_replica *r = &w->replica[rank];
+    const float *weights = lazy_gpu_at(r->x->w);
     for (unsigned s = 0; s < w->model.n_segments; s++) {
         const struct ta_segment *segment = &w->model.segments[s];
         const struct ta_table *t = &segment->table;
@@ -150,15 +152,15 @@ const char *world_tables_check(struct world *w, unsigned rank, const float *copi
             float expected[STRIDE];
             size_t at = t->offset + (size_t)row * t->stride;
             expect_row(w, segment, row, copies, expected);
-            if (memcmp(expected, r->x->w + at, t->width * sizeof(float)) == 0) continue;
+            if (memcmp(expected, weights + at, t->width * sizeof(float)) == 0) continue;
             snprintf(why, sizeof why, "rank %u has row %u of segment %u = %.9g ..., its registers make it %.9g ...",
-                     rank, row, s, (double)r->x->w[at], (double)expected[0]);
+                     rank, row, s, (double)weights[at], (double)expected[0]);
             return why;
         }
         if (segment->kind != TA_SEGMENT_NAMES) continue;
         hear_renamed(w, rank, t);
         size_t bytes = (size_t)t->rows * t->stride * sizeof(float);
-        if (memcmp(r->names + t->offset, r->x->w + t->offset, bytes) == 0) continue;
+        if (memcmp(r->names + t->offset, weights + t->offset, bytes) == 0) continue;
         snprintf(why, sizeof why, "rank %u was not told of all names that changed", rank);
         return why;
     }

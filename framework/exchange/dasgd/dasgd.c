@@ -17,6 +17,9 @@ static ta_status check(struct ta_dasgd *d, const struct ta_exchange_config *conf
     if (d->slots > TA_DASGD_MOST_SLOTS)
         return ta_fail(TA_CONFIG, "exchange.slots: %u gradients of each peer, each as large as the model, are to wait "
                        "here; at most %d can", d->slots, TA_DASGD_MOST_SLOTS);
+    if (config->kernel_ops->on_gpu)
+        return ta_fail(TA_CONFIG, "exchange.type: dasgd applies gradients one by one, on CPUs alone: use live or sync, "
+                       "or device.type: cpu");
     if (spec->damping == TA_DAMPING_COMPENSATED)
         return ta_fail(TA_CONFIG, "exchange.damping: delay-compensated needs the weights a gradient was computed on, "
                        "which a peer of dasgd does not have; use inverse or exponential, or exchange.type live");

@@ -64,7 +64,7 @@ struct facts {
 
 /* What the facts and the inbox sum to; `keep` (may be NULL) gets exactly what was summed. */
 static ta_status sum_of(struct ta_live *l, unsigned rank, const struct facts *facts, float *keep, uint64_t *sum) {
-    const float *inbox = (const float *)(l->window + ta_slot_body(&l->layout, l->self.rank, rank));
+    const float *inbox = ta_live_inbox(l, rank);
     const uint64_t words[] = {rank, facts->state, facts->records, facts->position, facts->share};
     XXH3_64bits_reset(l->estates.hash);
     XXH3_64bits_update(l->estates.hash, words, sizeof words);
@@ -97,12 +97,14 @@ static ta_status freeze(struct ta_live *l, unsigned rank) {
     struct ta_slot_said known = member->known;
     known.left = false;
     struct facts facts = {ta_slot_pack_state(&known), known.records, member->position, member->share};
+    ta_status status = ta_live_fetch_last(l, rank);
+    if (status != TA_OK) return status;
     if (e->copy != NULL) return take(l, rank, &facts); /* the last attempt failed half-way */
     size_t bytes = l->layout.n_params * sizeof(float);
     void *copy = NULL;
     bool keep = member->life == TA_PEER_DEAD;
     if (keep && (l->kernel_ops->alloc(l->kernels, bytes, "register of a dead replica", &copy) != TA_OK ||
-                 l->transport_ops->source_register(l->transport, copy, bytes) != TA_OK)) {
+                 ta_live_source_register(l, copy, bytes) != TA_OK)) {
         ta_log_warn(l->log, "no memory to put aside what peer %u left (%zu bytes): its inbox is used as it is", rank,
                     bytes);
         l->kernel_ops->free(l->kernels, copy);
@@ -110,7 +112,7 @@ static ta_status freeze(struct ta_live *l, unsigned rank) {
     }
     e->in_place = !keep;
     e->registered = keep;
-    e->copy = keep ? copy : (float *)(l->window + ta_slot_body(&l->layout, l->self.rank, rank));
+    e->copy = keep ? copy : ta_live_inbox(l, rank);
     if (keep) l->held_bytes += bytes;
     return take(l, rank, &facts);
 }
@@ -138,9 +140,11 @@ static ta_status judge(struct ta_live *l, unsigned rank, bool *changed) {
     struct facts mine = {e->state, e->records, e->position, e->share};
     bool wanted = !ta_member_gone(&l->members.member[from]) &&
                   better(theirs.state, (unsigned)from, e->state, l->self.rank);
+    ta_status status = e->in_place || wanted ? ta_live_fetch_relay(l, rank) : TA_OK;
+    if (status != TA_OK) return status;
     if (!e->in_place) {
         uint64_t sum = 0;
-        ta_status status = wanted ? sum_of(l, rank, &theirs, NULL, &sum) : TA_OK;
+        status = wanted ? sum_of(l, rank, &theirs, NULL, &sum) : TA_OK;
         /* Torn: something else is written there too. Its sender sees our board and repeats it. */
         if (status != TA_OK || sum != words[RELAY_TICKET]) return status;
     }
@@ -203,8 +207,7 @@ static ta_status admit(struct ta_live *l, unsigned rank) {
 static ta_status relay(struct ta_live *l, unsigned rank, int64_t now_ns) {
     struct ta_estate *e = &l->estates.estate[rank];
     if (!e->registered) { /* an inbox that is used in place is seldom read by puts */
-        ta_status status =
-            l->transport_ops->source_register(l->transport, e->copy, l->layout.n_params * sizeof(float));
+        ta_status status = ta_live_source_register(l, e->copy, l->layout.n_params * sizeof(float));
         if (status != TA_OK) return status;
         e->registered = true;
     }

@@ -17,7 +17,7 @@ const float *ta_live_register(const struct ta_live *l, unsigned rank) {
     if (rank == l->self.rank) return l->base.delta;
     if (l->estates.estate[rank].frozen) return l->estates.estate[rank].copy;
     if (l->whole != NULL) return l->whole->body[rank];
-    return (const float *)(l->window + ta_slot_body(&l->layout, l->self.rank, rank));
+    return ta_live_inbox(l, rank);
 }
 
 /* Steps of `rank` that are in its register, as far as its header says. */
@@ -58,7 +58,8 @@ ta_status ta_live_apply(struct ta_live *l) {
     /* Before the sum reads the bodies: w then holds at least these steps. */
     for (unsigned r = 0; r < l->self.n_ranks; r++)
         if (r != l->self.rank) ta_staleness_based_on(&l->staleness, r, steps_of(l, r));
-    ta_status status = apply_dense(l);
+    ta_status status = ta_live_fetch(l);
+    if (status == TA_OK) status = apply_dense(l);
     if (status == TA_OK) status = ta_live_tables_apply(l);
     if (status == TA_OK) l->stale = behind;
     return status;
@@ -75,6 +76,7 @@ static void live_close(struct ta_exchange *x) {
     ta_estates_close(l);
     ta_live_tables_close(l);
     ta_mem_free(l->registers);
+    ta_mem_free(l->arrived);
     ta_live_bound_close(l);
     ta_staleness_close(&l->staleness);
     ta_membership_close(&l->members);
@@ -84,23 +86,6 @@ static void live_close(struct ta_exchange *x) {
     l->kernel_ops->free(l->kernels, x->delta);
     l->kernel_ops->free(l->kernels, x->w0);
     ta_mem_free(l);
-}
-
-static ta_status open_window(struct ta_live *l) {
-    if (l->self.n_ranks == 1) return TA_OK; /* nobody to let in */
-    struct ta_window window;
-    ta_status status = l->transport_ops->window_create(l->transport, l->layout.window_bytes, &window);
-    if (status != TA_OK) return status;
-    l->window = window.base;
-    l->held_bytes += window.bytes;
-    const struct ta_slot_layout *layout = &l->layout;
-    for (unsigned p = 0; p < l->self.n_ranks && status == TA_OK; p++) {
-        if (p == l->self.rank) continue;
-        size_t control = ta_slot_control(layout, l->self.rank, p), body = ta_slot_body(layout, l->self.rank, p);
-        status = l->transport_ops->grant(l->transport, p, control, layout->control_bytes);
-        if (status == TA_OK) status = l->transport_ops->grant(l->transport, p, body, layout->body_bytes);
-    }
-    return status;
 }
 
 static ta_status open_parts(struct ta_live *l, const struct ta_exchange_config *config) {
@@ -141,7 +126,7 @@ static ta_status register_sources(struct ta_live *l) {
     const struct ta_transport_ops *ops = l->transport_ops;
     ta_status status = TA_OK;
     if (l->layout.n_params > 0)
-        status = ops->source_register(l->transport, l->base.delta, l->layout.n_params * sizeof(float));
+        status = ta_live_source_register(l, l->base.delta, l->layout.n_params * sizeof(float));
     if (status == TA_OK) status = ops->source_register(l->transport, o->copies, copies * sizeof *o->copies);
     if (status == TA_OK && o->most_rows > 0)
         status = ops->source_register(l->transport, o->lists, copies * 2 * o->most_rows * sizeof *o->lists);
@@ -184,7 +169,7 @@ ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_
     if (config->recorder != NULL) l->limits.payload_bytes = TA_WHOLE_PAYLOAD_BYTES;
     if (status == TA_OK && l->limits.payload_bytes > 0)
         status = ta_slot_layout_extend(&l->layout, l->limits.payload_bytes);
-    if (status == TA_OK) status = open_window(l);
+    if (status == TA_OK) status = ta_live_window_open(l);
     if (status == TA_OK) status = ta_live_arenas_open(l, start);
     if (status == TA_OK) status = open_parts(l, config);
     if (status == TA_OK) status = register_sources(l);

@@ -8,6 +8,7 @@
  *     rowlog.c       which rows have arrived            live_join.c    how a spare comes in
  *     live_step.c    a gradient becomes an update       control.c      live without registers, for other makes
  *     live_bound.c   who waits for whom, lock-step      damping.c      what staleness does to an update
+ *     live_far.c     bodies in the memory of a GPU
  */
 #ifndef TA_LIVE_H
 #define TA_LIVE_H
@@ -61,6 +62,13 @@ struct ta_live_bound {
     bool *known;    /* [n_ranks] founders, and spares once we know that they are in */
 };
 
+/* What of a peer's body is where we read it: live_far.c. */
+struct ta_live_arrived {
+    uint64_t steps; /* when it was fetched last, or that we started with */
+    uint32_t pulse;
+    bool whole;     /* all that is no table */
+};
+
 struct ta_live {
     struct ta_exchange base; /* first: a live exchange is an exchange */
     const struct ta_kernels_ops *kernel_ops;
@@ -72,7 +80,9 @@ struct ta_live {
     struct ta_slot_ident self;
     unsigned founders;          /* ranks below; the others are spares */
     struct ta_slot_layout layout;
-    char *window;               /* of the transport */
+    struct ta_window inboxes;   /* of the transport; */
+    char *window;               /* what of it is the CPU's: bodies by ta_live_inbox alone */
+    struct ta_live_arrived *arrived; /* [n_ranks] */
     struct ta_membership members;
     struct ta_staleness staleness;
     struct ta_live_bound bound;
@@ -110,6 +120,17 @@ const float *ta_live_register(const struct ta_live *l, unsigned rank);
 /* w = the sum (or mean) of the registers; of tables, in rows that peers have changed, and at rest in those that we
  * have. Errors: of the kernels. */
 ta_status ta_live_apply(struct ta_live *l);
+
+/* live_far.c: the window, where the body of `rank` lies in it, and where puts read from. Errors: of the transport. */
+ta_status ta_live_window_open(struct ta_live *l);
+float *ta_live_inbox(const struct ta_live *l, unsigned rank);
+ta_status ta_live_source_register(struct ta_live *l, const void *base, size_t bytes);
+/* What has arrived is read by what the kernels are given from now on: all that is no table, of who has made steps; rows
+ * of a table (NULL: all), of all; the body of one that is gone; a relay into it. Errors: of the transport. */
+ta_status ta_live_fetch(struct ta_live *l);
+ta_status ta_live_fetch_rows(struct ta_live *l, const struct ta_table *table, const uint32_t *rows, size_t n);
+ta_status ta_live_fetch_last(struct ta_live *l, unsigned rank);
+ta_status ta_live_fetch_relay(struct ta_live *l, unsigned rank);
 
 /* ta_exchange_live.open with other limits. */
 ta_status ta_live_open(const struct ta_exchange_config *config, const struct ta_exchange_start *start,

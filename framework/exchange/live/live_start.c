@@ -108,9 +108,10 @@ ta_status ta_live_start_from(struct ta_live *l, const struct ta_exchange_start *
     else if (origin != NULL) status = fresh_rows(l, origin);
     for (unsigned r = 0; r < l->self.n_ranks && status == TA_OK && x->delta != NULL; r++) {
         bool own = r == l->self.rank;
-        float *to = own ? x->delta : (float *)(l->window + ta_slot_body(&l->layout, l->self.rank, r));
+        float *to = own ? x->delta : ta_live_inbox(l, r);
         status = start_register(l, start, r, to);
-        if (!own && start->peer_steps != NULL) l->members.member[r].known.steps = start->peer_steps[r];
+        if (!own && start->peer_steps != NULL)
+            l->members.member[r].known.steps = l->arrived[r].steps = start->peer_steps[r];
     }
     if (status == TA_OK && x->delta != NULL) status = ta_live_apply(l);
     l->tables.scan_all = l->tables.all_renamed = false;

@@ -17,7 +17,7 @@
 
 enum {
     LIST_ROWS = 4096,
-    SUM_ROWS = 64, /* few enough that what is folded is still in the cache when it is summed */
+    SUM_ROWS = 64, /* few enough that what is folded is still in a CPU's cache when it is summed */
 };
 
 static ta_status open_scratch(struct ta_live *l) {
@@ -94,10 +94,12 @@ static ta_status apply_rows(struct ta_live *l, const struct ta_rows_table *table
     unsigned n_registers = 0;
     for (unsigned r = 0; r < l->self.n_ranks && x->delta != NULL; r++)
         l->registers[n_registers++] = ta_live_register(l, r);
+    ta_status status = x->delta != NULL ? ta_live_fetch_rows(l, &table->shape, rows, n) : TA_OK;
+    if (status != TA_OK) return status;
     if (table->names)
         return l->kernel_ops->rows_pick(l->kernels, &table->shape, rows, n, x->w, x->w0, l->registers, n_registers);
-    ta_status status = l->kernel_ops->rows_sum(l->kernels, &table->shape, l->tables.seed, rows, n, x->w, x->w0,
-                                               l->registers, n_registers);
+    status = l->kernel_ops->rows_sum(l->kernels, &table->shape, l->tables.seed, rows, n, x->w, x->w0, l->registers,
+                                     n_registers);
     if (status != TA_OK || l->tables.folded == NULL) return status;
     /* A copy is a sum of nothing else. Not a sum of its own: a peer may have written meanwhile. */
     return l->kernel_ops->rows_sum(l->kernels, &table->shape, 0, rows, n, l->tables.folded, x->w, NULL, 0);
@@ -139,6 +141,7 @@ static ta_status apply_list(struct ta_live *l, const struct ta_rows_table *table
 static ta_status apply_todo(struct ta_live *l) {
     struct ta_live_tables *t = &l->tables;
     const struct ta_rows_table *table = l->rows.table;
+    const size_t at_once = l->kernel_ops->on_gpu ? LIST_ROWS : SUM_ROWS;
     ta_status status = TA_OK;
     size_t n = 0;
     for (size_t word = 0; word < l->rows.n_words && status == TA_OK; word++) {
@@ -146,7 +149,7 @@ static ta_status apply_todo(struct ta_live *l) {
             uint32_t id = (uint32_t)(64 * word) + (uint32_t)__builtin_ctzll(left);
             while (status == TA_OK && id - table->first >= table->shape.rows) status = apply_list(l, table++, &n);
             t->list[n++] = id - table->first;
-            if (n == SUM_ROWS) status = apply_list(l, table, &n);
+            if (n == at_once) status = apply_list(l, table, &n);
         }
     }
     return status == TA_OK ? apply_list(l, table, &n) : status;

@@ -308,6 +308,8 @@ static void start_from(struct ta_replayed *r, const struct ta_exchange_start *st
 
 static ta_status check_fits(const struct ta_exchange_config *c, const struct ta_exchange_start *start) {
     const struct ta_record_head *h = &c->replay->records[c->rank].head;
+    if (c->kernel_ops->on_gpu)
+        return ta_fail(TA_CONFIG, "a recording is of CPUs, and GPUs round otherwise: repeat it with device.type: cpu");
     if (h->n_ranks != c->n_ranks || h->n_params != c->model->n_params || h->fingerprint != c->model->fingerprint)
         return ta_fail(TA_CONFIG,
                        "the recording is of %" PRIu64 " replicas of model %016" PRIx64 " (%" PRIu64 " parameters), "
