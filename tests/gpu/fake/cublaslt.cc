@@ -266,4 +266,6 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t opaq
     return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
+size_t cublasLtGetVersion(void) { return CUBLAS_VERSION; }
+
 } // extern "C"
