@@ -17,7 +17,7 @@ ta_status ta_cuda_libraries(struct ta_kernels *k) {
 static void cuda_close(struct ta_kernels *k) {
     if (k == NULL) return;
     (void)ta_cuda_settle(k);
-    ta_rows_close(k);
+    ta_cuda_rows_close(k);
     ta_cublaslt_close(k->cublaslt);
     ta_cudnn_close(k->cudnn);
     if (k->pinned != NULL) k->gpu_ops->host_free(k->gpu, k->pinned);

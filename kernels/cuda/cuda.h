@@ -30,7 +30,7 @@ struct ta_kernels {
     bool compute_ahead, apply_ahead; /* has work that the other stream does not wait for yet */
     void *scratch;                   /* TA_CUDA_SCRATCH_BYTES of the device, for partial sums on COMPUTE */
     void *pinned;                    /* TA_CUDA_PINNED_BYTES of the host, for results that a call waits for */
-    struct ta_rows_ring *rows;       /* made by rows.c when first needed; closed by ta_rows_close */
+    struct ta_rows_ring *rows;       /* made by rows.c when first needed; closed by ta_cuda_rows_close */
 };
 
 /* What is queued on *stream from now on begins when everything is done that was queued on both so far. The GPU is that of

@@ -25,6 +25,6 @@ ta_status ta_cuda_rows_pick(struct ta_kernels *k, const struct ta_table *table, 
 ta_status ta_cuda_rows_fold(struct ta_kernels *k, const struct ta_table *table, const uint32_t *rows, size_t n_rows,
                             const float *w, float *folded, float *delta);
 /* Frees the ring; when nothing is queued any more, before the GPU is closed. */
-void ta_rows_close(struct ta_kernels *k);
+void ta_cuda_rows_close(struct ta_kernels *k);
 
 #endif

@@ -14,7 +14,7 @@ struct ta_rows_ring {
     unsigned next;
 };
 
-void ta_rows_close(struct ta_kernels *k) {
+void ta_cuda_rows_close(struct ta_kernels *k) {
     struct ta_rows_ring *ring = k->rows;
     if (ring == NULL) return;
     for (unsigned i = 0; i < PIECES; i++) {
@@ -37,7 +37,7 @@ static ta_status ring_of(struct ta_kernels *k) {
     for (unsigned i = 0; i < PIECES && status == TA_OK; i++)
         status = ta_gpu_said(k->gpu, cudaEventCreateWithFlags(&ring->read[i], cudaEventDisableTiming),
                              "an event for lists of rows");
-    if (status != TA_OK) ta_rows_close(k);
+    if (status != TA_OK) ta_cuda_rows_close(k);
     return status;
 }
 
