@@ -78,11 +78,20 @@ void test_down_as(struct test_device *d, enum ta_flat_type type, float *x, const
     free(bits);
 }
 
+void test_compare(const char *what, size_t n, const float *got, const double *want, double share) {
+    double most = 1e-3;
+    for (size_t i = 0; i < n; i++) most = fmax(most, fabs(want[i]));
+    for (size_t i = 0; i < n; i++) {
+        if (!(fabs((double)got[i] - want[i]) <= share * most))
+            fail_msg("%s: element %zu of %zu is %.9g, not %.9g", what, i, n, (double)got[i], want[i]);
+    }
+}
+
 int test_in_orders(const struct CMUnitTest *tests, size_t n) {
 #ifdef TA_REAL_GPU
     return _cmocka_run_group_tests("on a GPU", tests, n, NULL, NULL);
 #else
-    static const char *const orders[] = {"order=lazy", "order=random:1", "order=random:2"};
+    static const char *const orders[] = {"order=lazy", "order=random:1"};
     int failed = 0;
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
         ta_fake_gpu_reset(orders[i]);

@@ -1,5 +1,5 @@
-/* flat_device: what the tests of kernels/cuda/flat.h share: arrays on the device, bfloat16 on the host. cmocka assertions
- * inside. */
+/* flat_device: what the tests of kernels/cuda/flat.h share: arrays on the device, bfloat16 on the host. cmocka
+ * assertions inside. */
 #ifndef TA_TEST_FLAT_DEVICE_H
 #define TA_TEST_FLAT_DEVICE_H
 
@@ -12,7 +12,8 @@
 
 #include "flat.h"
 
-/* Every test begins with test_device_open and ends with test_device_close, which frees what test_up and test_room made. */
+/* Every test begins with test_device_open and ends with test_device_close, which frees what test_up and test_room
+ * made. */
 struct test_device {
     cudaStream_t stream;
     unsigned n;
@@ -41,6 +42,9 @@ float test_float(uint16_t bits);
 /* Floats as an array of that type on the device, and back. For bfloat16, `x` is rounded where it stands. */
 void *test_up_as(struct test_device *d, enum ta_flat_type type, float *x, size_t n);
 void test_down_as(struct test_device *d, enum ta_flat_type type, float *x, const void *from, size_t n);
+
+/* Every element is as wanted to `share` of the largest that is wanted. */
+void test_compare(const char *what, size_t n, const float *got, const double *want, double share);
 
 /* Runs the group under several orders of the make-believe device, or once on a real one. */
 int test_in_orders(const struct CMUnitTest *tests, size_t n);
