@@ -1,5 +1,6 @@
 /* procs: the live exchange between real processes over shared memory: free-running, killed, stopped, and watched for
- * words that are neither old nor new; each also with a table, its row logs so small that writers lap their readers.
+ * words that are neither old nor new; each also with a table, its row logs so small that writers lap their readers, and
+ * with windows that lie in the memory of lazy GPUs (rdma/lazy_gpu.h), which processes share.
  *
  *     test_exchange_procs [SEED]
  */
@@ -18,6 +19,8 @@
 #include <cmocka.h>
 
 #include "clock.h"
+#include "lazy_gpu.h"
+#include "lazy_kernels.h"
 #include "live.h"
 #include "rng.h"
 
@@ -37,13 +40,20 @@ struct table {
     char why[MAX_PROCS][256];
 };
 
+struct mode {
+    bool by_row; /* the model is a table */
+    bool far;
+};
+
 struct child {
     unsigned rank, n_ranks;
-    bool by_row; /* the model is a table */
+    struct mode mode;
     struct table *table;
     struct ta_exchange *x;
     struct ta_transport *transport;
+    struct ta_gpu *gpu;
     struct ta_kernels *kernels;
+    const struct ta_kernels_ops *kernel_ops;
     struct ta_model model;
     struct ta_exchange_spec spec;
     struct ta_rng rng;
@@ -59,18 +69,25 @@ static int give_up(struct child *c, ta_status status) {
 static ta_status open_child(struct child *c) {
     struct table *t = c->table;
     c->model = (struct ta_model){.n_params = PARAMS, .n_segments = 1, .segments = {{TA_SEGMENT_SUM, 0, PARAMS}}};
-    if (c->by_row) {
+    if (c->mode.by_row) {
         c->model.segments[0].kind = TA_SEGMENT_ROWS;
         c->model.segments[0].table = (struct ta_table){.rows = ROWS, .width = STRIDE, .stride = STRIDE};
         c->spec.rows_after = 3;
         c->spec.rows_within_s = 0.002;
     }
     struct ta_transport_config transport = {.rank = c->rank, .n_ranks = c->n_ranks, .run_id = (uint64_t)getppid()};
-    ta_status status = ta_kernels_cpu.open(&(struct ta_kernels_config){.threads = 1}, &c->kernels);
+    struct ta_kernels_config kernels = {.threads = 1};
+    ta_status status = TA_OK;
+    c->kernel_ops = c->mode.far ? &lazy_kernels_ops : &ta_kernels_cpu;
+    lazy_gpu_world.seed = seed + c->rank;
+    if (c->mode.far) status = lazy_gpu_ops.open(c->rank % LAZY_GPUS, &c->gpu);
+    transport.gpu = kernels.gpu = c->gpu;
+    transport.gpu_ops = kernels.gpu_ops = &lazy_gpu_ops;
+    if (status == TA_OK) status = c->kernel_ops->open(&kernels, &c->kernels);
     if (status == TA_OK) status = ta_transport_shm.open(&transport, &c->transport);
     if (status != TA_OK) return status;
     struct ta_exchange_config config = {
-        .spec = &c->spec, .model = &c->model, .kernel_ops = &ta_kernels_cpu, .kernels = c->kernels,
+        .spec = &c->spec, .model = &c->model, .kernel_ops = c->kernel_ops, .kernels = c->kernels,
         .transport_ops = &ta_transport_shm, .transport = c->transport, .rank = c->rank,
         .n_ranks = c->n_ranks, .epoch = 1,
     };
@@ -100,11 +117,12 @@ static void note_dead(struct child *c) {
 /* A few whole numbers into the delta, or into rows of the weights; the table has them first, so that it is never behind
  * what peers may hold. */
 static ta_status step(struct child *c) {
+    float *changes = lazy_gpu_at(c->mode.by_row ? c->x->w : c->x->delta);
     for (int i = 0; i < 50; i++) {
         uint32_t at = ta_rng_below(&c->rng, PARAMS), row = at / STRIDE;
         c->table->delta[c->rank][at] += 1;
-        (c->by_row ? c->x->w : c->x->delta)[at] += 1;
-        if (c->by_row) ta_exchange_live.touched(c->x, 0, &row, 1);
+        changes[at] += 1;
+        if (c->mode.by_row) ta_exchange_live.touched(c->x, 0, &row, 1);
     }
     ta_status status = ta_exchange_live.stepped(c->x, 1, ta_clock_now_ns());
     atomic_store(&c->table->steps[c->rank], (unsigned)c->x->steps);
@@ -114,7 +132,7 @@ static ta_status step(struct child *c) {
 static ta_status report(struct child *c) {
     static struct ta_peer_stats stats;
     struct table *t = c->table;
-    memcpy(t->w[c->rank], c->x->w, sizeof t->w[0]);
+    memcpy(t->w[c->rank], lazy_gpu_at(c->x->w), sizeof t->w[0]);
     ta_status status = ta_exchange_live.checksum(c->x, &t->checksum[c->rank]);
     for (unsigned p = 0; p < c->n_ranks && status == TA_OK; p++) {
         status = ta_exchange_live.register_copy(c->x, p, t->held[c->rank][p]);
@@ -154,7 +172,8 @@ static int train(struct child *c) {
     ta_exchange_live.leave(c->x, ta_clock_now_ns());
     ta_exchange_live.close(c->x);
     ta_transport_shm.close(c->transport);
-    ta_kernels_cpu.close(c->kernels);
+    c->kernel_ops->close(c->kernels);
+    lazy_gpu_ops.close(c->gpu);
     return 0;
 }
 
@@ -164,9 +183,10 @@ static int toggle(struct child *c) {
     static float copy[PARAMS];
     struct table *t = c->table;
     ta_status status = open_child(c);
+    float *delta = status == TA_OK ? lazy_gpu_at(c->x->delta) : NULL;
     for (unsigned i = 0; status == TA_OK && !atomic_load(&t->stop); i++) {
-        for (size_t e = 0; e < PARAMS; e++) memcpy(&c->x->delta[e], &patterns[i % 2], sizeof patterns[0]);
-        for (uint32_t row = 0; row < ROWS && c->by_row; row++) ta_exchange_live.touched(c->x, 0, &row, 1);
+        for (size_t e = 0; e < PARAMS; e++) memcpy(&delta[e], &patterns[i % 2], sizeof patterns[0]);
+        for (uint32_t row = 0; row < ROWS && c->mode.by_row; row++) ta_exchange_live.touched(c->x, 0, &row, 1);
         status = ta_exchange_live.stepped(c->x, 1, ta_clock_now_ns());
         if (status == TA_OK) status = ta_exchange_live.poll(c->x, ta_clock_now_ns());
         if (status == TA_OK) status = ta_exchange_live.register_copy(c->x, 1 - c->rank, copy);
@@ -180,7 +200,7 @@ static int toggle(struct child *c) {
     return status == TA_OK ? 0 : give_up(c, status);
 }
 
-static struct table *start(unsigned n, double dead_after_s, int (*run)(struct child *), const void *by_row,
+static struct table *start(unsigned n, double dead_after_s, int (*run)(struct child *), const struct mode *mode,
                            pid_t pids[MAX_PROCS]) {
     struct table *t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(t, MAP_FAILED);
@@ -189,7 +209,7 @@ static struct table *start(unsigned n, double dead_after_s, int (*run)(struct ch
         assert_true(pids[r] >= 0);
         if (pids[r] > 0) continue;
         static struct child c;
-        c = (struct child){.rank = r, .n_ranks = n, .table = t, .rng = ta_rng_make(seed, r), .by_row = by_row != NULL,
+        c = (struct child){.rank = r, .n_ranks = n, .table = t, .rng = ta_rng_make(seed, r), .mode = *mode,
                            .spec = {.dead_after_s = dead_after_s}};
         _exit(run(&c));
     }
@@ -312,16 +332,20 @@ static void test_torn_words(void **state) {
 
 int main(int argc, char **argv) {
     if (argc > 1) seed = strtoull(argv[1], NULL, 10);
-    static bool by_row;
+    static struct mode dense, by_row = {.by_row = true}, far = {.far = true}, far_by_row = {true, true};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_free_running),
-        cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_torn_words),
+        {"test_free_running", test_free_running, NULL, NULL, &dense},
+        {"test_killed", test_killed, NULL, NULL, &dense},
+        {"test_stopped", test_stopped, NULL, NULL, &dense},
+        {"test_torn_words", test_torn_words, NULL, NULL, &dense},
         {"test_free_running by row", test_free_running, NULL, NULL, &by_row},
         {"test_killed by row", test_killed, NULL, NULL, &by_row},
         {"test_stopped by row", test_stopped, NULL, NULL, &by_row},
         {"test_torn_words by row", test_torn_words, NULL, NULL, &by_row},
+        {"test_free_running far", test_free_running, NULL, NULL, &far},
+        {"test_killed far", test_killed, NULL, NULL, &far},
+        {"test_torn_words far", test_torn_words, NULL, NULL, &far},
+        {"test_killed far by row", test_killed, NULL, NULL, &far_by_row},
     };
     return cmocka_run_group_tests_name("exchange: processes", tests, NULL, NULL);
 }
