@@ -6,7 +6,7 @@
 struct conv {
     struct ta_cudnn_conv ops;
     struct ta_tensor kernel, bias, kernel_grad;
-    struct ta_image_pad pad;
+    struct ta_image_pads pad;
     void *padded; /* the input with its pads, then its gradient; NULL: cuDNN pads */
 };
 
@@ -33,7 +33,7 @@ static ta_status conv_create(struct ta_net *net, struct ta_node *node) {
     struct conv *c = node->state;
     const struct ta_layer *l = node->work;
     if (l->bias.count > 0) ta_net_want_workspace(net, ta_flat_columns_scratch(l->out.c));
-    c->pad = (struct ta_image_pad){net->type,     net->spec.batch, l->in,       l->pad_top,
+    c->pad = (struct ta_image_pads){net->type,     net->spec.batch, l->in,       l->pad_top,
                                    l->pad_bottom, l->pad_left,     l->pad_right};
     if (c->ops.padded) {
         size_t pixels = ((size_t)l->in.h + l->pad_top + l->pad_bottom) * ((size_t)l->in.w + l->pad_left + l->pad_right);
@@ -100,4 +100,4 @@ static void conv_destroy(struct ta_node *node) {
     ta_mem_free(c);
 }
 
-const struct ta_node_ops ta_node_conv = {conv_create, conv_forward, conv_backward, conv_destroy};
+const struct ta_node_ops ta_cuda_node_conv = {conv_create, conv_forward, conv_backward, conv_destroy};

@@ -81,4 +81,4 @@ static void dense_destroy(struct ta_node *node) {
     ta_mem_free(d);
 }
 
-const struct ta_node_ops ta_node_dense = {dense_create, dense_forward, dense_backward, dense_destroy};
+const struct ta_node_ops ta_cuda_node_dense = {dense_create, dense_forward, dense_backward, dense_destroy};

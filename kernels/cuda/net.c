@@ -82,7 +82,7 @@ static ta_status allocate(struct ta_net *net) {
 static ta_status build(struct ta_net *net) {
     ta_status status = TA_NEW(&net->nodes, net->spec.n_layers, "the layers of a net");
     if (status == TA_OK) status = ta_cuda_libraries(net->kernels);
-    if (status == TA_OK) status = ta_plan(net);
+    if (status == TA_OK) status = ta_cuda_plan(net);
     if (status == TA_OK) status = create_nodes(net);
     if (status == TA_OK) status = find_statistics(net);
     if (status == TA_OK) status = allocate(net);

@@ -170,7 +170,7 @@ ta_status ta_net_want(struct ta_net *net, size_t bytes, void *where);
 void ta_net_want_workspace(struct ta_net *net, size_t bytes);
 
 /* plan.c: fills nodes, wires their buffers, allocates the arena. */
-ta_status ta_plan(struct ta_net *net);
+ta_status ta_cuda_plan(struct ta_net *net);
 
 /* weights.c. ta_tensor_state: how a node wants a tensor (type, order), so that a copy is made where it must be; the gradient
  * likewise. Every step begins with load and ends with store. */
@@ -184,9 +184,9 @@ void *ta_gradient(const struct ta_net *net, const struct ta_pass *pass, const st
  * layer begins with. */
 ta_status ta_node_back_through_act(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass);
 
-extern const struct ta_node_ops ta_node_conv, ta_node_dense, ta_node_max_pool, ta_node_avg_pool, ta_node_norm,
-    ta_node_dropout, ta_node_copy, ta_node_alias, ta_node_add, ta_node_relu, ta_node_tanh, ta_node_sigmoid,
-    ta_node_softmax;
+extern const struct ta_node_ops ta_cuda_node_conv, ta_cuda_node_dense, ta_cuda_node_max_pool, ta_cuda_node_avg_pool,
+    ta_cuda_node_norm, ta_cuda_node_dropout, ta_cuda_node_copy, ta_cuda_node_alias, ta_cuda_node_add, ta_cuda_node_relu,
+    ta_cuda_node_tanh, ta_cuda_node_sigmoid, ta_cuda_node_softmax;
 
 /* pass.c: queues everything between the batch on the device and the results on the host. */
 ta_status ta_pass_queue(struct ta_net *net, const struct ta_pass *pass);

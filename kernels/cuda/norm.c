@@ -79,7 +79,7 @@ static ta_status train_by_cudnn(struct ta_net *net, struct ta_node *node, const 
     };
     ta_status status = ta_cudnn_op_run(n->forward, tensors, net->workspace);
     double count = (double)net->spec.batch * l->in.h * l->in.w;
-    struct ta_image_statistics s = {.channels = l->in.c,
+    struct ta_image_moments s = {.channels = l->in.c,
                                     .epsilon = l->epsilon,
                                     .bessel = (float)(count > 1 ? count / (count - 1) : 1),
                                     .mean = n->kept,
@@ -137,4 +137,4 @@ static void norm_destroy(struct ta_node *node) {
     ta_mem_free(n);
 }
 
-const struct ta_node_ops ta_node_norm = {norm_create, norm_forward, norm_backward, norm_destroy};
+const struct ta_node_ops ta_cuda_node_norm = {norm_create, norm_forward, norm_backward, norm_destroy};

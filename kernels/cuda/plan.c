@@ -40,19 +40,19 @@ static struct ta_block *temporary(struct plan *p, uint32_t layer, unsigned which
 
 static const struct ta_node_ops *ops_of(enum ta_layer_kind kind) {
     switch (kind) {
-    case TA_LAYER_DENSE: return &ta_node_dense;
-    case TA_LAYER_CONV2D: return &ta_node_conv;
-    case TA_LAYER_MAX_POOL: return &ta_node_max_pool;
+    case TA_LAYER_DENSE: return &ta_cuda_node_dense;
+    case TA_LAYER_CONV2D: return &ta_cuda_node_conv;
+    case TA_LAYER_MAX_POOL: return &ta_cuda_node_max_pool;
     case TA_LAYER_AVG_POOL:
-    case TA_LAYER_GLOBAL_AVG_POOL: return &ta_node_avg_pool;
-    case TA_LAYER_BATCH_NORM: return &ta_node_norm;
-    case TA_LAYER_DROPOUT: return &ta_node_dropout;
-    case TA_LAYER_FLATTEN: return &ta_node_copy;
-    case TA_LAYER_ADD: return &ta_node_add;
-    case TA_LAYER_RELU: return &ta_node_relu;
-    case TA_LAYER_TANH: return &ta_node_tanh;
-    case TA_LAYER_SIGMOID: return &ta_node_sigmoid;
-    default: return &ta_node_softmax;
+    case TA_LAYER_GLOBAL_AVG_POOL: return &ta_cuda_node_avg_pool;
+    case TA_LAYER_BATCH_NORM: return &ta_cuda_node_norm;
+    case TA_LAYER_DROPOUT: return &ta_cuda_node_dropout;
+    case TA_LAYER_FLATTEN: return &ta_cuda_node_copy;
+    case TA_LAYER_ADD: return &ta_cuda_node_add;
+    case TA_LAYER_RELU: return &ta_cuda_node_relu;
+    case TA_LAYER_TANH: return &ta_cuda_node_tanh;
+    case TA_LAYER_SIGMOID: return &ta_cuda_node_sigmoid;
+    default: return &ta_cuda_node_softmax;
     }
 }
 
@@ -103,7 +103,7 @@ static void mark_layer(struct plan *p, uint32_t i) {
     if (fuse(p, i) || !in_place(p, i)) return;
     m->root = p->mark[l->input[0]].root;
     if (l->kind == TA_LAYER_FLATTEN) {
-        node->ops = &ta_node_alias;
+        node->ops = &ta_cuda_node_alias;
         m->output_kept = p->mark[l->input[0]].output_kept;
     }
 }
@@ -248,7 +248,7 @@ static ta_status allocate(struct plan *p) {
     return net->kernels->gpu_ops->alloc(net->kernels->gpu, net->arena_bytes, what, (void **)&net->arena);
 }
 
-ta_status ta_plan(struct ta_net *net) {
+ta_status ta_cuda_plan(struct ta_net *net) {
     struct plan p = {.net = net, .n = net->spec.n_layers};
     ta_status status = TA_NEW(&p.mark, p.n, "the plan of a net");
     if (status == TA_OK) status = TA_NEW(&p.block, 4 * (size_t)p.n, "the plan of a net");

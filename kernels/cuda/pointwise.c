@@ -29,7 +29,7 @@ static ta_status act_backward(struct ta_net *net, struct ta_node *node, const st
     static ta_status name##_backward(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass) {           \
         return act_backward(net, node, pass, act);                                                                     \
     }                                                                                                                  \
-    const struct ta_node_ops ta_node_##name = {NULL, name##_forward, name##_backward, NULL};
+    const struct ta_node_ops ta_cuda_node_##name = {NULL, name##_forward, name##_backward, NULL};
 ACTIVATION(relu, TA_FLAT_RELU)
 ACTIVATION(tanh, TA_FLAT_TANH)
 ACTIVATION(sigmoid, TA_FLAT_SIGMOID)
@@ -60,7 +60,7 @@ static ta_status softmax_backward(struct ta_net *net, struct ta_node *node, cons
                                                             node->grad_in[0]));
 }
 
-const struct ta_node_ops ta_node_softmax = {NULL, softmax_forward, softmax_backward, NULL};
+const struct ta_node_ops ta_cuda_node_softmax = {NULL, softmax_forward, softmax_backward, NULL};
 
 static ta_status add_forward(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass) {
     return ta_node_said(net, node, ta_flat_add(pass->stream, net->type, ta_node_out_count(net, node), node->in[0],
@@ -72,7 +72,7 @@ static ta_status add_backward(struct ta_net *net, struct ta_node *node, const st
     return status == TA_OK ? copy(net, node, pass->stream, node->grad_in[1], node->grad_out) : status;
 }
 
-const struct ta_node_ops ta_node_add = {NULL, add_forward, add_backward, NULL};
+const struct ta_node_ops ta_cuda_node_add = {NULL, add_forward, add_backward, NULL};
 
 static ta_status copy_forward(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass) {
     return copy(net, node, pass->stream, node->out, node->in[0]);
@@ -82,8 +82,8 @@ static ta_status copy_backward(struct ta_net *net, struct ta_node *node, const s
     return copy(net, node, pass->stream, node->grad_in[0], node->grad_out);
 }
 
-const struct ta_node_ops ta_node_copy = {NULL, copy_forward, copy_backward, NULL};
-const struct ta_node_ops ta_node_alias = {NULL, NULL, NULL, NULL}; /* input and output are the same memory */
+const struct ta_node_ops ta_cuda_node_copy = {NULL, copy_forward, copy_backward, NULL};
+const struct ta_node_ops ta_cuda_node_alias = {NULL, NULL, NULL, NULL}; /* input and output are the same memory */
 
 static ta_status drop(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass, const void *in, void *out) {
     const struct ta_numbers *numbers = (const struct ta_numbers *)pass->slot->device;
@@ -107,4 +107,4 @@ static ta_status dropout_backward(struct ta_net *net, struct ta_node *node, cons
     return node->grad_in[0] == NULL ? TA_OK : drop(net, node, pass, node->grad_out, node->grad_in[0]);
 }
 
-const struct ta_node_ops ta_node_dropout = {NULL, dropout_forward, dropout_backward, NULL};
+const struct ta_node_ops ta_cuda_node_dropout = {NULL, dropout_forward, dropout_backward, NULL};

@@ -87,5 +87,5 @@ static void pool_destroy(struct ta_node *node) {
     ta_mem_free(p);
 }
 
-const struct ta_node_ops ta_node_max_pool = {max_create, max_forward, max_backward, pool_destroy};
-const struct ta_node_ops ta_node_avg_pool = {avg_create, avg_forward, avg_backward, pool_destroy};
+const struct ta_node_ops ta_cuda_node_max_pool = {max_create, max_forward, max_backward, pool_destroy};
+const struct ta_node_ops ta_cuda_node_avg_pool = {avg_create, avg_forward, avg_backward, pool_destroy};

@@ -84,8 +84,13 @@ static void same_outputs(const struct test_net *t, const struct test_run *a, con
 }
 
 void test_against_reference(const struct test_net *t, uint64_t seed, double tolerance) {
+    test_make_against_reference(&ta_kernels_cpu, t, seed, tolerance);
+}
+
+void test_make_against_reference(const struct ta_kernels_ops *ops, const struct test_net *t, uint64_t seed,
+                                 double tolerance) {
     struct test_run a, b;
-    test_run_begin(&a, &ta_kernels_cpu, t, seed);
+    test_run_begin(&a, ops, t, seed);
     test_run_begin(&b, &ta_kernels_reference, t, seed);
     /* What was in `grad` must not matter. */
     test_fill(t->spec.n_params, 99, -1, 1, a.grad);

@@ -24,6 +24,9 @@ double test_distance(size_t n, const float *a, const float *b);
 
 /* Trains and predicts with both makes; predictions, losses and every parameter's gradient agree to `tolerance`. */
 void test_against_reference(const struct test_net *t, uint64_t seed, double tolerance);
+/* The same for another make, whose weights must be where the CPU can touch them. */
+void test_make_against_reference(const struct ta_kernels_ops *ops, const struct test_net *t, uint64_t seed,
+                                 double tolerance);
 
 /* The reference's gradient against central differences of its loss, at up to `samples` parameters. */
 void test_finite_differences(const struct test_net *t, uint64_t seed, unsigned samples, double tolerance);
