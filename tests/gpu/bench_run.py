@@ -40,19 +40,27 @@ def plugin_loads(place, report):
 
 
 def measure(place, report, peer):
-    bench_programs.real_tests(place, report)
-    copies = bench_programs.figures(place, report, "gpu_bench_copy", seconds=25)
-    bench_programs.figures(place, report, "gpu_bench_apply", seconds=30)
-    bench_programs.figures(place, report, "gpu_bench_put", seconds=40)
-    bench_programs.figures(place, report, "gpu_bench_words", seconds=45)
-    bench_programs.peer_of_words(report)
-    if place.make_believe:
-        report.skipped("gpu_bench_faults", "an access outside of its memory ends a program on the make-believe device")
-    else:
-        bench_programs.figures(place, report, "gpu_bench_faults", "lost", seconds=40)
-    bench_replicas.all_runs(place, report)
-    bench_races.races(place, report, peer)
-    return copies
+    """Step by step; one that fails, in whatever way, does not keep the others from being done."""
+    figures = bench_programs.figures
+    steps = [
+        ("tests on the device", lambda: bench_programs.real_tests(place, report)),
+        ("copies", lambda: figures(place, report, "gpu_bench_copy", seconds=25)),
+        ("apply", lambda: figures(place, report, "gpu_bench_apply", seconds=30)),
+        ("put", lambda: figures(place, report, "gpu_bench_put", seconds=40)),
+        ("words", lambda: figures(place, report, "gpu_bench_words", seconds=45)),
+        ("peer of words", lambda: bench_programs.peer_of_words(report)),
+        ("faults", lambda: figures(place, report, "gpu_bench_faults", "lost", seconds=40)),
+        ("replicas", lambda: bench_replicas.all_runs(place, report)),
+        ("networks", lambda: bench_races.races(place, report, peer)),
+    ]
+    for name, step in steps:
+        if place.make_believe and name in ("tests on the device", "faults"):
+            report.skipped(name, "for real devices alone")
+            continue
+        try:
+            step()
+        except Exception as why:  # whatever it is
+            report.failed(name, f"{type(why).__name__}: {why}")
 
 
 def main():
@@ -66,8 +74,9 @@ def main():
     options.add_argument("--commit", default="")
     options = options.parse_args()
     report = Report(options.out, options.seconds, options.make_believe)
-    place = bench_place.Place(options.programs, options.libraries, options.plugins or options.programs,
-                              options.make_believe)
+    programs, libraries, plugins = (os.path.abspath(p) if p else "" for p in
+                                    (options.programs, options.libraries, options.plugins or options.programs))
+    place = bench_place.Place(programs, libraries, plugins, options.make_believe)
     device = bench_place.Device()
     report.about.update(commit=options.commit, device=device.about, machine=bench_place.machine(),
                         versions=bench_place.versions(place.python, place.vendor), vendor_folders=place.vendor)

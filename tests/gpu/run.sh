@@ -102,7 +102,7 @@ if [ -n "$from" ]; then
 fi
 
 if [ "$fake" = yes ]; then
-    build_all tensair-cuda-fake
+    build_all tensair-cuda-fake tensair-nccl-fake
     gather "$build/gpu-programs"
     code=0
     measure "$build/gpu-programs" "" "$(commit_here)" --make-believe --plugins "$build/tests/gpu/fake" || code=$?
