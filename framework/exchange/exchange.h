@@ -36,6 +36,7 @@ struct ta_exchange_spec {        /* mapping `exchange:` of the configuration */
     uint32_t slots;              /* dasgd: gradients of one peer that may wait at another; 0: 4 */
     int scale_mean;              /* scale: sum (0) | mean (1) */
     uint32_t puts_in_flight;     /* per peer; 0: 1 */
+    char *collective;            /* sync on GPUs: "auto" | "nccl" | "ring"; NULL: auto, NCCL where it can be used */
     double heartbeat_s;          /* longest silence of a live replica; 0: 0.25 */
     double dead_after_s;         /* silence after which a peer is dropped; 0: 2.5, so that whoever polls four times a
                                   * second or more drops it within three seconds of its last word */
@@ -56,6 +57,8 @@ struct ta_exchange_config {
     const struct ta_model *model;
     const struct ta_kernels_ops *kernel_ops;
     struct ta_kernels *kernels;
+    const struct ta_gpu_ops *gpu_ops; /* of the kernels, where they are on_gpu (gpu.h); sync alone looks at it */
+    struct ta_gpu *gpu;
     const struct ta_transport_ops *transport_ops;
     struct ta_transport *transport; /* opened, no window yet; the exchange creates it; the caller closes it after */
     unsigned rank, n_ranks;

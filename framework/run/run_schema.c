@@ -125,6 +125,7 @@ static const cyaml_schema_field_t exchange_fields[] = {
     TEXT("topology", struct ta_exchange_section, spec.topology),
     COUNT("fan_out", struct ta_exchange_section, spec.fan_out),
     TEXT("max_staleness", struct ta_exchange_section, spec.max_staleness),
+    TEXT("collective", struct ta_exchange_section, spec.collective),
     CHOICE("damping", struct ta_exchange_section, spec.damping, damping_names),
     NUMBER("damping_rate", struct ta_exchange_section, spec.damping_rate),
     COUNT("gradients_per_push", struct ta_exchange_section, spec.gradients_per_push),

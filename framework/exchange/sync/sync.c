@@ -3,11 +3,10 @@
 
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "mem.h"
 
 enum { FLOATS_A_LINE = 16 };
+#define USUAL_DEAD_AFTER_S 2.5
 
 static bool given(const char *text, const char *usual) {
     return text != NULL && text[0] != '\0' && strcmp(text, usual) != 0;
@@ -31,9 +30,9 @@ ta_status ta_sync_check(const struct ta_exchange_spec *spec) {
 static void sync_close(struct ta_exchange *x) {
     if (x == NULL) return;
     struct ta_sync *s = ta_sync_of(x);
+    ta_sync_engine_close(s);
     ta_control_close(&s->control); /* first: what is in flight reads what goes next */
-    s->kernel_ops->free(s->kernels, s->gradient);
-    for (int i = 0; i < 2; i++) s->kernel_ops->free(s->kernels, s->result[i]);
+    ta_sync_buffers_close(s);
     s->kernel_ops->free(s->kernels, s->delta);
     s->kernel_ops->free(s->kernels, x->w);
     s->kernel_ops->free(s->kernels, x->w0);
@@ -47,13 +46,9 @@ static ta_status open_arenas(struct ta_sync *s) {
     const struct {
         const char *what;
         float **out;
-        bool alone; /* is needed without peers too */
-    } arenas[] = {{"initial weights", &s->base.w0, true}, {"sum of all updates", &s->delta, true},
-                  {"weights", &s->base.w, true},          {"our gradient", &s->gradient, false},
-                  {"reduced gradient", &s->result[0], false}, {"reduced gradient", &s->result[1], false}};
+    } arenas[] = {{"initial weights", &s->base.w0}, {"sum of all updates", &s->delta}, {"weights", &s->base.w}};
     ta_status status = TA_OK;
     for (size_t i = 0; i < sizeof arenas / sizeof *arenas && status == TA_OK; i++) {
-        if (s->base.n_ranks == 1 && !arenas[i].alone) continue;
         status = s->kernel_ops->alloc(s->kernels, bytes, arenas[i].what, (void **)arenas[i].out);
         if (status == TA_OK) s->held_bytes += bytes;
     }
@@ -63,26 +58,21 @@ static ta_status open_arenas(struct ta_sync *s) {
 
 static ta_status open_links(struct ta_sync *s) {
     unsigned n = s->base.n_ranks;
-    size_t bytes = s->base.model->n_params * sizeof(float);
     ta_status status = TA_NEW(&s->link, n, "links of the ring");
     if (status == TA_OK) status = TA_NEW(&s->ring, n, "the ring");
     if (status != TA_OK || n == 1) return status;
     s->held_bytes += sizeof *s + n * (sizeof *s->link + sizeof *s->ring);
-    const struct {
-        const void *base;
-        size_t bytes;
-    } sources[] = {{s->link, n * sizeof *s->link}, {s->gradient, bytes}, {s->result[0], bytes}, {s->result[1], bytes}};
-    for (size_t i = 0; i < sizeof sources / sizeof *sources && status == TA_OK; i++)
-        status = s->transport_ops->source_register(s->transport, sources[i].base, sources[i].bytes);
+    status = s->transport_ops->source_register(s->transport, s->link, n * sizeof *s->link);
+    if (status == TA_OK && s->engine == TA_SYNC_RING) status = ta_sync_buffers_open(s);
     ta_sync_ring_make(s);
     return status;
 }
 
 /* Statistics that all have alike stay what they are to the bit; others are averaged. */
-static ta_status start_statistics(struct ta_sync *s, const struct ta_exchange_start *start,
-                                  const struct ta_segment *segment) {
+static void start_statistics(struct ta_sync *s, const struct ta_exchange_start *start,
+                             const struct ta_segment *segment, float *delta) {
     size_t bytes = segment->count * sizeof(float);
-    float *out = s->delta + segment->offset;
+    float *out = delta + segment->offset;
     unsigned n = 0;
     bool alike = true;
     for (unsigned r = 0; r < s->base.n_ranks && start->deltas != NULL; r++) {
@@ -93,25 +83,30 @@ static ta_status start_statistics(struct ta_sync *s, const struct ta_exchange_st
         for (size_t i = 0; i < segment->count && n > 0; i++) out[i] += its[i];
         n++;
     }
-    if (n == 0) memcpy(out, s->base.w0 + segment->offset, bytes);
+    if (n == 0 && start->w0 != NULL) memcpy(out, start->w0 + segment->offset, bytes);
+    else if (n == 0) memset(out, 0, bytes);
     else if (alike && start->deltas[0] != NULL) memcpy(out, start->deltas[0] + segment->offset, bytes);
     else
         for (size_t i = 0; i < segment->count; i++) out[i] /= (float)n;
-    return TA_OK;
 }
 
 /* Registers of a checkpoint, whichever exchange has made it, sum to what has been learned since w0. */
 static ta_status start_from(struct ta_sync *s, const struct ta_exchange_start *start) {
     struct ta_exchange *x = &s->base;
     size_t d = x->model->n_params;
+    float *delta = NULL;
     x->steps = s->settled_steps = start->steps;
     x->records = start->records;
-    if (start->w0 != NULL) memcpy(x->w0, start->w0, d * sizeof *x->w0);
-    for (unsigned r = 0; r < x->n_ranks && start->deltas != NULL; r++)
-        for (size_t i = 0; i < d && start->deltas[r] != NULL; i++) s->delta[i] += start->deltas[r][i];
-    ta_status status = TA_OK;
+    ta_status status = TA_NEW(&delta, d, "what was learned before");
+    for (unsigned r = 0; r < x->n_ranks && start->deltas != NULL && status == TA_OK; r++)
+        for (size_t i = 0; i < d && start->deltas[r] != NULL; i++) delta[i] += start->deltas[r][i];
     for (unsigned n = 0; n < x->model->n_segments && status == TA_OK; n++)
-        if (x->model->segments[n].kind == TA_SEGMENT_MEAN) status = start_statistics(s, start, &x->model->segments[n]);
+        if (x->model->segments[n].kind == TA_SEGMENT_MEAN)
+            start_statistics(s, start, &x->model->segments[n], delta);
+    if (status == TA_OK && start->w0 != NULL)
+        status = s->kernel_ops->copy_in(s->kernels, x->w0, start->w0, d * sizeof *x->w0);
+    if (status == TA_OK) status = s->kernel_ops->copy_in(s->kernels, s->delta, delta, d * sizeof *delta);
+    ta_mem_free(delta);
     return status == TA_OK ? ta_sync_apply(s) : status;
 }
 
@@ -122,9 +117,6 @@ static ta_status sync_open(const struct ta_exchange_config *config, const struct
     unsigned n = config->n_ranks;
     size_t d = config->model->n_params;
     ta_status status = ta_sync_check(config->spec);
-    if (status == TA_OK && strcmp(config->kernel_ops->name, "cpu") != 0)
-        status = ta_fail(TA_NOT_BUILT, "exchange 'sync' reduces in host memory; with device.type %s use 'live'",
-                         config->kernel_ops->name);
     struct ta_sync *s = NULL;
     if (status == TA_OK) status = TA_NEW(&s, 1, "exchange");
     if (status != TA_OK) return status;
@@ -142,8 +134,10 @@ static ta_status sync_open(const struct ta_exchange_config *config, const struct
     s->base.staleness = &s->staleness;
     if (n > 1) s->chunk_floats = ((d + n - 1) / n + FLOATS_A_LINE - 1) / FLOATS_A_LINE * FLOATS_A_LINE;
     if (n > 1 && s->chunk_floats == 0) s->chunk_floats = FLOATS_A_LINE;
-    size_t payload = n > 1 ? TA_SYNC_WORD_BYTES + TA_SYNC_SLOTS * s->chunk_floats * sizeof(float) : 0;
-    status = ta_control_open(config, start, payload, &s->control);
+    s->dead_after_s = config->spec->dead_after_s > 0 ? config->spec->dead_after_s : USUAL_DEAD_AFTER_S;
+    status = ta_sync_engine_open(s, config);
+    size_t payload = n > 1 ? s->slots_at + TA_SYNC_SLOTS * s->chunk_floats * sizeof(float) : 0;
+    if (status == TA_OK) status = ta_control_open(config, start, payload, &s->control);
     if (status == TA_OK) status = open_arenas(s);
     if (status == TA_OK) status = open_links(s);
     if (status == TA_OK) status = start_from(s, start != NULL ? start : &nothing);
@@ -227,8 +221,7 @@ static uint64_t sync_steps_visible(const struct ta_exchange *x) {
 }
 
 static ta_status sync_checksum(struct ta_exchange *x, uint64_t *out) {
-    *out = XXH3_64bits(x->w, x->model->n_params * sizeof *x->w);
-    return TA_OK;
+    return ta_control_checksum(&ta_sync_of(x)->control, x->w, x->model->n_params, out);
 }
 
 static ta_status sync_register_copy(struct ta_exchange *x, unsigned rank, float *host) {
@@ -236,12 +229,12 @@ static ta_status sync_register_copy(struct ta_exchange *x, unsigned rank, float 
     if (rank >= x->n_ranks) return ta_fail(TA_INVALID, "exchange: register %u of %u", rank, x->n_ranks);
     unsigned lowest = 0;
     while (lowest != x->rank && !ta_control_counts(&s->control, lowest)) lowest++;
-    memcpy(host, s->delta, x->model->n_params * sizeof *host);
-    for (unsigned n = 0; n < x->model->n_segments && rank != lowest; n++) {
+    ta_status status = s->kernel_ops->copy_out(s->kernels, host, s->delta, x->model->n_params * sizeof *host);
+    for (unsigned n = 0; n < x->model->n_segments && rank != lowest && status == TA_OK; n++) {
         const struct ta_segment *segment = &x->model->segments[n];
         if (segment->kind != TA_SEGMENT_MEAN) memset(host + segment->offset, 0, segment->count * sizeof *host);
     }
-    return TA_OK;
+    return status;
 }
 
 static void sync_peer_stats(const struct ta_exchange *x, unsigned peer, struct ta_peer_stats *out) {

@@ -3,7 +3,8 @@
  *
  *     sync.c         birth, death, what is handed on      sync_ring.c    chunks round the ring, reduce and gather
  *     sync_step.c    gradients become one update          sync_form.c    the ring again after a loss
- *     sync_rounds.c  settle, resume
+ *     sync_rounds.c  settle, resume                  sync_engine.c  on GPUs: NCCL, or the ring
+ *                                                    sync_gpu.c     where gradients and sums lie
  *
  * Reduction t sums the t-th gradients of all replicas: a ring reduce-scatter, then a ring all-gather (Patarasuk and
  * Yuan 2009), 2 (n - 1) / n * d floats out of every replica, whatever n. A chunk is summed in one order, along the
@@ -41,12 +42,18 @@
  * the weights though the position that it told is the one before (then whoever takes its share over trains that
  * batch once more), or be told, but in no weights of a survivor.
  *
+ * On GPUs NCCL sums, where every replica has one of its own: the same reductions, counted the same way, each begun by
+ * all (tag, said to all) and complete for us when our GPU is done; its order of summation is another, but still the
+ * same bits for all (collective.h). A loss ends it: who is left abandons, agrees, and comes together anew by a new id.
+ * Where several replicas share a GPU, or there is no NCCL, the ring sums in pinned memory of the host.
+ *
  * Memory beyond that of the owner's gradient: w0, delta, w, our gradient, two results, and 2 (n - 1) / n * d for
  * slots.
  */
 #ifndef TA_SYNC_H
 #define TA_SYNC_H
 
+#include "collective.h"
 #include "control.h"
 
 /* What one member says to another: the first line of a payload. Each word is put by itself. */
@@ -55,12 +62,24 @@ struct ta_sync_words {
     uint64_t ack;  /* generation << 48 | messages taken out of ours by its writer */
     uint64_t rest; /* round waited in << 32 | reductions completed (low half); 0: in none */
     uint64_t form; /* set of the gone << 32 | reductions completed; 0: all are there */
+    /* GPUs. tag is said to all, and counts reductions begun. */
+    uint64_t able;    /* which GPU it computes on, as a number; 1 in the last bit: it has NCCL; 0: not said yet */
+    uint64_t verdict; /* generation << 48 | enum ta_sync_engine; the id of NCCL lies behind the words */
+};
+
+/* UNDECIDED: on GPUs until all have said what they are able to do. */
+enum ta_sync_engine { TA_SYNC_RING, TA_SYNC_COLLECTIVE, TA_SYNC_UNDECIDED };
+
+struct ta_sync_piece { /* of the parameters, in a reduction by NCCL */
+    size_t at, floats;
+    bool mean; /* statistics */
 };
 
 enum { TA_SYNC_SLOTS = 2, TA_SYNC_WORD_BYTES = 64, TA_SYNC_GENERATION_SHIFT = 48 };
 
 struct ta_sync_link {
     struct ta_sync_words said; /* sources of puts: change only while nothing is in flight to the peer */
+    struct ta_collective_id id;
     bool anew;                 /* a new path: all is to be said again */
     uint64_t puts, bytes;
 };
@@ -85,6 +104,25 @@ struct ta_sync {
     bool idle;                     /* a batch was dropped: the next reduction need not wait for us */
     bool numeric;                  /* an update was refused, and `ready` has not said so yet */
 
+    /* GPUs: sync_gpu.c, sync_engine.c. */
+    const struct ta_gpu_ops *gpu_ops;
+    struct ta_gpu *gpu;            /* NULL: CPUs */
+    const struct ta_collective_ops *collective_ops; /* NULL: there is no NCCL */
+    struct ta_collective *collective;
+    struct ta_collective_id id;
+    enum ta_sync_engine engine;
+    struct ta_sync_piece *pieces;
+    size_t n_pieces;
+    size_t slots_at;               /* in a payload */
+    uint64_t able, verdict;        /* what we say */
+    float *landing;                /* [n_params] where the weights live: a sum of the ring */
+    const float *statistics;       /* [n_params] delta, or what we have of it on the host */
+    bool needs_collective;         /* exchange.collective: nccl */
+    bool greeting, greeted;        /* w0 is being, or was, handed out by the lowest rank */
+    bool failing;                  /* NCCL says that a member is gone, */
+    int64_t failing_since_ns;
+    double dead_after_s;
+
     float *result[2];              /* [n_params]: what is being reduced, and the last one that was */
     unsigned last;                 /* which of them is that */
     uint64_t completed;            /* reductions */
@@ -100,7 +138,10 @@ struct ta_sync {
     bool own, recovery;            /* it has our gradient; it is for those behind */
     const float *given;            /* what we give; NULL: nothing */
 
-    bool forming;                  /* the ring is not agreed on */
+    bool forming;                  /* the ring is not agreed on, or on GPUs who sums in it */
+    bool agreed;                   /* the ring is */
+    unsigned giver;                /* the lowest of the foremost */
+    bool lags;                     /* somebody is behind them */
     bool behind;                   /* our gradient was in the reduction that ran, which may be complete elsewhere */
     uint64_t form;                 /* what we say of it */
     uint32_t most;                 /* reductions that the foremost have completed (low half) */
@@ -126,7 +167,7 @@ void ta_sync_ring_begin(struct ta_sync *s, const float *given, bool own);
 /* The predecessor has begun one that we are not in. */
 bool ta_sync_ring_called(const struct ta_sync *s);
 /* Takes what has come and puts what can be put. True: the reduction is complete, and its result in result[last]. */
-bool ta_sync_ring_move(struct ta_sync *s);
+bool ta_sync_ring_move(struct ta_sync *s, int64_t now_ns);
 /* A new path to `peer`: messages that it has not acknowledged are put again. */
 void ta_sync_ring_again(struct ta_sync *s, unsigned peer);
 /* Puts to `peer` what is due. */
@@ -134,7 +175,28 @@ void ta_sync_say(struct ta_sync *s, unsigned peer);
 void ta_sync_say_all(struct ta_sync *s);
 
 /* After a look at who is gone: true while the ring is not agreed on. */
-bool ta_sync_form(struct ta_sync *s);
+bool ta_sync_form(struct ta_sync *s, int64_t now_ns);
+
+/* sync_gpu.c. Errors: of the kernels, the GPU, the transport. */
+ta_status ta_sync_buffers_open(struct ta_sync *s);  /* gradient, results, landing, as the engine wants them */
+void ta_sync_buffers_close(struct ta_sync *s);
+ta_status ta_sync_keep(struct ta_sync *s, const float *grad);      /* into s->gradient */
+ta_status ta_sync_landed(struct ta_sync *s, const float **out);    /* result[last], where the weights live */
+ta_status ta_sync_statistics(struct ta_sync *s);                   /* sets s->statistics, for the ring */
+ta_status ta_sync_copy(struct ta_sync *s, float *to, const float *from, size_t n); /* where the weights live */
+ta_status ta_sync_fill(struct ta_sync *s, float *to, size_t n, float value);
+ta_status ta_sync_empty_register(struct ta_sync *s, float **out);
+
+/* sync_engine.c */
+ta_status ta_sync_engine_open(struct ta_sync *s, const struct ta_exchange_config *config);
+void ta_sync_engine_close(struct ta_sync *s);
+void ta_sync_engine_abandon(struct ta_sync *s);
+/* Who sums in the ring that was agreed on is known, and can begin. */
+bool ta_sync_engine_ready(struct ta_sync *s, int64_t now_ns);
+/* As ta_sync_ring_begin, called, move. */
+ta_status ta_sync_collective_begin(struct ta_sync *s);
+bool ta_sync_collective_called(const struct ta_sync *s);
+bool ta_sync_collective_move(struct ta_sync *s, int64_t now_ns);
 
 /* All that can be done without waiting. Errors: of the updater (but NUMERIC) and the kernels; of puts. */
 ta_status ta_sync_progress(struct ta_sync *s, int64_t now_ns);

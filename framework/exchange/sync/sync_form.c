@@ -17,7 +17,8 @@ static uint32_t set_of_gone(const struct ta_sync *s, unsigned *n) {
 static void abandon(struct ta_sync *s, uint32_t set) {
     if (!s->forming && !s->recovery) s->behind = s->busy && s->own;
     s->forming = true;
-    s->busy = s->recovery = false;
+    s->agreed = s->busy = s->recovery = false;
+    ta_sync_engine_abandon(s);
     s->given = NULL;
     s->form = (uint64_t)set << 32 | (uint32_t)s->completed;
 }
@@ -45,22 +46,30 @@ static bool somebody_lags(const struct ta_sync *s, uint32_t most) {
     return lags;
 }
 
-bool ta_sync_form(struct ta_sync *s) {
-    unsigned n;
-    uint32_t set = set_of_gone(s, &n), most;
-    if (n == 0 || s->left) return false;
-    if (set != (uint32_t)(s->form >> 32)) abandon(s, set);
-    unsigned giver;
-    if (!s->forming || !all_say_so(s, &most, &giver)) return s->forming;
-    s->forming = false;
+/* All have said the same set: a ring of those who are left. */
+static bool agree(struct ta_sync *s) {
+    if (!all_say_so(s, &s->most, &s->giver)) return false;
     ta_sync_ring_make(s);
-    if (!somebody_lags(s, most)) {
+    s->lags = somebody_lags(s, s->most);
+    if (!s->lags)
         ta_log_info(s->log, "a ring of %u after reduction %llu", s->members, (unsigned long long)s->completed);
-        return false;
-    }
-    ta_log_info(s->log, "a ring of %u after reduction %u, whose result rank %u has", s->members, most, giver);
-    ta_sync_ring_begin(s, giver == s->base.rank ? s->result[s->last] : NULL, s->behind);
+    else
+        ta_log_info(s->log, "a ring of %u after reduction %u, whose result rank %u has", s->members, s->most, s->giver);
+    return true;
+}
+
+bool ta_sync_form(struct ta_sync *s, int64_t now_ns) {
+    unsigned n;
+    uint32_t set = set_of_gone(s, &n);
+    if (s->left) return false;
+    if (n > 0 && set != (uint32_t)(s->form >> 32)) abandon(s, set);
+    if (!s->forming) return false;
+    if (!s->agreed && !agree(s)) return true;
+    if (!ta_sync_engine_ready(s, now_ns)) return s->forming = true;
+    s->forming = false;
+    if (!s->lags) return false;
+    s->lags = false;
     s->recovery = true;
-    s->most = most;
+    ta_sync_ring_begin(s, s->giver == s->base.rank ? s->result[s->last] : NULL, s->behind);
     return false;
 }

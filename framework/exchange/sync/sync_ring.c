@@ -33,6 +33,8 @@ void ta_sync_ring_make(struct ta_sync *s) {
     s->generation = s->base.n_ranks - s->members;
     s->sent = s->taken = s->begun = 0;
     s->busy = false;
+    s->agreed = true;
+    s->forming = s->gpu != NULL && s->base.n_ranks > 1;
 }
 
 struct chunk {
@@ -75,7 +77,7 @@ static void give_nothing(const struct ta_sync *s, const struct chunk *c, const f
         const struct ta_segment *segment = &s->base.model->segments[n];
         size_t at, end;
         if (segment->kind != TA_SEGMENT_MEAN || !meet(c, segment, &at, &end)) continue;
-        for (; at < end; at++) out[at] = (in != NULL ? in[at - c->at] : 0) + s->delta[at];
+        for (; at < end; at++) out[at] = (in != NULL ? in[at - c->at] : 0) + s->statistics[at];
     }
 }
 
@@ -108,6 +110,10 @@ void ta_sync_ring_begin(struct ta_sync *s, const float *given, bool own) {
     s->own = own;
     s->given = given;
     s->begun = s->taken;
+    ta_status status = TA_OK;
+    if (s->engine == TA_SYNC_COLLECTIVE) status = ta_sync_collective_begin(s);
+    else if (given == NULL) status = ta_sync_statistics(s);
+    if (status != TA_OK) s->put_status = status;
 }
 
 /* Nobody else is there. */
@@ -120,12 +126,13 @@ static void reduce_alone(struct ta_sync *s) {
 }
 
 bool ta_sync_ring_called(const struct ta_sync *s) {
+    if (s->engine == TA_SYNC_COLLECTIVE) return ta_sync_collective_called(s);
     return s->members > 1 && count_of(s, TA_SYNC_HEARD(s, predecessor(s), tag)) > s->taken;
 }
 
 static const float *slot_of(const struct ta_sync *s, uint64_t message) {
     size_t payload = ta_control_payload(&s->control, s->base.rank, predecessor(s));
-    const float *first = (const float *)(s->control.window + payload + TA_SYNC_WORD_BYTES);
+    const float *first = (const float *)(s->control.window + payload + s->slots_at);
     return first + message % TA_SYNC_SLOTS * s->chunk_floats;
 }
 
@@ -150,7 +157,7 @@ static struct ta_put_segment message(struct ta_sync *s) {
     float *result = s->result[former ? s->last : 1 - s->last];
     bool plain = c.first && !former && s->given != NULL;
     if (c.first && !former && !plain) give_nothing(s, &c, NULL, result);
-    size_t slot = ta_control_payload(&s->control, successor(s), s->base.rank) + TA_SYNC_WORD_BYTES +
+    size_t slot = ta_control_payload(&s->control, successor(s), s->base.rank) + s->slots_at +
                   s->sent % TA_SYNC_SLOTS * s->chunk_floats * sizeof(float);
     return (struct ta_put_segment){.source = (plain ? s->given : result) + c.at,
                                    .bytes = c.floats * sizeof(float),
@@ -162,31 +169,58 @@ static unsigned add_word(uint64_t *word, size_t offset, struct ta_put_segment *s
     return 1;
 }
 
+/* What is said on GPUs besides: the id first, for who sees the verdict reads it. */
+static unsigned say_of_gpus(struct ta_sync_link *link, const struct ta_sync_words *old, size_t line,
+                            struct ta_put_segment *segments) {
+    unsigned n = 0;
+    bool verdict = link->said.verdict != 0 && (link->anew || link->said.verdict != old->verdict);
+    if (link->anew || link->said.able != old->able)
+        n += add_word(&link->said.able, line + offsetof(struct ta_sync_words, able), &segments[n]);
+    if (verdict)
+        segments[n++] = (struct ta_put_segment){
+            .source = &link->id, .bytes = sizeof link->id, .target_offset = line + TA_SYNC_WORD_BYTES};
+    if (verdict) n += add_word(&link->said.verdict, line + offsetof(struct ta_sync_words, verdict), &segments[n]);
+    return n;
+}
+
+/* What we have to say now. */
+static struct ta_sync_words words_for(const struct ta_sync *s, unsigned peer) {
+    struct ta_sync_words now = s->link[peer].said;
+    bool ring = s->members > 1 && !s->forming && s->engine == TA_SYNC_RING;
+    if (ring && peer == predecessor(s)) now.ack = tag(s, s->taken);
+    if (s->engine == TA_SYNC_COLLECTIVE) now.tag = tag(s, s->sent);
+    now.rest = s->round == 0 ? 0 : (uint64_t)s->round << 32 | (uint32_t)s->completed;
+    now.form = s->form;
+    now.able = s->able;
+    now.verdict = s->verdict;
+    return now;
+}
+
 void ta_sync_say(struct ta_sync *s, unsigned peer) {
     struct ta_sync_link *link = &s->link[peer];
     if (!ta_control_reaches(&s->control, peer) || s->transport_ops->in_flight(s->transport, peer) > 0) return;
-    struct ta_sync_words now = link->said;
-    bool ring = s->members > 1 && !s->forming, sends = ring && peer == successor(s) && may_send(s);
-    if (ring && peer == predecessor(s)) now.ack = tag(s, s->taken);
-    now.rest = s->round == 0 ? 0 : (uint64_t)s->round << 32 | (uint32_t)s->completed;
-    now.form = s->form;
+    bool ring = s->members > 1 && !s->forming && s->engine == TA_SYNC_RING;
+    bool sends = ring && peer == successor(s) && may_send(s);
     size_t line = ta_control_payload(&s->control, peer, s->base.rank);
-    struct ta_put_segment segments[5];
+    struct ta_put_segment segments[8];
     unsigned n = 0;
-    struct ta_sync_words old = link->said;
+    struct ta_sync_words old = link->said, now = words_for(s, peer);
+    bool counts = s->engine == TA_SYNC_COLLECTIVE && (link->anew || now.tag != old.tag);
     if (sends) {
         segments[n] = message(s);
         if (segments[n].bytes > 0) n++;
         now.tag = tag(s, s->sent + 1);
     }
     link->said = now;
-    if (sends) n += add_word(&link->said.tag, line + offsetof(struct ta_sync_words, tag), &segments[n]);
+    link->id = s->id;
+    if (sends || counts) n += add_word(&link->said.tag, line + offsetof(struct ta_sync_words, tag), &segments[n]);
     if (link->anew || now.ack != old.ack)
         n += add_word(&link->said.ack, line + offsetof(struct ta_sync_words, ack), &segments[n]);
     if (link->anew || now.rest != old.rest)
         n += add_word(&link->said.rest, line + offsetof(struct ta_sync_words, rest), &segments[n]);
     if (link->anew || now.form != old.form)
         n += add_word(&link->said.form, line + offsetof(struct ta_sync_words, form), &segments[n]);
+    if (s->gpu != NULL) n += say_of_gpus(link, &old, line, &segments[n]);
     if (n == 0) return;
     ta_status status = s->transport_ops->put(s->transport, peer, segments, n);
     if (status != TA_OK) {
@@ -206,11 +240,13 @@ void ta_sync_say_all(struct ta_sync *s) {
 }
 
 void ta_sync_ring_again(struct ta_sync *s, unsigned peer) {
+    if (s->engine == TA_SYNC_COLLECTIVE) return;
     if (s->members > 1 && peer == successor(s)) s->sent = count_of(s, TA_SYNC_HEARD(s, peer, ack));
 }
 
-bool ta_sync_ring_move(struct ta_sync *s) {
+bool ta_sync_ring_move(struct ta_sync *s, int64_t now_ns) {
     if (!s->busy) return false;
+    if (s->engine == TA_SYNC_COLLECTIVE) return ta_sync_collective_move(s, now_ns);
     if (s->members == 1) reduce_alone(s);
     for (bool moved = s->members > 1; moved;) {
         uint64_t sent = s->sent;

@@ -1,6 +1,4 @@
 /* sync_rounds: rest, when no reduction is under way and none can begin. Why that is seen rightly stands in sync.h. */
-#include <string.h>
-
 #include "sync.h"
 
 /* Everybody waits in this round or a later one, and has seen as many reductions complete as we have. */
@@ -14,16 +12,12 @@ static bool is_still(const struct ta_sync *s, uint32_t round) {
 }
 
 /* Our register, for who takes a snapshot: delta, or zero where a lower rank has it. */
-static void show_register(struct ta_sync *s) {
-    float *out = s->result[1 - s->last];
-    if (s->ring[0] == s->base.rank) return;
-    for (unsigned n = 0; n < s->base.model->n_segments; n++) {
-        const struct ta_segment *segment = &s->base.model->segments[n];
-        size_t bytes = segment->count * sizeof *out;
-        if (segment->kind == TA_SEGMENT_MEAN) memcpy(out + segment->offset, s->delta + segment->offset, bytes);
-        else memset(out + segment->offset, 0, bytes);
-    }
-    s->base.delta = out;
+static ta_status show_register(struct ta_sync *s) {
+    float *out;
+    if (s->ring[0] == s->base.rank) return TA_OK;
+    ta_status status = ta_sync_empty_register(s, &out);
+    if (status == TA_OK) s->base.delta = out;
+    return status;
 }
 
 static void move_again(struct ta_sync *s) {
@@ -58,7 +52,8 @@ ta_status ta_sync_settle(struct ta_exchange *x, uint32_t round, int64_t now_ns) 
     }
     ta_status status = s->control.x->ops->settle(s->control.x, round, now_ns);
     if (status != TA_OK || s->at_rest || x->n_ranks == 1) return status;
-    show_register(s);
+    status = show_register(s);
+    if (status != TA_OK) return status;
     s->settled_steps = x->steps;
     s->at_rest = true;
     return TA_OK;

@@ -1,6 +1,4 @@
 /* sync_step: our gradient goes in, everybody's sum comes out, and is one update. */
-#include <string.h>
-
 #include "sync.h"
 
 ta_status ta_sync_apply(struct ta_sync *s) {
@@ -45,7 +43,9 @@ static ta_status finish(struct ta_sync *s, int64_t now_ns) {
     if (had) return TA_OK; /* it was for others */
     s->completed++;
     s->settled_steps = s->base.steps - (s->pending ? 1 : 0);
-    ta_status status = update(s, s->result[s->last], 1, s->own, now_ns);
+    const float *sum;
+    ta_status status = ta_sync_landed(s, &sum);
+    if (status == TA_OK) status = update(s, sum, 1, s->own, now_ns);
     if (status != TA_NUMERIC) return status;
     s->numeric = true;
     return TA_OK;
@@ -54,13 +54,13 @@ static ta_status finish(struct ta_sync *s, int64_t now_ns) {
 ta_status ta_sync_progress(struct ta_sync *s, int64_t now_ns) {
     ta_status status = TA_OK;
     if (s->base.n_ranks == 1) return TA_OK;
-    bool forming = ta_sync_form(s);
+    bool forming = ta_sync_form(s, now_ns);
     bool passive = (s->round != 0 && !s->at_rest) || s->idle;
     if (!forming && !s->busy) {
         if (s->pending) ta_sync_ring_begin(s, s->gradient, true);
         else if (passive && ta_sync_ring_called(s)) ta_sync_ring_begin(s, NULL, false);
     }
-    if (!forming && ta_sync_ring_move(s)) status = finish(s, now_ns);
+    if (!forming && ta_sync_ring_move(s, now_ns)) status = finish(s, now_ns);
     ta_sync_say_all(s);
     return status == TA_OK ? s->put_status : status;
 }
@@ -95,7 +95,8 @@ ta_status ta_sync_step(struct ta_exchange *x, float *grad, uint64_t records, int
         s->pending = true;
         return update(s, grad, x->scale, true, now_ns);
     }
-    memcpy(s->gradient, grad, x->model->n_params * sizeof *grad);
+    ta_status status = ta_sync_keep(s, grad);
+    if (status != TA_OK) return status;
     s->pending = true;
     return ta_sync_progress(s, now_ns);
 }

@@ -148,6 +148,8 @@ static ta_status open_exchange(struct ta_replica *r, const struct ta_restart *re
         .model = &r->model,
         .kernel_ops = r->kernel_ops,
         .kernels = r->kernels,
+        .gpu_ops = r->device.gpu_ops,
+        .gpu = r->device.gpu,
         .transport_ops = r->transport_ops,
         .transport = r->transport,
         .rank = r->config.rank,
