@@ -1,31 +1,8 @@
 /* skipgram_pairs: explicit pairs, each record's word against its labelled contexts. */
 #include <math.h>
 
+#include "skipgram_check.h"
 #include "skipgram_parts.h"
-
-static ta_status check_pairs(const struct ta_skipgram *s, const struct ta_skipgram_pairs *batch, uint64_t *words) {
-    size_t row = 1 + (size_t)batch->contexts;
-    *words = 0;
-    if (batch->contexts == 0) return ta_fail(TA_CONFIG, "records without contexts have nothing to learn from");
-    if (!(batch->rate >= 0 && batch->rate <= 1e6F))
-        return ta_fail(TA_CONFIG, "a rate of %g is no number from 0 to 1e6", (double)batch->rate);
-    for (size_t i = 0; i < batch->records * row; i++) {
-        int32_t word = batch->words[i];
-        if (word < -1 || word >= (int64_t)s->spec.in.rows)
-            return ta_fail(TA_CONFIG,
-                           "record %zu, word %zu of the batch is row %d; the table has rows 0 to %u (-1: none)",
-                           i / row, i % row, word, s->spec.in.rows - 1);
-        if (i % row == 0) {
-            *words += word >= 0;
-            continue;
-        }
-        float label = batch->labels[i / row * batch->contexts + i % row - 1];
-        if (!(label >= 0 && label <= 1))
-            return ta_fail(TA_CONFIG, "record %zu: label %zu is %g; 0 to 1 are possible", i / row, i % row - 1,
-                           (double)label);
-    }
-    return TA_OK;
-}
 
 static void add_loss(const struct ta_loops_step *step, struct ta_skipgram_made *made) {
     for (uint32_t o = 0; o < step->n_out; o++) {
@@ -76,7 +53,7 @@ static void train_record(struct ta_skipgram *s, const int32_t *words, const floa
 ta_status ta_skipgram_pairs(struct ta_skipgram *s, float *w, const struct ta_skipgram_pairs *batch,
                             struct ta_skipgram_made *made) {
     *made = (struct ta_skipgram_made){0};
-    ta_status status = check_pairs(s, batch, &made->words);
+    ta_status status = ta_skipgram_check_pairs(&s->spec, batch, &made->words);
     size_t row = 1 + (size_t)batch->contexts;
     if (status == TA_OK) status = ta_near_begin(&s->in, w, batch->records);
     if (status == TA_OK) status = ta_near_begin(&s->out, w, batch->records * (size_t)batch->contexts);

@@ -7,8 +7,8 @@
  *
  * A `ta_odds` belongs to one thread; the inline calls read it only.
  */
-#ifndef TA_CPU_SKIPGRAM_DRAW_H
-#define TA_CPU_SKIPGRAM_DRAW_H
+#ifndef TA_SKIPGRAM_DRAW_H
+#define TA_SKIPGRAM_DRAW_H
 
 #include <stddef.h>
 #include <stdint.h>
