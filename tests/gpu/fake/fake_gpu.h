@@ -13,7 +13,7 @@
  *     exclusive=NAME        the devices serve one process each, of those that say the same NAME
  *     no_ipc no_peer no_dmabuf no_rdma unordered    what the devices cannot do
  *     nccl=hang             a member of a collective that is gone does not show: what waits for it hangs until it is aborted
- *     strict=0              the CPU may touch device memory without a fault
+ *     strict=0              the CPU may touch device memory without a fault, as it may here blocks above 1 MiB
  *
  * Device memory lies in memory files: that is what a dma-buf of it is here, of a whole allocation; its position (lseek) is where
  * the range begins that was asked for. Memory counts are of one process.

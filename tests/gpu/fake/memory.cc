@@ -25,11 +25,12 @@ static size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to *
 
 static bool on_device(const Block &b) { return b.kind == DEVICE_BLOCK || b.kind == ATTACHED_BLOCK; }
 
-static bool cpu_keeps_off() { return state().strict && state().open == 0; }
+/* Large ones are left open: to close and open them at every wait would take longer than what runs there. */
+static bool closes(const Block &b) { return on_device(b) && b.mapped <= 1 << 20; }
 
 void set_access(bool open) {
     for (auto &one : state().blocks)
-        if (on_device(one.second))
+        if (closes(one.second))
             mprotect(one.second.mapping + GUARD, one.second.mapped, open ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
@@ -76,7 +77,7 @@ void *keep_block(Block b) {
     watch_faults();
     char *base = b.mapping + GUARD + b.offset;
     ASAN_POISON_MEMORY_REGION(base + b.bytes, b.mapped - b.offset - b.bytes);
-    if (cpu_keeps_off()) mprotect(b.mapping + GUARD, b.mapped, PROT_NONE);
+    if (state().strict && state().open == 0 && closes(b)) mprotect(b.mapping + GUARD, b.mapped, PROT_NONE);
     state().blocks[reinterpret_cast<uintptr_t>(base)] = b;
     return base;
 }
@@ -119,9 +120,11 @@ bool is_device(const void *base, size_t bytes) {
 
 /* Numbers that no computation can hide: NaN as float, bfloat16 and half, far outside of anything as an index. */
 static void poison(void *base, size_t bytes) {
-    static const unsigned char pattern[2] = {0xe1, 0x7f};
-    unsigned char *to = static_cast<unsigned char *>(base);
-    for (size_t i = 0; i < bytes; i++) to[i] = pattern[i & 1];
+    static const uint64_t pattern = 0x7fe17fe17fe17fe1u;
+    char *to = static_cast<char *>(base);
+    size_t i = 0;
+    for (; i + sizeof pattern <= bytes; i += sizeof pattern) memcpy(to + i, &pattern, sizeof pattern);
+    memcpy(to + i, &pattern, bytes - i);
 }
 
 static cudaError_t allocate(size_t bytes, void **out) {

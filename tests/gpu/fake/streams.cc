@@ -90,11 +90,13 @@ static bool advance_any() {
 /* What the order does of itself when work was queued. */
 static void drift(cudaStream_t stream) {
     State &s = state();
-    if (s.open != 0) return; /* a piece of work runs */
+    if (s.open != 0 || s.order == LAZY) return; /* a piece of work runs, or must not */
+    begin_access();
     if (s.order == EAGER)
         while (advance(stream)) {}
-    else if (s.order == RANDOM)
+    else
         for (uint64_t n = draw(4); n > 0 && advance_any(); n--) {}
+    end_access();
 }
 
 /* Others may hold what we wait for: another thread, which needs the lock, or another process. */
@@ -109,10 +111,13 @@ cudaError_t run_until(const Moment &mark) {
     if (!mark) return cudaSuccess;
     state().counts.waits++;
     int device = mark->stream->device;
+    if (mark->done) return keep(state().devices[(size_t)device].lost);
+    begin_access(); /* once for all that runs */
     while (!mark->done) {
         bool moved = state().order == RANDOM && draw(4) != 0 ? advance_any() : advance(mark->stream);
         if (!moved && !advance_any()) let_others();
     }
+    end_access();
     return keep(state().devices[(size_t)device].lost);
 }
 
