@@ -2,6 +2,8 @@
 #include "far.h"
 
 #include <inttypes.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "mem.h"
 
@@ -33,6 +35,18 @@ bool ta_far_fits(const struct ta_window_far *far, size_t window_bytes) {
         __builtin_mul_overflow((size_t)far->n, ta_far_pitch(far), &all))
         return false;
     return end <= window_bytes;
+}
+
+int ta_far_populate(unsigned char *base, size_t bytes, const struct ta_window_far *far) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), at = 0;
+    for (unsigned i = 0; far != NULL && i < far->n; i++) {
+        size_t from = far->first + i * far->stride, end = (from + far->bytes) / page * page;
+        from = (from + page - 1) / page * page;
+        if (end <= from) continue;
+        if (from > at && madvise(base + at, from - at, MADV_POPULATE_WRITE) != 0) return -1;
+        at = end;
+    }
+    return at < bytes ? madvise(base + at, bytes - at, MADV_POPULATE_WRITE) : 0;
 }
 
 ta_status ta_far_put_check(unsigned peer, const struct ta_window_far *far, const struct ta_put_segment *segments,

@@ -28,7 +28,11 @@ bool ta_far_fits(const struct ta_window_far *far, size_t window_bytes);
 /* From one piece to the next in GPU memory. */
 static inline size_t ta_far_pitch(const struct ta_window_far *far) { return (far->bytes + 511) / 512 * 512; }
 
-/* Every segment of a put lies in far pieces wholly or not at all. After ta_put_check. Errors: INVALID: which does not. */
+/* All pages of a mapping are present, but those that far pieces (NULL: none) cover wholly. 0, or -1 and errno. */
+int ta_far_populate(unsigned char *base, size_t bytes, const struct ta_window_far *far);
+
+/* Every segment of a put lies in far pieces wholly or not at all. After ta_put_check. Errors: INVALID: which does
+ * not. */
 ta_status ta_far_put_check(unsigned peer, const struct ta_window_far *far, const struct ta_put_segment *segments,
                            unsigned n_segments);
 /* INVALID, with its message, unless a GPU was given and the pieces fit: what window_create_far begins with. */

@@ -11,6 +11,8 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "far.h"
+
 enum { NAME_BYTES = 64, STAT_BYTES = 1024, FIELDS_TO_START_TIME = 20 };
 
 static size_t page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
@@ -45,26 +47,13 @@ static ta_status map_bytes_of(size_t window_bytes, const struct ta_window_far *f
     return TA_OK;
 }
 
-/* All pages present, but those that far pieces cover wholly. */
-static int populate(unsigned char *base, size_t bytes, const struct ta_window_far *far) {
-    size_t page = page_bytes(), at = 0;
-    for (unsigned i = 0; far != NULL && i < far->n; i++) {
-        size_t from = far->first + i * far->stride, end = (from + far->bytes) / page * page;
-        from = (from + page - 1) / page * page;
-        if (end <= from) continue;
-        if (from > at && madvise(base + at, from - at, MADV_POPULATE_WRITE) != 0) return -1;
-        at = end;
-    }
-    return madvise(base + at, bytes - at, MADV_POPULATE_WRITE); /* the owner's page is behind all pieces */
-}
-
 /* Maps `map->map_bytes` of `fd` with all pages present, so that no put and no read ever faults. */
 static ta_status map_in(struct ta_shm_map *map, int fd, const struct ta_window_far *far) {
     void *base = mmap(NULL, map->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED) return ta_fail_errno(TA_NO_MEMORY, "mapping a window of %zu bytes", map->window_bytes);
     /* Advice: without it puts are a little slower, nothing else. What lies between far pieces is too little for it. */
     if (far == NULL || far->n == 0) madvise(base, map->map_bytes, MADV_HUGEPAGE);
-    if (populate(base, map->map_bytes, far) != 0 && errno != EINVAL) {
+    if (ta_far_populate(base, map->map_bytes, far) != 0 && errno != EINVAL) {
         ta_status status = ta_fail_errno(TA_NO_MEMORY, "no memory for a window of %zu bytes", map->window_bytes);
         munmap(base, map->map_bytes);
         return status;

@@ -17,7 +17,7 @@ static bool all_reached(const struct ta_transport *t, const struct ta_verbs_path
 static void look_bound(const struct ta_transport *t, struct ta_verbs_path *path) {
     uint32_t windows[TA_VERBS_MAX_RAILS] = {0};
     for (unsigned i = 0; i < t->n_rails; i++)
-        for (unsigned k = 0; k < TA_MAX_GRANTS; k++) windows[i] += path->lane[i].mw[k] != NULL;
+        for (unsigned k = 0; k < TA_VERBS_RIGHTS; k++) windows[i] += path->lane[i].mw[k] != NULL;
     path->bound = all_reached(t, path, windows);
 }
 

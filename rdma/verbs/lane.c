@@ -29,18 +29,20 @@ static ta_status create_qp(struct ta_verbs_rail *rail, struct ta_verbs_lane *lan
                          lane->qp->qp_num);
 }
 
-/* The right to one range: a window that will be bound when the queue pair runs, its key known before; or a
- * registration. */
+/* One right: a window that will be bound when the queue pair runs, its key known before; or a registration. GPU memory
+ * is registered: no window is bound to a dma-buf (ibv_reg_dmabuf_mr(3)). */
 static ta_status make_right(struct ta_transport *t, unsigned rail, struct ta_verbs_lane *lane, unsigned i,
-                            const struct ta_range *range) {
+                            const struct ta_verbs_right *right) {
     struct ta_verbs_rail *r = &t->rail[rail];
-    if (range->bytes == 0) return TA_OK;
-    struct ta_verbs_memory memory = {t->window.kind, (char *)t->window.base + range->offset, range->bytes};
-    int access = IBV_ACCESS_LOCAL_WRITE | (r->windows_2 ? IBV_ACCESS_MW_BIND : IBV_ACCESS_REMOTE_WRITE);
+    if (right->range.bytes == 0) return TA_OK;
+    struct ta_verbs_memory memory = {right->far ? TA_MEM_GPU : t->window.kind, (void *)(uintptr_t)right->address,
+                                     right->range.bytes};
+    bool bound = r->windows_2 && !right->far;
+    int access = IBV_ACCESS_LOCAL_WRITE | (bound ? IBV_ACCESS_MW_BIND : IBV_ACCESS_REMOTE_WRITE);
     ta_status status = ta_verbs_register(t, rail, &memory, access, &lane->mr[i]);
     if (status != TA_OK) return status;
     lane->rkey[i] = lane->mr[i]->rkey;
-    if (!r->windows_2) return TA_OK;
+    if (!bound) return TA_OK;
     lane->mw[i] = ibv_alloc_mw(r->pd, IBV_MW_TYPE_2);
     if (lane->mw[i] == NULL) return ta_fail_errno(TA_DEVICE, "RDMA device %s: a memory window", r->place.device);
     lane->rkey[i] = ibv_inc_rkey(lane->mw[i]->rkey);
@@ -48,18 +50,18 @@ static ta_status make_right(struct ta_transport *t, unsigned rail, struct ta_ver
 }
 
 ta_status ta_verbs_lane_open(struct ta_transport *t, unsigned rail, struct ta_verbs_lane *lane,
-                             const struct ta_range *ranges, unsigned n) {
+                             const struct ta_verbs_right *rights, unsigned n) {
     *lane = (struct ta_verbs_lane){0};
     if (getrandom(&lane->psn, sizeof lane->psn, 0) != sizeof lane->psn) return ta_fail_errno(TA_IO, "getrandom");
     lane->psn &= PSN_MASK;
     ta_status status = create_qp(&t->rail[rail], lane);
-    for (unsigned i = 0; i < n && status == TA_OK; i++) status = make_right(t, rail, lane, i, &ranges[i]);
+    for (unsigned i = 0; i < n && status == TA_OK; i++) status = make_right(t, rail, lane, i, &rights[i]);
     return status;
 }
 
 void ta_verbs_lane_close(struct ta_transport *t, struct ta_verbs_lane *lane) {
     /* Rights first: what the peer still has on its way is refused, and it hears so at once. */
-    for (unsigned i = 0; i < TA_MAX_GRANTS; i++) {
+    for (unsigned i = 0; i < TA_VERBS_RIGHTS; i++) {
         if (lane->mw[i] != NULL) ibv_dealloc_mw(lane->mw[i]);
         ta_verbs_deregister(t, &lane->mr[i]);
     }

@@ -10,10 +10,10 @@
 
 #include "verbs.h"
 
-/* Creates the queue pair, ready to be connected, and the rights to `n` ranges of the window. Errors: DEVICE, CONFIG,
+/* Creates the queue pair, ready to be connected, and `n` rights to the window. Errors: DEVICE, CONFIG,
  * NO_MEMORY; the lane can be closed then. */
 ta_status ta_verbs_lane_open(struct ta_transport *t, unsigned rail, struct ta_verbs_lane *lane,
-                             const struct ta_range *ranges, unsigned n);
+                             const struct ta_verbs_right *rights, unsigned n);
 void ta_verbs_lane_close(struct ta_transport *t, struct ta_verbs_lane *lane); /* a zeroed one is fine */
 /* Errors: PEER (no way there), DEVICE. */
 ta_status ta_verbs_lane_connect(struct ta_transport *t, unsigned rail, struct ta_verbs_lane *lane, unsigned peer,

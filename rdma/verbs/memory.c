@@ -1,6 +1,6 @@
 /* memory: registration, by a table of memory kinds; and lists of what was registered. */
-#include <dlfcn.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -8,38 +8,31 @@
 #include "survey.h"
 #include "verbs.h"
 
-typedef struct ibv_mr *register_kind(const struct ta_verbs_rail *rail, const struct ta_verbs_memory *memory,
+typedef struct ibv_mr *register_kind(struct ta_transport *t, unsigned rail, const struct ta_verbs_memory *memory,
                                      int access);
 
-static struct ibv_mr *register_host(const struct ta_verbs_rail *rail, const struct ta_verbs_memory *memory,
+static struct ibv_mr *register_host(struct ta_transport *t, unsigned rail, const struct ta_verbs_memory *memory,
                                     int access) {
-    return ibv_reg_mr(rail->pd, (void *)memory->base, memory->bytes, access);
+    return ibv_reg_mr(t->rail[rail].pd, (void *)memory->base, memory->bytes, access);
 }
 
-/* The descriptor of a piece of GPU memory, by the CUDA driver where there is one: cuMemGetHandleForAddressRange, looked
- * up by name so that nothing here needs CUDA to be built. -1 and errno: there is none. */
-static int dmabuf_of(const struct ta_verbs_memory *memory) {
-    enum { DMA_BUF_FD = 1 }; /* CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD */
-    typedef int get_handle(void *handle, unsigned long long address, size_t bytes, int type, unsigned long long flags);
-    union {
-        void *symbol;
-        get_handle *call;
-    } get = {.symbol = NULL};
+/* By a dma-buf where the device's driver and the GPU's know of them; else as if it were the CPU's, which nvidia-peermem
+ * makes work. */
+static struct ibv_mr *register_gpu(struct ta_transport *t, unsigned rail, const struct ta_verbs_memory *memory,
+                                   int access) {
+    const struct ta_gpu_ops *ops = t->config.gpu_ops;
+    struct ta_verbs_rail *r = &t->rail[rail];
+    struct ibv_mr *mr = NULL;
+    uint64_t offset = 0;
     int fd = -1;
-    void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (driver != NULL) get.symbol = dlsym(driver, "cuMemGetHandleForAddressRange");
-    if (get.symbol == NULL || get.call(&fd, (uintptr_t)memory->base, memory->bytes, DMA_BUF_FD, 0) != 0) fd = -1;
-    if (driver != NULL) dlclose(driver);
-    if (fd < 0) errno = EBADF;
-    return fd;
-}
-
-static struct ibv_mr *register_gpu(const struct ta_verbs_rail *rail, const struct ta_verbs_memory *memory, int access) {
-    int fd = dmabuf_of(memory);
-    struct ibv_mr *mr = ibv_reg_dmabuf_mr(rail->pd, 0, memory->bytes, (uintptr_t)memory->base, fd, access);
-    int why = errno;
-    if (fd >= 0) close(fd);
-    errno = why;
+    if (r->dmabuf && ops->dmabuf(t->config.gpu, memory->base, memory->bytes, &fd, &offset) == TA_OK && fd >= 0) {
+        mr = ibv_reg_dmabuf_mr(r->pd, offset, memory->bytes, (uintptr_t)memory->base, fd, access);
+        close(fd);
+    }
+    if (mr != NULL) r->gpu_by = "dma-buf";
+    if (mr != NULL) return mr;
+    mr = ibv_reg_mr(r->pd, (void *)memory->base, memory->bytes, access);
+    if (mr != NULL) r->gpu_by = "nvidia-peermem";
     return mr;
 }
 
@@ -64,9 +57,9 @@ static ta_status refused(const struct ta_transport *t, unsigned rail, const stru
     if (memory->kind == TA_MEM_GPU)
         return ta_fail_errno(
             TA_DEVICE,
-            "RDMA device %s cannot register %zu bytes of GPU memory (%s); 'gpu_direct: off' keeps windows "
-            "in host memory",
-            r->place.device, memory->bytes, r->dmabuf ? "the driver gave no dma-buf for it" : "no dma-buf support");
+            "RDMA device %s cannot register %zu bytes of GPU memory (%s, and no module nvidia-peermem: 'modprobe "
+            "nvidia-peermem'); 'gpu_direct: off' keeps windows in host memory",
+            r->place.device, memory->bytes, r->dmabuf ? "it took no dma-buf of it" : "no dma-buf support");
     return ta_fail_errno(why == ENOMEM ? TA_NO_MEMORY : TA_DEVICE,
                          "RDMA device %s cannot register %zu bytes of %s memory", r->place.device, memory->bytes,
                          kinds[memory->kind].name);
@@ -74,7 +67,7 @@ static ta_status refused(const struct ta_transport *t, unsigned rail, const stru
 
 ta_status ta_verbs_register(struct ta_transport *t, unsigned rail, const struct ta_verbs_memory *memory, int access,
                             struct ibv_mr **out) {
-    *out = kinds[memory->kind].call(&t->rail[rail], memory, access);
+    *out = kinds[memory->kind].call(t, rail, memory, access);
     if (*out == NULL) return refused(t, rail, memory);
     t->registered_bytes += memory->bytes;
     return TA_OK;
@@ -85,6 +78,32 @@ void ta_verbs_deregister(struct ta_transport *t, struct ibv_mr **mr) {
     t->registered_bytes -= (*mr)->length;
     ibv_dereg_mr(*mr);
     *mr = NULL;
+}
+
+ta_status ta_verbs_gpu_probe(struct ta_transport *t, char *said, size_t bytes) {
+    enum { PROBE_BYTES = 1 << 16 };
+    const struct ta_gpu_ops *ops = t->config.gpu_ops;
+    unsigned number = ops->number(t->config.gpu);
+    struct ta_gpu_info info;
+    void *block = NULL;
+    size_t used = 0;
+    ta_status status = ops->describe(number, &info);
+    if (status == TA_OK && !info.rdma)
+        return ta_fail(TA_DEVICE, "GPU %u (%s) lets no RDMA device reach its memory (GPUDirect RDMA)", number,
+                       info.name);
+    if (status == TA_OK) status = ops->alloc(t->config.gpu, PROBE_BYTES, "a try of registration", &block);
+    const struct ta_verbs_memory memory = {TA_MEM_GPU, block, PROBE_BYTES};
+    for (unsigned i = 0; i < t->n_rails && status == TA_OK; i++) {
+        struct ibv_mr *mr = NULL;
+        status = ta_verbs_register(t, i, &memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE, &mr);
+        ta_verbs_deregister(t, &mr);
+        if (status == TA_OK && used < bytes)
+            used += (size_t)snprintf(said + used, bytes - used, "%sRDMA device %s reaches the memory of GPUs by %s",
+                                     i > 0 ? "; " : "", t->rail[i].place.device, t->rail[i].gpu_by);
+    }
+    t->flushes = status == TA_OK && !info.ordered;
+    ops->free(t->config.gpu, block);
+    return status;
 }
 
 static void source_free(struct ta_transport *t, struct ta_verbs_source *source) {
@@ -99,6 +118,7 @@ ta_status ta_verbs_source_add(struct ta_transport *t, struct ta_verbs_source **l
     if (status != TA_OK) return status;
     source->base = memory->base;
     source->bytes = memory->bytes;
+    source->of_gpu = memory->kind == TA_MEM_GPU;
     for (unsigned i = 0; i < t->n_rails && status == TA_OK; i++)
         status = ta_verbs_register(t, i, memory, access, &source->mr[i]);
     if (status != TA_OK) {

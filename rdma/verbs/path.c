@@ -21,18 +21,35 @@ static void fill_key_rail(const struct ta_verbs_rail *rail, const struct ta_verb
     snprintf(out->device, sizeof out->device, "%.*s", (int)sizeof out->device - 1, rail->place.device);
 }
 
+struct ta_verbs_ground ta_verbs_ground_of(const struct ta_transport *t) {
+    return (struct ta_verbs_ground){.base = (uintptr_t)t->window.base,
+                                    .far_base = (uintptr_t)t->window.far_base,
+                                    .bytes = t->window.bytes,
+                                    .far = t->window.far};
+}
+
+static ta_status too_many(unsigned peer) {
+    return ta_fail(TA_INVALID,
+                   "what peer %u may write holds too many pieces of GPU memory: %d registrations are all it gets; grant "
+                   "it the ranges that are its own",
+                   peer, TA_VERBS_RIGHTS);
+}
+
 ta_status ta_verbs_path_make_key(struct ta_transport *t, unsigned peer, struct ta_verbs_key *out) {
     struct ta_verbs_path *path = t->path[peer];
-    struct ta_range whole = {0, t->window.bytes};
-    const struct ta_range *ranges = path->granted.n > 0 ? path->granted.range : &whole;
-    unsigned n = path->granted.n > 0 ? (unsigned)path->granted.n : 1;
+    const struct ta_verbs_ground ground = ta_verbs_ground_of(t);
+    struct ta_verbs_right rights[TA_VERBS_RIGHTS];
+    unsigned n;
+    if (!ta_verbs_rights_cut(&ground, &path->granted, rights, &n)) return too_many(peer);
     if (path->made) ta_verbs_path_clear(t, path, path->state); /* the key that nobody used */
     *out = (struct ta_verbs_key){.window_base = (uintptr_t)t->window.base,
                                  .window_bytes = t->window.bytes,
                                  .n_rails = t->n_rails,
                                  .hello_qpn = t->hello.qp->qp_num,
                                  .hello_qkey = t->hello.qkey,
-                                 .grants = path->granted};
+                                 .grants = path->granted,
+                                 .far_base = ground.far_base,
+                                 .far = ground.far};
     path->made = true;
     t->n_paths++;
     ta_status status = TA_OK;
@@ -40,7 +57,7 @@ ta_status ta_verbs_path_make_key(struct ta_transport *t, unsigned peer, struct t
         status = ta_fail_errno(TA_IO, "getrandom");
     for (unsigned i = 0; i < t->n_rails && status == TA_OK; i++) {
         status = ta_verbs_rail_refresh(&t->rail[i]);
-        if (status == TA_OK) status = ta_verbs_lane_open(t, i, &path->lane[i], ranges, n);
+        if (status == TA_OK) status = ta_verbs_lane_open(t, i, &path->lane[i], rights, n);
         if (status == TA_OK) fill_key_rail(&t->rail[i], &path->lane[i], &out->rail[i]);
     }
     out->nonce = path->nonce;
@@ -76,13 +93,18 @@ static ta_status check_key(const struct ta_transport *t, unsigned peer, const st
         if (theirs->mtu < IBV_MTU_256 || theirs->mtu > IBV_MTU_4096)
             return ta_fail(TA_PEER, "the window key from peer %u makes no sense: MTU %u", peer, theirs->mtu);
     }
-    return ta_grants_check(&key->grants, peer, key->window_bytes);
+    ta_status status = ta_grants_check(&key->grants, peer, key->window_bytes);
+    if (status == TA_OK) status = ta_far_key_check(peer, &t->window.far, &key->far, key->window_bytes);
+    return status;
 }
 
 ta_status ta_verbs_path_connect(struct ta_transport *t, unsigned peer, const struct ta_verbs_key *key) {
     struct ta_verbs_path *path = t->path[peer];
     ta_status status = check_key(t, peer, key);
     if (status != TA_OK) return status; /* another key may still fit */
+    const struct ta_verbs_ground ground = {key->window_base, key->far_base, key->window_bytes, key->far};
+    if (!ta_verbs_rights_cut(&ground, &key->grants, path->right, &path->n_rights))
+        return ta_fail(TA_PEER, "the window key from peer %u makes no sense: too many pieces", peer);
     path->peer = *key;
     for (unsigned i = 0; i < t->n_rails && status == TA_OK; i++)
         status = ta_verbs_lane_connect(t, i, &path->lane[i], peer, &key->rail[i]);

@@ -47,9 +47,10 @@ static ta_status find_source(struct ta_transport *t, unsigned peer, const struct
         return ta_fail(TA_INVALID,
                        "segment %u of a put to peer %u: its source, %llu bytes at %p, was not registered as a whole", i,
                        peer, (unsigned long long)span.bytes, (const void *)from);
-    const struct ta_grants *grants = &t->path[peer]->peer.grants;
-    while (s->pass == 0 && out->range[i] + 1U < grants->n && !ta_range_holds(&grants->range[out->range[i]], &span))
-        out->range[i]++;
+    const struct ta_verbs_path *path = t->path[peer];
+    while (s->pass == 0 && out->right[i] + 1U < path->n_rights &&
+           !ta_range_holds(&path->right[out->right[i]].range, &span))
+        out->right[i]++;
     return TA_OK;
 }
 
@@ -65,10 +66,11 @@ ta_status ta_verbs_put_check(struct ta_transport *t, unsigned peer, const struct
     for (unsigned i = 0; i < n_segments; i++) {
         out->segment[i] = segments[i];
         out->source[i] = NULL;
-        out->range[i] = 0;
+        out->right[i] = 0;
         if (segments[i].pass != 0) out->segment[i] = (struct ta_put_segment){.bytes = 0};
     }
     status = ta_grants_put_check(peer, &key->grants, NULL, out->segment, n_segments);
+    if (status == TA_OK) status = ta_far_put_check(peer, &key->far, segments, n_segments);
     for (unsigned i = 0; i < n_segments && status == TA_OK; i++) {
         out->segment[i] = segments[i];
         status = find_source(t, peer, segments, i, out);
@@ -118,11 +120,24 @@ static bool flush(struct posting *p) {
     return failed == 0;
 }
 
+/* Where a piece goes, and what opens it. A pass holds a key for each kind of memory. */
+static void aim(const struct posting *p, const struct ta_verbs_put *put, const struct piece *piece,
+                struct ibv_send_wr *wr) {
+    const struct ta_verbs_key *peer = &p->path->peer;
+    const struct ta_range range = {piece->offset, piece->bytes};
+    const uint64_t pass = put->segment[put->at].pass;
+    struct ta_far_place place = ta_far_find(&peer->far, &range);
+    bool far = place.side == TA_FAR_WHOLE;
+    wr->wr.rdma.remote_addr = far ? peer->far_base + place.piece * ta_far_pitch(&peer->far) + place.within
+                                  : peer->window_base + piece->offset;
+    wr->wr.rdma.rkey = peer->rail[p->lane].rkey[put->right[put->at]];
+    if (pass != 0) wr->wr.rdma.rkey = (uint32_t)(far ? pass >> 32 : pass);
+}
+
 /* Adds a write. False: no room in the queue; or the path broke. */
 static bool add(struct posting *p, const struct ta_verbs_put *put, const struct piece *piece) {
     struct batch *b = &p->batch;
     struct ta_verbs_lane *lane = &p->path->lane[p->lane];
-    const struct ta_verbs_key *peer = &p->path->peer;
     const struct ta_put_segment *s = &put->segment[put->at];
     if (b->n == TA_VERBS_BATCH && !flush(p)) return false;
     if (lane->posted + b->n - lane->done >= p->t->rail[p->lane].depth) return false;
@@ -136,9 +151,9 @@ static bool add(struct posting *p, const struct ta_verbs_put *put, const struct 
                                .num_sge = 1,
                                .opcode = IBV_WR_RDMA_WRITE};
     /* Rows are live memory, often many: the device fetches them itself. */
-    if (piece->bytes <= lane->max_inline && s->rows == NULL) wr->send_flags = IBV_SEND_INLINE;
-    wr->wr.rdma.remote_addr = peer->window_base + piece->offset;
-    wr->wr.rdma.rkey = s->pass != 0 ? (uint32_t)s->pass : peer->rail[p->lane].rkey[put->range[put->at]];
+    bool readable = s->rows == NULL && !put->source[put->at]->of_gpu;
+    if (piece->bytes <= lane->max_inline && readable) wr->send_flags = IBV_SEND_INLINE;
+    aim(p, put, piece, wr);
     b->n++;
     return true;
 }
@@ -260,12 +275,14 @@ void ta_verbs_post(struct ta_transport *t, unsigned peer) {
 
 ta_status ta_verbs_bind(struct ta_transport *t, unsigned peer) {
     struct ta_verbs_path *path = t->path[peer];
-    const struct ta_range whole = {0, t->window.bytes};
-    path->bound = true;
+    const struct ta_verbs_ground ground = ta_verbs_ground_of(t);
+    struct ta_verbs_right rights[TA_VERBS_RIGHTS] = {{.far = false}};
+    unsigned n;
+    path->bound = ta_verbs_rights_cut(&ground, &path->granted, rights, &n); /* as they were for the key */
     for (unsigned i = 0; i < t->n_rails; i++)
-        for (unsigned k = 0; k < TA_MAX_GRANTS; k++) {
+        for (unsigned k = 0; k < TA_VERBS_RIGHTS; k++) {
             struct ta_verbs_lane *lane = &path->lane[i];
-            const struct ta_range *range = path->granted.n > 0 ? &path->granted.range[k] : &whole;
+            const struct ta_range *range = &rights[k].range;
             if (lane->mw[k] == NULL) continue;
             struct ta_verbs_tag tag = {++lane->posted, 0, peer};
             t->rail[i].expected++;
@@ -274,7 +291,7 @@ ta_status ta_verbs_bind(struct ta_transport *t, unsigned peer) {
             wr.bind_mw.mw = lane->mw[k];
             wr.bind_mw.rkey = lane->rkey[k];
             wr.bind_mw.bind_info = (struct ibv_mw_bind_info){.mr = lane->mr[k],
-                                                             .addr = (uintptr_t)t->window.base + range->offset,
+                                                             .addr = rights[k].address,
                                                              .length = range->bytes,
                                                              .mw_access_flags = IBV_ACCESS_REMOTE_WRITE};
             errno = ibv_post_send(lane->qp, &wr, &bad);

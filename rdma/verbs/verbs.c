@@ -32,6 +32,7 @@ static ta_status check_gpu_direct(const struct ta_transport *t) {
     const struct ta_transport_spec *spec = t->config.spec;
     const char *wish = spec != NULL && spec->gpu_direct != NULL ? spec->gpu_direct : "auto";
     bool require = strcmp(wish, "require") == 0;
+    if (t->config.gpu != NULL) return TA_OK; /* then it is tried: probe_far */
     for (unsigned i = 0; i < t->n_rails && strcmp(wish, "off") != 0; i++) {
         if (t->rail[i].dmabuf) continue;
         if (require)
@@ -82,6 +83,7 @@ static void verbs_close(struct ta_transport *t) {
     ta_verbs_sources_free(t, &t->sources);
     ta_verbs_hello_close(t);
     for (unsigned i = 0; i < t->n_rails; i++) ta_verbs_rail_close(&t->rail[i]);
+    if (t->window.far.n > 0) t->config.gpu_ops->free(t->config.gpu, t->window.far_base);
     if (t->window_is_ours) munmap(t->window.base, mapped_bytes(t->window.bytes));
     ta_mem_free(t->path);
     ta_mem_free(t);
@@ -94,30 +96,71 @@ static ta_status has_window(const struct ta_transport *t) {
     return ta_fail(TA_INVALID, "the window of rank %u was created already", t->config.rank);
 }
 
-static ta_status verbs_window_create(struct ta_transport *t, size_t bytes, struct ta_window *out) {
-    *out = (struct ta_window){0};
+static ta_status map_window(struct ta_transport *t, size_t bytes, const struct ta_window_far *far) {
     struct sysinfo machine = {.totalram = 0};
     ta_status status = has_window(t);
     if (status != TA_OK) return status;
     sysinfo(&machine);
     /* All of it will be present and locked: asking for more than there is would wake the kernel's killer. */
-    if (bytes > (uint64_t)machine.totalram * machine.mem_unit)
+    size_t near = bytes - far->n * far->bytes;
+    if (near > (uint64_t)machine.totalram * machine.mem_unit)
         return ta_fail(TA_NO_MEMORY,
                        "a window of %zu bytes does not fit in the %llu bytes of memory of this machine; fewer "
                        "replicas or a smaller model would",
-                       bytes, (unsigned long long)machine.totalram * machine.mem_unit);
+                       near, (unsigned long long)machine.totalram * machine.mem_unit);
     size_t mapped = mapped_bytes(bytes);
-    void *base = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *base = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) return ta_fail_errno(TA_NO_MEMORY, "mapping a window of %zu bytes", bytes);
-    madvise(base, mapped, MADV_HUGEPAGE); /* advice */
-    if (madvise(base, mapped, MADV_POPULATE_WRITE) != 0 && errno != EINVAL) {
-        status = ta_fail_errno(TA_NO_MEMORY, "no memory for a window of %zu bytes", bytes);
+    if (far->n == 0) madvise(base, mapped, MADV_HUGEPAGE); /* advice */
+    if (ta_far_populate(base, mapped, far) != 0 && errno != EINVAL) {
+        status = ta_fail_errno(TA_NO_MEMORY, "no memory for a window of %zu bytes", near);
         munmap(base, mapped);
         return status;
     }
-    t->window = *out = (struct ta_window){.base = base, .bytes = bytes, .kind = TA_MEM_HOST};
+    t->window = (struct ta_window){.base = base, .bytes = bytes, .kind = TA_MEM_HOST};
     t->window_is_ours = true;
     return TA_OK;
+}
+
+static ta_status verbs_window_create(struct ta_transport *t, size_t bytes, struct ta_window *out) {
+    const struct ta_window_far none = {.n = 0};
+    *out = (struct ta_window){0};
+    ta_status status = map_window(t, bytes, &none);
+    if (status == TA_OK) *out = t->window;
+    return status;
+}
+
+static ta_status verbs_probe_far(struct ta_transport *t, char *said, size_t bytes) {
+    if (t->config.gpu == NULL) return ta_fail(TA_INVALID, "rank %u has no GPU", t->config.rank);
+    return ta_verbs_gpu_probe(t, said, bytes);
+}
+
+static ta_status verbs_window_create_far(struct ta_transport *t, size_t bytes, const struct ta_window_far *far,
+                                         struct ta_window *out) {
+    char said[TA_VERBS_WHY_BYTES];
+    void *far_base = NULL;
+    *out = (struct ta_window){0};
+    ta_status status = ta_far_create_check(&t->config, far, bytes);
+    if (status == TA_OK) status = has_window(t);
+    if (status == TA_OK) status = ta_verbs_gpu_probe(t, said, sizeof said);
+    if (status == TA_OK)
+        status = t->config.gpu_ops->alloc(t->config.gpu, far->n * ta_far_pitch(far), "windows", &far_base);
+    if (status == TA_OK) status = map_window(t, bytes, far);
+    if (status != TA_OK) {
+        t->config.gpu_ops->free(t->config.gpu, far_base);
+        return status;
+    }
+    t->window.far = *far;
+    t->window.far_base = far_base;
+    t->window.far_pitch = ta_far_pitch(far);
+    *out = t->window;
+    return TA_OK;
+}
+
+static ta_status verbs_fetch(struct ta_transport *t, size_t offset, size_t bytes, const uint32_t *rows,
+                             size_t n_rows) {
+    (void)offset, (void)bytes, (void)rows, (void)n_rows;
+    return t->flushes ? t->config.gpu_ops->flush(t->config.gpu) : TA_OK;
 }
 
 static ta_status verbs_window_adopt(struct ta_transport *t, const struct ta_window *window) {
@@ -147,24 +190,53 @@ static ta_status verbs_grant(struct ta_transport *t, unsigned peer, size_t offse
     return ta_grants_add(&t->path[peer]->granted, peer, t->window.bytes, offset, bytes);
 }
 
+/* Registers what of an opened range is of one kind of memory; its key on the first rail, over which alone such segments
+ * go. */
+static ta_status open_part(struct ta_transport *t, const struct ta_verbs_right *part, uint32_t *rkey) {
+    struct ta_verbs_memory memory = {part->far ? TA_MEM_GPU : t->window.kind, (void *)(uintptr_t)part->address,
+                                     part->range.bytes};
+    ta_status status =
+        ta_verbs_source_add(t, &t->openings, &memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+    if (status == TA_OK) *rkey = t->openings->mr[0]->rkey;
+    return status;
+}
+
 static ta_status verbs_range_open(struct ta_transport *t, size_t offset, size_t bytes, uint64_t *pass) {
+    const struct ta_verbs_ground ground = ta_verbs_ground_of(t);
+    const struct ta_grants range = {.n = 1, .range = {{offset, bytes}}};
+    struct ta_verbs_right parts[TA_VERBS_RIGHTS];
+    uint32_t rkey[2] = {0, 1}; /* of the CPU's memory, of the GPU's. A key of a device may be 0; a pass may not */
+    unsigned n, n_of[2] = {0, 0};
     *pass = 0;
     ta_status status = ta_range_check(t->window.bytes, offset, bytes);
     if (status == TA_OK && (t->window.base == NULL || bytes == 0))
         status = ta_fail(TA_INVALID, "rank %u opens a range of nothing", t->config.rank);
     if (status != TA_OK) return status;
-    struct ta_verbs_memory memory = {t->window.kind, (char *)t->window.base + offset, bytes};
-    status = ta_verbs_source_add(t, &t->openings, &memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
-    /* Of the first rail, over which alone such segments go. A key of a device may be 0; a pass may not. */
-    if (status == TA_OK) *pass = UINT64_C(1) << 32 | t->openings->mr[0]->rkey;
+    bool fits = ta_verbs_rights_cut(&ground, &range, parts, &n);
+    for (unsigned i = 0; i < n && fits; i++) fits = ++n_of[parts[i].far] == 1;
+    if (!fits)
+        return ta_fail(TA_INVALID, "rank %u opens a range that holds more than one piece of GPU memory, and what lies "
+                       "on one side of it", t->config.rank);
+    for (unsigned i = 0; i < n && status == TA_OK; i++) status = open_part(t, &parts[i], &rkey[parts[i].far]);
+    if (status == TA_OK) *pass = (uint64_t)rkey[1] << 32 | rkey[0];
+    if (status == TA_OK && *pass == 0) status = ta_fail(TA_DEVICE, "an RDMA device gives keys of 0 alone");
     return status;
 }
 
-static ta_status verbs_source_register(struct ta_transport *t, const void *base, size_t bytes) {
-    struct ta_verbs_memory memory = {TA_MEM_HOST, base, bytes};
+static ta_status source_register(struct ta_transport *t, enum ta_mem_kind kind, const void *base, size_t bytes) {
+    struct ta_verbs_memory memory = {kind, base, bytes};
     if (bytes == 0) return TA_OK;
     t->last_source = NULL; /* the newest registration of an address counts: memory may have moved */
     return ta_verbs_source_add(t, &t->sources, &memory, 0);
+}
+
+static ta_status verbs_source_register(struct ta_transport *t, const void *base, size_t bytes) {
+    return source_register(t, TA_MEM_HOST, base, bytes);
+}
+
+static ta_status verbs_source_register_gpu(struct ta_transport *t, const void *base, size_t bytes) {
+    if (t->config.gpu == NULL) return ta_fail(TA_INVALID, "rank %u has no GPU", t->config.rank);
+    return source_register(t, TA_MEM_GPU, base, bytes);
 }
 
 /* ---- paths ---- */
@@ -267,6 +339,11 @@ static void verbs_describe(const struct ta_transport *t, char *out, size_t bytes
                  "%u queue pairs (%u a peer, 1 for hellos), %zu bytes a peer, %llu bytes registered",
                  t->n_paths * t->n_rails + 1, t->n_rails, sizeof(struct ta_verbs_path),
                  (unsigned long long)t->registered_bytes);
+    used += used < bytes ? strlen(out + used) : 0;
+    if (used < bytes && t->window.far.n > 0)
+        snprintf(out + used, bytes - used, "; %zu bytes of the window in the memory of GPU %u, by %s%s",
+                 t->window.far.n * t->window.far.bytes, t->config.gpu_ops->number(t->config.gpu), t->rail[0].gpu_by,
+                 t->flushes ? ", flushed" : "");
 }
 
 const struct ta_transport_ops ta_transport_verbs = {
@@ -276,10 +353,14 @@ const struct ta_transport_ops ta_transport_verbs = {
     .open = verbs_open,
     .close = verbs_close,
     .window_create = verbs_window_create,
+    .window_create_far = verbs_window_create_far,
+    .probe_far = verbs_probe_far,
+    .fetch = verbs_fetch,
     .window_adopt = verbs_window_adopt,
     .grant = verbs_grant,
     .range_open = verbs_range_open,
     .source_register = verbs_source_register,
+    .source_register_gpu = verbs_source_register_gpu,
     .key_make = verbs_key_make,
     .connect = verbs_connect,
     .disconnect = verbs_disconnect,

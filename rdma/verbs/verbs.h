@@ -15,6 +15,13 @@
  * whose target does not lie in one line of 64 bytes (which arrives as one) is written in two pieces, its last word
  * second.
  *
+ * With GPUs. What lies in far pieces (window.h) is registered GPU memory: cards read and write it without the CPU.
+ * A body for a GPU and the header behind it, for the CPU, are posted writes of one card, issued in that order, but
+ * to two places: that the header is seen does not say that the GPU has the body. What CUDA documents of it stands in
+ * gpu_info.ordered (cudaDevAttrGPUDirectRDMAWritesOrdering): where writes are ordered for the GPU's own kernels, those
+ * launched after the CPU has seen the header see the body; elsewhere `fetch` flushes first
+ * (cudaDeviceFlushGPUDirectRDMAWrites). A word that is late all the same is a torn body: the next apply has it.
+ *
  * Memory and queues: a peer costs sizeof(struct ta_verbs_path) here, and on each rail one queue pair of `depth` work
  * requests; a rail has one queue pair more, for hellos, and one completion queue with room for all lanes at once.
  */
@@ -26,8 +33,10 @@
 #include <stdint.h>
 
 #include "choose.h"
+#include "gpu.h"
 #include "grants.h"
 #include "key.h"
+#include "rights.h"
 #include "transport.h"
 
 enum {
@@ -58,7 +67,8 @@ struct ta_verbs_rail {
     bool stale;        /* the queue may hold completions of queue pairs that are gone */
     size_t max_message;
     bool windows_2; /* type 2 memory windows: a peer's rights are bound to its queue pair */
-    bool dmabuf;    /* GPU memory can be registered */
+    bool dmabuf;    /* GPU memory can be registered by a dma-buf */
+    const char *gpu_by; /* how GPU memory was registered last; NULL: never */
 };
 
 ta_status ta_verbs_rail_open(struct ta_verbs_rail *rail, const struct ta_verbs_place *place, unsigned n_peers);
@@ -86,8 +96,15 @@ struct ta_verbs_source { /* what puts read from; or a range that was opened to a
     struct ta_verbs_source *next;
     const unsigned char *base;
     size_t bytes;
+    bool of_gpu; /* the CPU must not read it: nothing of it goes inline */
     struct ibv_mr *mr[TA_VERBS_MAX_RAILS];
 };
+
+/* Where our window lies. */
+struct ta_verbs_ground ta_verbs_ground_of(const struct ta_transport *t);
+/* Whether all rails can register memory of config.gpu: tried with a little. `said`: how. Errors: DEVICE: what is
+ * missing, and the cure. */
+ta_status ta_verbs_gpu_probe(struct ta_transport *t, char *said, size_t bytes);
 
 /* Registers a range on all rails and prepends it to the list. */
 ta_status ta_verbs_source_add(struct ta_transport *t, struct ta_verbs_source **list,
@@ -99,7 +116,7 @@ void ta_verbs_sources_free(struct ta_transport *t, struct ta_verbs_source **list
 struct ta_verbs_key_rail {
     uint8_t gid[16];
     uint32_t qpn, psn;
-    uint32_t rkey[TA_MAX_GRANTS];
+    uint32_t rkey[TA_VERBS_RIGHTS];
     uint16_t lid;
     uint8_t mtu, link, gid_type, zero[3];
     char device[24]; /* for messages */
@@ -107,9 +124,11 @@ struct ta_verbs_key_rail {
 
 struct ta_verbs_key {
     uint64_t window_base, window_bytes;
-    uint64_t nonce; /* of this path: hellos show it */
+    uint64_t far_base; /* GPU memory of the far pieces */
+    uint64_t nonce;    /* of this path: hellos show it */
     uint32_t n_rails, hello_qpn, hello_qkey, zero;
     struct ta_grants grants;
+    struct ta_window_far far;
     struct ta_verbs_key_rail rail[TA_VERBS_MAX_RAILS];
 };
 
@@ -120,15 +139,15 @@ struct ta_verbs_lane {
     uint32_t psn, max_inline;
     bool in_order;                    /* the device promises the order of words inside a write */
     uint32_t posted, done;            /* work requests since it was made */
-    struct ibv_mr *mr[TA_MAX_GRANTS]; /* what the peer may write; with memory windows: what they are bound to */
-    struct ibv_mw *mw[TA_MAX_GRANTS];
-    uint32_t rkey[TA_MAX_GRANTS];
+    struct ibv_mr *mr[TA_VERBS_RIGHTS]; /* what the peer may write; with memory windows: what they are bound to */
+    struct ibv_mw *mw[TA_VERBS_RIGHTS];
+    uint32_t rkey[TA_VERBS_RIGHTS];
 };
 
 struct ta_verbs_put {
     struct ta_put_segment segment[TA_PUT_MAX_SEGMENTS];
     const struct ta_verbs_source *source[TA_PUT_MAX_SEGMENTS];
-    uint8_t range[TA_PUT_MAX_SEGMENTS]; /* which grant of the peer */
+    uint8_t right[TA_PUT_MAX_SEGMENTS]; /* which of the peer's */
     unsigned n, at;                     /* segments; the one that is being posted */
     size_t within;                      /* bytes of it, or rows of its list, that were posted */
     uint32_t end[TA_VERBS_MAX_RAILS];   /* posted: it is done when `done` of each lane has come so far */
@@ -143,6 +162,8 @@ struct ta_verbs_path {
     struct ta_grants granted;
     struct ta_verbs_lane lane[TA_VERBS_MAX_RAILS];
     struct ta_verbs_key peer;
+    struct ta_verbs_right right[TA_VERBS_RIGHTS]; /* in its window */
+    unsigned n_rights;
     struct ibv_ah *ah; /* for hellos */
     int64_t hello_ns;  /* when the last one was said */
     unsigned n_hellos;
@@ -212,6 +233,7 @@ struct ta_transport {
     struct ta_verbs_hello hello;
     struct ta_window window;
     bool window_is_ours;
+    bool flushes; /* what is written to the GPU is seen by its kernels after a flush */
     struct ta_verbs_source *sources, *openings, *last_source;
     struct ta_verbs_path **path; /* [n_ranks]; NULL: nothing was ever said of that peer */
     uint64_t registered_bytes;   /* locked for devices */
