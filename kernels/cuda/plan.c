@@ -236,8 +236,10 @@ static void wire(struct plan *p) {
 static ta_status allocate(struct plan *p) {
     struct ta_net *net = p->net;
     uint32_t largest = 0;
-    for (uint32_t i = 1; i < p->n; i++)
-        if (room(net, (int32_t)i) > room(net, (int32_t)largest)) largest = i;
+    for (uint32_t i = 1; i < p->n; i++) {
+        bool more = net->nodes[largest].ops == NULL || room(net, (int32_t)i) > room(net, (int32_t)largest);
+        if (net->nodes[i].ops != NULL && more) largest = i;
+    }
     const struct ta_layer *l = &net->spec.layers[largest];
     char what[256];
     snprintf(what, sizeof what, "activations and gradients of %u layers for a batch of %u records (the largest: %u x "
