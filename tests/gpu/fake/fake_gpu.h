@@ -5,6 +5,7 @@
  *     order=lazy            work runs only when something waits for it (default), so that a wait that is missing shows
  *     order=eager           work runs as soon as what it follows has run
  *     order=random:SEED     streams advance in an order drawn by SEED, blocks and threads of kernels too
+ *                           TENSAIR_FAKE_GPU_ORDER replaces a random order, and one that is not named
  *     devices=N memory=B    so many devices (1), of so many bytes each (1G; K, M, G are understood)
  *     driver=V              the driver's version as CUDA numbers it (13000); below what this was built with: too old
  *     no_driver             no driver is installed
