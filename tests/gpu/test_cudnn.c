@@ -71,6 +71,36 @@ static void an_op_serves_many_tensors(void **state) {
     close_place(&p);
 }
 
+/* Plans are made once a shape: what was tuned for one op serves the others. */
+static void ops_of_one_shape_share_their_plans(void **state) {
+    (void)state;
+    struct place p;
+    open_place(&p, NULL, 4);
+    struct ta_layer l = conv_layer(6, 7, 3, 3, 1, 4), other = l;
+    set_out(&l);
+    other.pad_top = 1;
+    set_out(&other);
+    struct ta_cudnn_op *op[3];
+    struct ta_cudnn_spec spec = {.kind = TA_CUDNN_CONV_FILTER, .layer = &l, .batch = 2};
+    spec.compute = TA_COMPUTE_TF32;
+    for (unsigned i = 0; i < 3; i++) {
+        if (i == 2) spec.layer = &other;
+        assert_ok(ta_cudnn_op_create(p.cudnn, &spec, &op[i]));
+    }
+    conv_rooms(&p, &l, 2, false, true);
+    expect_conv(&p, &l, 2, TA_CUDNN_NOTHING);
+    run(&p, op[0]);
+    check(&p, TA_CUDNN_DW, 0.1, "the first op");
+    assert_non_null(strstr(ta_cudnn_op_describe(op[1]), "the fastest of"));
+    assert_null(strstr(ta_cudnn_op_describe(op[2]), "the fastest of"));
+    ta_cudnn_op_destroy(op[0]);
+    assert_ok(ta_cudnn_op_run(op[1], p.far, p.workspace));
+    check(&p, TA_CUDNN_DW, 0.1, "the second op");
+    ta_cudnn_op_destroy(op[1]);
+    ta_cudnn_op_destroy(op[2]);
+    close_place(&p);
+}
+
 static void averages_leave_out_what_is_padding(void **state) {
     (void)state;
     struct place p;
@@ -193,6 +223,7 @@ int main(void) {
         cmocka_unit_test(convolutions_are_those_of_the_reference),
         cmocka_unit_test(a_gradient_that_nobody_wants_is_not_made),
         cmocka_unit_test(an_op_serves_many_tensors),
+        cmocka_unit_test(ops_of_one_shape_share_their_plans),
         cmocka_unit_test(averages_leave_out_what_is_padding),
         cmocka_unit_test(norms_are_those_of_the_reference),
     };

@@ -89,7 +89,7 @@ void ta_cudnn_op_destroy(struct ta_cudnn_op *op); /* NULL is fine */
 /* Bytes of workspace that run needs (of tune: those of the engine that needs most, so ask after it again). One block
  * serves all ops of a stream. */
 size_t ta_cudnn_op_workspace(const struct ta_cudnn_op *op);
-/* What runs: "conv_forward 128x56x56x64 3x3 -> 64, bias, relu: engine 67, 1 of 12 candidates". For reports. */
+/* What runs: "conv_forward 128x56x56x64 3x3 -> 64, bias, relu: engine 67, the first of 12". For reports. */
 const char *ta_cudnn_op_describe(const struct ta_cudnn_op *op);
 
 /* Queues it. tensors[role]: an address on the GPU for each role of the kind; others are not looked at. */

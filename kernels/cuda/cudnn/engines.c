@@ -9,7 +9,8 @@ enum { PROPOSALS = 64 };
 
 /* What one list of proposals was, and what became of it. */
 struct search {
-    struct ta_cudnn_op *op;
+    struct ta_cudnn *c;
+    struct ta_cudnn_plans *plans;
     enum ta_compute compute;
     int64_t workspace_limit;
     unsigned wanted, broken, too_large; /* broken: proposals that break a promise */
@@ -63,7 +64,7 @@ static cudnnStatus_t look(const struct search *s, ta_desc config, int64_t *numbe
 }
 
 static cudnnStatus_t make_plan(struct search *s, ta_desc config, ta_desc *plan, int64_t *workspace) {
-    struct ta_cudnn *c = s->op->c;
+    struct ta_cudnn *c = s->c;
     int64_t one = 0;
     cudnnStatus_t status = cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, plan);
     if (status == CUDNN_STATUS_SUCCESS)
@@ -83,7 +84,7 @@ static cudnnStatus_t make_plan(struct search *s, ta_desc config, ta_desc *plan, 
 
 /* Takes a proposal, or leaves it. Anything but success is a failure. */
 static cudnnStatus_t consider(struct search *s, ta_desc config) {
-    struct ta_cudnn_op *op = s->op;
+    struct ta_cudnn_plans *p = s->plans;
     ta_desc plan = NULL;
     int64_t number = -1, workspace = 0;
     bool good = false;
@@ -94,9 +95,9 @@ static cudnnStatus_t consider(struct search *s, ta_desc config) {
     }
     if (status == CUDNN_STATUS_SUCCESS) status = make_plan(s, config, &plan, &workspace);
     if (status == CUDNN_STATUS_SUCCESS && workspace <= s->workspace_limit) {
-        op->plan[op->n_plans] = plan;
-        op->engine[op->n_plans] = number;
-        op->workspace[op->n_plans++] = workspace;
+        p->plan[p->n] = plan;
+        p->engine[p->n] = number;
+        p->workspace[p->n++] = workspace;
         return CUDNN_STATUS_SUCCESS;
     }
     if (status != CUDNN_STATUS_SUCCESS) refuse(s, status);
@@ -118,19 +119,19 @@ static cudnnStatus_t consider_all(struct search *s, ta_desc heuristic) {
                                           PROPOSALS, &n, proposal);
     if (status != CUDNN_STATUS_SUCCESS) refuse(s, status);
     if (status != CUDNN_STATUS_SUCCESS && !is_failure(status)) n = 0, status = CUDNN_STATUS_SUCCESS;
-    for (int64_t i = 0; i < n && i < made && s->op->n_plans < s->wanted && status == CUDNN_STATUS_SUCCESS; i++)
+    for (int64_t i = 0; i < n && i < made && s->plans->n < s->wanted && status == CUDNN_STATUS_SUCCESS; i++)
         status = consider(s, proposal[i]);
     while (made > 0) (void)cudnnBackendDestroyDescriptor(proposal[--made]);
     return status;
 }
 
 static cudnnStatus_t ask(struct search *s, cudnnBackendHeurMode_t mode) {
-    struct ta_cudnn *c = s->op->c;
+    struct ta_cudnn *c = s->c;
     ta_desc heuristic = NULL;
     cudnnStatus_t status = cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristic);
     if (status == CUDNN_STATUS_SUCCESS)
         status = cudnnBackendSetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
-                                          CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &s->op->graph.whole);
+                                          CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &s->plans->graph.whole);
     if (status == CUDNN_STATUS_SUCCESS)
         status = cudnnBackendSetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
     if (status == CUDNN_STATUS_SUCCESS && c->device != NULL)
@@ -146,16 +147,18 @@ static cudnnStatus_t ask(struct search *s, cudnnBackendHeurMode_t mode) {
     return status;
 }
 
-ta_status ta_cudnn_engines(struct ta_cudnn_op *op, enum ta_compute compute) {
+ta_status ta_cudnn_engines(struct ta_cudnn *c, struct ta_cudnn_plans *p, enum ta_compute compute) {
     static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK};
-    struct search s = {.op = op, .compute = compute, .workspace_limit = op->c->workspace, .wanted = op->c->candidates};
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0] && op->n_plans == 0; i++) {
+    struct search s = {.c = c, .plans = p, .compute = compute};
+    s.workspace_limit = c->workspace;
+    s.wanted = c->candidates;
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0] && p->n == 0; i++) {
         cudnnStatus_t status = ask(&s, modes[i]);
-        if (status != CUDNN_STATUS_SUCCESS) return ta_cudnn_said(op->c, status, op->shape);
+        if (status != CUDNN_STATUS_SUCCESS) return ta_cudnn_said(c, status, p->shape);
     }
-    if (op->n_plans > 0) return TA_OK;
+    if (p->n > 0) return TA_OK;
     (void)ta_fail(TA_DEVICE, "%s: cuDNN has no engine for it: %u break a promise (the same bits in every run, sums in "
-                  "float32), %u need more than %lld bytes of workspace; %s%s%s", op->shape, s.broken, s.too_large,
+                  "float32), %u need more than %lld bytes of workspace; %s%s%s", p->shape, s.broken, s.too_large,
                   (long long)s.workspace_limit, s.refused != CUDNN_STATUS_SUCCESS ? cudnnGetErrorString(s.refused) : "",
                   s.message[0] != '\0' ? ": " : "", s.message);
     return TA_OK;

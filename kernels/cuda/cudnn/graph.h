@@ -10,6 +10,8 @@
 
 typedef cudnnBackendDescriptor_t ta_desc;
 
+struct ta_cudnn_plans;
+
 struct ta_cudnn {
     cudnnHandle_t handle; /* NULL: the device is `device`, and nothing can be run */
     ta_desc device;       /* properties of a device that is not here; or NULL */
@@ -17,9 +19,10 @@ struct ta_cudnn {
     struct ta_gpu *gpu;
     int64_t workspace;
     unsigned candidates;
+    struct ta_cudnn_plans *plans; /* all that were made, until the end: some take a second to compile */
 };
 
-enum { TA_CUDNN_DESCS = 40, TA_CUDNN_OPERATIONS = 3, TA_CUDNN_CANDIDATES = 16, TA_CUDNN_SAYS_BYTES = 200 };
+enum { TA_CUDNN_DESCS = 40, TA_CUDNN_OPERATIONS = 3, TA_CUDNN_CANDIDATES = 16, TA_CUDNN_SAYS_BYTES = 320 };
 
 /* Descriptors of one graph. The first call that fails is remembered and makes all later ones do nothing. */
 struct ta_cudnn_graph {
@@ -53,15 +56,37 @@ ta_desc ta_graph_epsilon(struct ta_cudnn_graph *g, float epsilon);
 void ta_graph_close(struct ta_cudnn_graph *g, const struct ta_cudnn *c);
 void ta_graph_destroy(struct ta_cudnn_graph *g);
 
-struct ta_cudnn_op {
-    struct ta_cudnn *c;
+/* What makes two operations the same: bytes to be compared. */
+struct ta_cudnn_key {
+    int32_t kind, compute, behind, float32_dw, layer;
+    uint32_t batch;
+    struct ta_shape in, out;
+    uint32_t kernel[2], stride[2], pad[4];
+    float epsilon;
+};
+
+/* How an operation on one shape is run; shared by all ops of that shape. */
+struct ta_cudnn_plans {
+    struct ta_cudnn_plans *next;
+    struct ta_cudnn_key key;
     struct ta_cudnn_graph graph;
     ta_desc plan[TA_CUDNN_CANDIDATES]; /* the first is run */
     int64_t workspace[TA_CUDNN_CANDIDATES], engine[TA_CUDNN_CANDIDATES];
-    unsigned n_plans;
+    unsigned n; /* 0: refused */
+    char shape[TA_CUDNN_SAYS_BYTES / 2], says[TA_CUDNN_SAYS_BYTES]; /* what it is; its engine, or why it was refused */
+};
+
+/* Those of this spec, made when they are first asked for (plans.c); refused ones, too. */
+ta_status ta_cudnn_plans_find(struct ta_cudnn *c, const struct ta_cudnn_spec *spec, struct ta_cudnn_plans **out);
+/* Leaves only this one. */
+void ta_cudnn_plans_keep(struct ta_cudnn_plans *p, unsigned best);
+void ta_cudnn_plans_destroy(struct ta_cudnn *c); /* all */
+
+struct ta_cudnn_op {
+    struct ta_cudnn *c;
+    struct ta_cudnn_plans *plans;
     ta_desc pack; /* the addresses of the last run */
     void *bound[TA_CUDNN_ROLES], *bound_workspace;
-    char shape[TA_CUDNN_SAYS_BYTES / 2], says[TA_CUDNN_SAYS_BYTES];
 };
 
 static inline cudnnDataType_t ta_cudnn_type(enum ta_compute compute) {
@@ -73,8 +98,8 @@ void ta_graph_conv(struct ta_cudnn_graph *g, const struct ta_cudnn_spec *spec);
 void ta_graph_pool(struct ta_cudnn_graph *g, const struct ta_cudnn_spec *spec);
 void ta_graph_norm(struct ta_cudnn_graph *g, const struct ta_cudnn_spec *spec);
 
-/* Finds engines for op->graph (engines.c). OK with n_plans 0: cuDNN refuses; ta_why says what it said. */
-ta_status ta_cudnn_engines(struct ta_cudnn_op *op, enum ta_compute compute);
+/* Finds engines for p->graph (engines.c). OK with n 0: cuDNN refuses; ta_why says what it said. */
+ta_status ta_cudnn_engines(struct ta_cudnn *c, struct ta_cudnn_plans *p, enum ta_compute compute);
 
 /* TA_OK, or DEVICE with what cuDNN says. */
 ta_status ta_cudnn_said(struct ta_cudnn *c, cudnnStatus_t status, const char *what);
