@@ -1,6 +1,6 @@
 # What run.sh measures, and what tests that.
-# ta_gpu_bench(<name> SOURCES a.c ... LIBS ta_x ...): gpu_bench_<name>, which loads the plugin as the program does. ctest only
-# has it go through its motions with small sizes on the make-believe device.
+# ta_gpu_bench(<name> SOURCES a.c ... LIBS ta_x ...): gpu_bench_<name>, which loads the plugin as the program does.
+# ctest only has it go through its motions, with small sizes, on the make-believe device.
 add_custom_target(gpu_bench)
 function(ta_gpu_bench name)
   cmake_parse_arguments(T "" "" "SOURCES;LIBS" ${ARGN})
@@ -16,3 +16,5 @@ ta_gpu_bench(net SOURCES bench_net.c bench_nets.c LIBS ta_model)
 ta_gpu_bench(words SOURCES bench_words.c)
 ta_gpu_bench(faults SOURCES bench_faults.c)
 ta_test(gpu_bench_nets SOURCES test_bench_nets.c bench_nets.c LIBS ta_model LABELS unit)
+ta_script_test(gpu_bench_motions COMMAND /usr/bin/python3 tests/gpu/bench_motions.py LABELS unit)
+ta_script_test(gpu_bench_peer COMMAND /usr/bin/python3 tests/gpu/bench_motions.py peer LABELS oracle)

@@ -13,7 +13,7 @@ TOOLKIT = ("/usr/local/cuda/lib64", "/usr/local/cuda/lib")
 
 
 def vendor_folders():
-    """Where cuDNN, cuBLASLt, NCCL and NVRTC lie: in Python's wheels, else the toolkit; the system's own need no path."""
+    """Where cuDNN, cuBLASLt, NCCL and NVRTC lie: Python's wheels, else the toolkit; the system's own need no path."""
     roots = [*site.getsitepackages(), site.getusersitepackages(), *(p for p in sys.path if p.endswith("-packages"))]
     folders = [f for root in dict.fromkeys(roots) for f in sorted(glob.glob(os.path.join(root, "nvidia", "*", "lib")))]
     found = []
@@ -51,12 +51,13 @@ class Device:
             self.why = f"the driver shows no GPU (CUDA error {code})"
             return
         cuda.cuDriverGetVersion(ctypes.byref(version))
+        said = capture("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
         name, handle, total = ctypes.create_string_buffer(128), ctypes.c_int(0), ctypes.c_size_t(0)
         cuda.cuDeviceGet(ctypes.byref(handle), 0)
         cuda.cuDeviceGetName(name, 128, handle)
         cuda.cuDeviceTotalMem_v2(ctypes.byref(total), handle)
         self.about = {"name": name.value.decode(), "gpus": n.value, "bytes": total.value,
-                      "driver": capture("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").split("\n")[0],
+                      "driver": said.split("\n")[0],
                       "driver_cuda": f"{version.value // 1000}.{version.value % 1000 // 10}"}
 
 
@@ -84,7 +85,8 @@ def versions(python, folders):
     found = {name: capture(python, "-c", script, here, *what, *folders, env=env) or None for name, what in {
         "cudnn": ("libcudnn.so.9", "cudnnGetVersion", "value"), "nccl": ("libnccl.so.2", "ncclGetVersion", "pointer"),
         "cublaslt": ("libcublasLt.so.13", "cublasLtGetVersion", "value")}.items()}
-    nvcc = re.search(r"release ([0-9.]+)", capture("nvcc", "--version") or capture("/usr/local/cuda/bin/nvcc", "--version"))
+    said = capture("nvcc", "--version") or capture("/usr/local/cuda/bin/nvcc", "--version")
+    nvcc = re.search(r"release ([0-9.]+)", said)
     return {**found, "nvcc": nvcc.group(1) if nvcc else None, "python": platform.python_version(),
             "torch": capture(python, "-c", "import torch; print(torch.__version__)", seconds=90) or None}
 

@@ -35,7 +35,8 @@ def real_tests(place, report):
         else:
             failed = re.findall(r"\[  FAILED  \] (\w+)", text)
             wrong = [line for line in text.split("\n") if "gave " in line or " != " in line or "ERROR" in line][:2]
-            report.failed(name, f"exit status {code}; {' '.join(dict.fromkeys(failed))} {' '.join(wrong) or said(out, err)}")
+            failed = " ".join(dict.fromkeys(failed))
+            report.failed(name, f"exit status {code}; {failed} {' '.join(wrong) or said(out, err)}")
 
 
 def figures(place, report, program, *arguments, seconds=40):

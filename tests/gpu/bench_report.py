@@ -11,13 +11,18 @@ class Report:
     def __init__(self, out, seconds, make_believe):
         self.out, self.make_believe = out, make_believe
         self.start, self.end = time.monotonic(), time.monotonic() + seconds
+        self.step_end = self.end
         self.checks, self.about = [], {}
         if make_believe:
             print("These are the motions alone, on a make-believe device: no figure below means anything.", flush=True)
 
+    def begin(self, most):
+        """A step begins, which may take so many seconds: what it does not come to must not cost the steps behind it."""
+        self.step_end = min(self.end, time.monotonic() + most)
+
     def left(self, most):
-        """Seconds that a step may take which wants `most`; 0: the time is up."""
-        return max(0.0, min(most, self.end - time.monotonic()))
+        """Seconds for something that wants `most`; 0: the time of the step, or of all, is up."""
+        return max(0.0, min(most, self.step_end - time.monotonic()))
 
     def add(self, name, verdict, value=None, unit="", asked="", note=""):
         check = {"name": name, "verdict": verdict, "value": value, "unit": unit, "asked": asked, "note": note,
@@ -35,8 +40,11 @@ class Report:
     def skipped(self, name, why):
         self.add(name, SKIPPED, note=" ".join(str(why).split())[:300])
 
+    def verdict(self, good, name, note=""):
+        (self.passed if good else self.failed)(name, note)
+
     def figure(self, name, value, unit, asked="", note=""):
-        """A number; with `asked` (">= 0.8") a check. What is measured on a make-believe device is never held to that."""
+        """A number; with `asked` (">= 0.8") a check; a ratio on a make-believe device is never held to that."""
         verdict = FIGURE
         if asked and not (self.make_believe and unit == "ratio"):
             op, bound = asked.split()

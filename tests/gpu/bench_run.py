@@ -43,20 +43,21 @@ def measure(place, report, peer):
     """Step by step; one that fails, in whatever way, does not keep the others from being done."""
     figures = bench_programs.figures
     steps = [
-        ("tests on the device", lambda: bench_programs.real_tests(place, report)),
-        ("copies", lambda: figures(place, report, "gpu_bench_copy", seconds=25)),
-        ("apply", lambda: figures(place, report, "gpu_bench_apply", seconds=30)),
-        ("put", lambda: figures(place, report, "gpu_bench_put", seconds=40)),
-        ("words", lambda: figures(place, report, "gpu_bench_words", seconds=45)),
-        ("peer of words", lambda: bench_programs.peer_of_words(report)),
-        ("faults", lambda: figures(place, report, "gpu_bench_faults", "lost", seconds=40)),
-        ("replicas", lambda: bench_replicas.all_runs(place, report)),
-        ("networks", lambda: bench_races.races(place, report, peer)),
+        ("tests on the device", 75, lambda: bench_programs.real_tests(place, report)),
+        ("copies", 25, lambda: figures(place, report, "gpu_bench_copy", seconds=25)),
+        ("apply", 30, lambda: figures(place, report, "gpu_bench_apply", seconds=30)),
+        ("put", 40, lambda: figures(place, report, "gpu_bench_put", seconds=40)),
+        ("words", 45, lambda: figures(place, report, "gpu_bench_words", seconds=45)),
+        ("peer of words", 1, lambda: bench_programs.peer_of_words(report)),
+        ("faults", 40, lambda: figures(place, report, "gpu_bench_faults", "lost", seconds=40)),
+        ("networks", 230, lambda: bench_races.races(place, report, peer)),
+        ("replicas", 150, lambda: bench_replicas.all_runs(place, report)),
     ]
-    for name, step in steps:
+    for name, seconds, step in steps:
         if place.make_believe and name in ("tests on the device", "faults"):
             report.skipped(name, "for real devices alone")
             continue
+        report.begin(seconds)
         try:
             step()
         except Exception as why:  # whatever it is

@@ -1,8 +1,8 @@
 """What to do where packed programs do not start (another libc): build what can be built there. Part of run.sh.
 
     collect BUILD TO     copies, from what CMake wrote down of a build, the sources of the plugin and of what measures
-    build FROM TO        compiles them with gcc and nvcc: the plugin and gpu_bench_*. The program itself and the tests need
-                         libraries that are not there: they are left out. A file that needs such a library is, too.
+    build FROM TO        compiles them with gcc and nvcc: the plugin and gpu_bench_*. The program itself and the tests
+                         need libraries that are not there: they are left out. A file that needs one is, too.
 """
 import concurrent.futures
 import glob
@@ -38,7 +38,7 @@ def collect(build, to):
         includes = [i for i in includes if not i.startswith("build")]
         folders |= {*includes, os.path.dirname(os.path.relpath(source, root))}
         objects.append({"target": target, "file": os.path.relpath(source, root), "includes": includes,
-                        "flags": [w for w in words if re.match(r"-D|-m|-ffp|-fno-|-fopenmp|-O", w) and "semantic" not in w]})
+                        "flags": [w for w in words if re.match(r"-D|-m|-ffp|-fopenmp|-O", w)]})
     for folder in folders:
         for pattern in ("*.h", "*.cuh", "*.inc"):
             for path in glob.glob(os.path.join(root, folder, pattern)):
@@ -90,7 +90,8 @@ def compile_one(sources, to, number, thing, nvcc, system):
 
 def link(command, what):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    print(f"sources: {what} {'built' if done.returncode == 0 else 'cannot be linked: ' + done.stdout[-300:]}", flush=True)
+    how = "built" if done.returncode == 0 else "cannot be linked: " + done.stdout[-300:]
+    print(f"sources: {what} {how}", flush=True)
 
 
 def build(sources, to):

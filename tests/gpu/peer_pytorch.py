@@ -5,11 +5,11 @@
     apply                              seconds SECONDS    (of one sum of ten arrays of 25 million floats, for scale)
     free                               freed
 
-NET: cifar10, resnet50, tiny. COMPUTE: float32 (TF32 off everywhere), tf32 (on everywhere), bfloat16 (autocast over float32
-weights, which is what ours does, too), bfloat16_pure (weights and all in bfloat16). FORM: eager; graph (a step, forward to
-update, as one CUDA graph). All channels-last, cudnn.benchmark on, SGD with momentum in its fastest form (fused, where there
-is one). Batches come from pinned memory, float32, on a stream of their own while the step before runs; the loss is looked at
-once a round, not every step, which is to PyTorch's advantage. --device cpu: for tests of this script.
+NET: cifar10, resnet50, tiny. COMPUTE: float32 (TF32 off everywhere), tf32 (on everywhere), bfloat16 (autocast over
+float32 weights, which is what ours does, too), bfloat16_pure (weights and all in bfloat16). FORM: eager; graph (a step,
+forward to update, as one CUDA graph). All channels-last, cudnn.benchmark on, SGD with momentum in its fastest form
+(fused, where there is one). Batches come from pinned memory, float32, on a stream of their own while the step before
+runs; the loss is looked at once a round, not every step, which is to PyTorch's advantage. --device cpu: for tests.
 """
 import argparse
 import contextlib

@@ -2,9 +2,9 @@
 # All checks and measurements of a GPU in one go, in less than eight minutes; a line a check, results.json in the end.
 #
 #   tests/gpu/run.sh [--out DIR]            builds here, then checks and measures here
-#   tests/gpu/run.sh --pack DIR             builds here; DIR gets all that another machine needs that has a GPU and lacks
-#                                           our libraries (less than 60 MiB), and sources, in case they do not start there
-#   DIR/run.sh --from DIR [--out DIR2]      there (or tests/gpu/run.sh --from DIR): checks and measures with what was packed
+#   tests/gpu/run.sh --pack DIR             builds here; DIR gets what a machine with a GPU needs that lacks our libraries
+#                                           (less than 60 MiB), and sources, in case programs do not start there
+#   DIR/run.sh --from DIR [--out DIR2]      there: checks and measures with what was packed
 #   tests/gpu/run.sh --make-believe         the motions alone, on the make-believe device: figures mean nothing
 #
 #   --build DIR    where to build (default build/gpu-run)      --no-build   what lies there is taken as it is
@@ -33,9 +33,8 @@ while [ $# -gt 0 ]; do
 done
 
 python=${PYTHON:-python3}
-if [ -z "${PYTHON:-}" ] && ! python3 -c 'import torch' 2>/dev/null && /usr/bin/python3 -c 'import torch' 2>/dev/null; then
-    python=/usr/bin/python3
-fi
+has_torch() { "$1" -c 'import torch' 2>/dev/null; }
+if [ -z "${PYTHON:-}" ] && ! has_torch python3 && has_torch /usr/bin/python3; then python=/usr/bin/python3; fi
 
 scripts=(bench_run.py bench_report.py bench_place.py bench_programs.py bench_races.py bench_replicas.py
     bench_sources.py peer_pytorch.py)
@@ -61,7 +60,7 @@ build_all() {
     for target in tensair gpu_bench "$@"; do
         there=$(grep -cx "$target" <<<"$targets" || true)
         [ "$there" -gt 0 ] || { echo "run.sh: $target cannot be built here" >&2; continue; }
-        ninja -C "$build" "$target" >>"$log" 2>&1 || { echo "run.sh: $target failed to build; $log says why" >&2; grep -m3 -E "error|FAILED" "$log" >&2 || true; }
+        ninja -C "$build" -k 0 "$target" >>"$log" 2>&1 || echo "run.sh: not all of $target was built; $log says why" >&2
     done
 }
 
@@ -71,23 +70,29 @@ gather() {
     mkdir -p "$to"
     for file in "$build"/framework/cli/tensair "$build"/framework/cli/tensair-*.so "$build"/tests/gpu/gpu_*_real \
         "$build"/tests/gpu/gpu_bench_{copy,apply,put,net,words,faults}; do
-        [ -f "$file" ] && [[ $file != */gpu_plugin_real ]] || continue # the latter needs no device: ctest runs it
+        [[ -f $file && $file != */gpu_plugin_real ]] || continue # the latter needs no device: ctest runs it
         cp "$file" "$to/" && strip "$to/$(basename "$file")"
     done
 }
 
-# Shared libraries that a bare machine lacks: all that the programs need but the C and C++ libraries and the vendor's own.
+# Shared libraries that a bare machine lacks: what the programs need but the C and C++ libraries and the vendor's own.
 libraries() {
     local to=$1 programs=$2
     mkdir -p "$to"
     find "$programs" -type f -exec ldd {} + 2>/dev/null | awk '$2 == "=>" && $3 ~ /^\// {print $3}' | sort -u |
         grep -vE '/(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|stdc\+\+|gcc_s|util|nsl|anl))\.so' |
         grep -vE '/lib(cuda|cudart|cudnn|cublas|nccl|nvrtc|nvJitLink|cupti)[^/]*\.so' |
-        while read -r library; do cp -L "$library" "$to/" && strip --strip-unneeded "$to/$(basename "$library")" 2>/dev/null || true; done
+        while read -r library; do
+            cp -L "$library" "$to/"
+            strip --strip-unneeded "$to/$(basename "$library")" 2>/dev/null || true
+        done
 }
 
 if [ -n "$from" ]; then
-    [ -f "$from/programs.tar.gz" ] || { echo "run.sh: $from/programs.tar.gz is not there: pack it with --pack first" >&2; exit 2; }
+    if [ ! -f "$from/programs.tar.gz" ]; then
+        echo "run.sh: $from/programs.tar.gz is not there: pack it with --pack first" >&2
+        exit 2
+    fi
     unpacked=$(mktemp -d)
     trap 'rm -rf "$unpacked"' EXIT
     tar -xzf "$from/programs.tar.gz" -C "$unpacked"
@@ -128,6 +133,7 @@ tar -czf "$pack/programs.tar.gz" -C "$staged" bin lib src
 for script in "${scripts[@]}" run.sh; do cp "$here/$script" "$pack/"; done
 commit_here >"$pack/commit"
 size=$(du -sm "$pack" | cut -f1)
-echo "run.sh: $pack: $(find "$staged/bin" -type f | wc -l) programs, $(find "$staged/lib" -type f | wc -l) libraries, $size MiB"
+count() { find "$staged/$1" -type f | wc -l; }
+echo "run.sh: $pack: $(count bin) programs, $(count lib) libraries, $size MiB"
 [ "$size" -lt 60 ] || { echo "run.sh: that is more than 60 MiB" >&2; exit 1; }
 [ -f "$staged/bin/tensair-cuda.so" ] || echo "run.sh: without tensair-cuda.so: nothing of it will run on a GPU" >&2

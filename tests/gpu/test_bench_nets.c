@@ -1,5 +1,5 @@
-/* The networks that are measured are the ones that they are said to be: parameters as PyTorch counts them, shapes that the
- * kernels take, and of ResNet-50 the operations, too. */
+/* The networks that are measured are the ones that they are said to be: parameters as PyTorch counts them, shapes that
+ * the kernels take, and of ResNet-50 the operations, too. */
 #include "bench_nets.h"
 #include "check.h"
 #include "expect.h"
@@ -44,6 +44,7 @@ static void unknown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(cifar10), cmocka_unit_test(resnet50), cmocka_unit_test(unknown)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(cifar10), cmocka_unit_test(resnet50),
+                                       cmocka_unit_test(unknown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
