@@ -45,6 +45,7 @@ ta_status ta_live_window_open(struct ta_live *l) {
 
 ta_status ta_live_source_register(struct ta_live *l, const void *base, size_t bytes) {
     const struct ta_transport_ops *ops = l->transport_ops;
+    if (bytes == 0) return TA_OK; /* control.h: there is no body */
     if (l->kernel_ops->on_gpu) return ops->source_register_gpu(l->transport, base, bytes);
     return ops->source_register(l->transport, base, bytes);
 }
