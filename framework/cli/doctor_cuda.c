@@ -166,7 +166,8 @@ static void say_direct(unsigned number, const struct ta_gpu_info *i, struct ta_f
     char name[48];
     snprintf(name, sizeof name, "CUDA %u GPUDirect", number);
     ta_doctor_say(list, i->rdma || i->dmabuf ? TA_FINDING_OK : TA_FINDING_MISSING, name,
-                  "%s by RDMA devices, %s as dma-buf; what they wrote %s", i->rdma ? "can be reached" : "is not reached",
+                  "%s by RDMA devices, %s as dma-buf; what they wrote %s",
+                  i->rdma ? "can be reached" : "is not reached",
                   i->dmabuf ? "can be exported" : "cannot be exported",
                   i->ordered ? "is in order for kernels that start later" : "is flushed before it is read");
     if (!i->rdma && !i->dmabuf) ta_doctor_cure(list, "puts between nodes go through the CPU's memory here");
@@ -203,7 +204,8 @@ static void say_ipc(const struct ta_gpu_ops *ops, const struct helper *h, struct
                   status == TA_OK ? "%s1 MiB went from one process to another and back" : "off: %s",
                   status == TA_OK ? "" : ta_why());
     if (status != TA_OK)
-        ta_doctor_cure(list, "in a container: --ipc=host, one PID namespace; without it puts go through the CPU's memory");
+        ta_doctor_cure(list, "in a container: --ipc=host, one PID namespace; without it puts go through the "
+                             "CPU's memory");
     if (ops->describe(0, &info) == TA_OK && info.free > 0)
         ta_doctor_say(list, TA_FINDING_OK, "CUDA 0 memory", "%s of %s free", ta_doctor_bytes(info.free, memory[0]),
                       ta_doctor_bytes(info.bytes, memory[1]));

@@ -6,6 +6,8 @@
 #include "cli.h"
 #include "exchange.h"
 #include "kernels.h"
+#include "libraries.h"
+#include "plugin.h"
 #include "transport.h"
 
 const char *const ta_cli_transports[] = {"self", "shm", "mixed", "verbs", "ofi", NULL};
@@ -47,6 +49,23 @@ static void print_makes(const char *lead, bool built) {
     puts(".");
 }
 
+/* The parts for GPUs lie beside the program, and their libraries where the loader finds them. */
+static void print_plugins(void) {
+    static const char *const names[] = {"cuda", "nccl"};
+    struct ta_libraries found;
+    char path[4096 + 64];
+    ta_libraries_find(&found, true);
+    for (unsigned i = 0; i < 2; i++) {
+        bool there = ta_plugin_path(names[i], path, sizeof path)[0] != '\0';
+        printf("%-11s%s\n", names[i], there ? path : "no plugin: install CUDA's toolkit, libcudnn9-dev and libnccl-dev, "
+                                                     "and build again");
+    }
+    const char *const texts[][2] = {{"cuDNN", found.cudnn}, {"cuBLASLt", found.cublaslt}, {"NCCL", found.nccl}};
+    for (unsigned i = 0; i < 3; i++)
+        if (texts[i][1][0] != '\0') printf("%-11s%-14sof this machine, for GPUs\n", texts[i][0], texts[i][1]);
+    puts("");
+}
+
 static ta_status version(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         printf("usage: tensair version\n\nPrints version, commit, compiler, and which libraries were found when it was "
@@ -66,6 +85,7 @@ static ta_status version(int argc, char **argv) {
     TA_BUILD_OPTIONAL(X)
 #undef X
     puts("");
+    print_plugins();
     print_makes("In this program: ", true);
     print_makes("Not in it: ", false);
     return TA_OK;

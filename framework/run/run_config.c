@@ -315,7 +315,7 @@ ta_status ta_run_config_check(struct ta_run_config *c) {
     bool automatic = c->transport.type == NULL || strcmp(c->transport.type, "auto") == 0;
     if (status == TA_OK)
         status = ta_transport_find(automatic ? "self" : c->transport.type, &transport);
-    if (status == TA_OK) status = ta_device_check(&c->device);
+    if (status == TA_OK) status = ta_device_check(c);
     return status;
 }
 

@@ -147,6 +147,27 @@ def several():
     near(weights(place, "step_cpu"), weights(place, "step_cuda"), 2e-3, "weights in lock-step")
 
 
+def launchers():
+    """Tasks of a batch system, a replica each: by their local rank, or, where each is shown one GPU, the one it sees."""
+    place = Place(MLP)
+    for options, visible, expected in (("devices=2", None, {"GPU 0 of 2": 0, "GPU 1 of 2": 1}),
+                                       ("devices=1", "1", {"GPU 0 of 1": 0})):
+        started, run_dir = [], options
+        for rank in range(2):
+            env = dict(surroundings(options), RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE="2")
+            more = ()
+            if visible is not None:
+                env["CUDA_VISIBLE_DEVICES"] = visible
+                more = ("--replicas-per-gpu", 1)
+            started.append(place.start("--device", "cuda", *more, env=env, run_dir=run_dir))
+        said = [p.communicate(timeout=60) for p in started]
+        check(all(p.returncode == 0 for p in started), f"{said}")
+        agreed(place, 2, run_dir)
+        logs = [open(place.at(run_dir, "log", f"rank-{r:05}.log")).read() for r in range(2)]
+        for name, rank in expected.items():
+            check(name in logs[rank], f"rank {rank} is not on {name}: {logs[rank]}")
+
+
 def without_ipc():
     """Where processes cannot share GPU memory, what is put goes through the CPU's, and they agree all the same."""
     place = Place(MLP)
@@ -268,7 +289,7 @@ def bench():
 if not os.path.exists(os.path.join(PLUGINS, "tensair-cuda.so")):
     print(f"SKIPPED: {PLUGINS} holds no plugin")
     sys.exit(77)
-tests = [beside_the_cpu, chosen, several, without_ipc, there_and_back, served, missing, full, lost, no_number, doctor, bench]
+tests = [beside_the_cpu, chosen, several, launchers, without_ipc, there_and_back, served, missing, full, lost, no_number, doctor, bench]
 for test in tests:
     if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
         continue

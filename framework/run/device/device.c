@@ -1,6 +1,7 @@
 /* device: which GPU, and whether one at all; then opens it, and the kernels on it. */
 #include "device.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,14 @@ static ta_status number_of(const struct ta_device_section *section, long *out) {
     return ta_fail(TA_CONFIG, "device.number: '%s' is not the number of a GPU, from 0", section->number);
 }
 
-ta_status ta_device_check(const struct ta_device_section *section) {
+static const char *needs_cpu(const struct ta_run_config *run) {
+    if (run->run.record != NULL) return "run.record";
+    if (is(run->exchange.spec.type, "dasgd")) return "exchange.type: dasgd";
+    return NULL;
+}
+
+ta_status ta_device_check(const struct ta_run_config *run) {
+    const struct ta_device_section *section = &run->device;
     const char *type = type_of(section);
     long number;
     if (!is(type, "auto") && !is(type, "cpu") && !is(type, "cuda"))
@@ -40,10 +48,13 @@ ta_status ta_device_check(const struct ta_device_section *section) {
     if (is(type, "cpu") && section->compute != TA_COMPUTE_FLOAT32)
         return ta_fail(TA_CONFIG, "device.compute: %s is for GPUs; the CPU computes in float32: remove it, or say "
                        "device.type: cuda", ta_device_compute_name(section->compute));
+    if (is(type, "cuda") && needs_cpu(run) != NULL)
+        return ta_fail(TA_CONFIG, "device.type: cuda, but %s is done by the CPU alone: say device.type: cpu, or "
+                       "auto, or leave that out", needs_cpu(run));
     ta_status status = number_of(section, &number);
     if (status == TA_OK && number >= 0 && section->replicas_per_gpu > 0)
-        status = ta_fail(TA_CONFIG, "device.number: %ld puts all replicas on one GPU, device.replicas_per_gpu: %u deals "
-                         "them: give either", number, section->replicas_per_gpu);
+        status = ta_fail(TA_CONFIG, "device.number: %ld puts all replicas on one GPU, device.replicas_per_gpu: %u "
+                         "deals them: give either", number, section->replicas_per_gpu);
     return status;
 }
 
@@ -52,12 +63,6 @@ ta_status ta_device_is_built(const struct ta_device_section *section) {
     const void *table;
     if (!is(type_of(section), "cuda") || ta_plugin_path("cuda", path, sizeof path)[0] != '\0') return TA_OK;
     return ta_plugin_table("cuda", "ta_gpu_cuda", &table); /* there is nothing to load: it says what is missing */
-}
-
-const char *ta_device_needs_cpu(const struct ta_run_config *run) {
-    if (run->run.record != NULL) return "run.record";
-    if (is(run->exchange.spec.type, "dasgd")) return "exchange.type: dasgd";
-    return NULL;
 }
 
 ta_status ta_device_number(const struct ta_device_section *section, const struct ta_device_place *place, unsigned count,
@@ -76,18 +81,27 @@ ta_status ta_device_number(const struct ta_device_section *section, const struct
     bool alone = place->own_n == 0 || place->own_n >= here;
     unsigned counted = bound && !alone ? place->own_n : here;
     if (section->replicas_per_gpu > 0 && counted > (uint64_t)count * per_gpu)
-        return ta_fail(TA_CONFIG, "%u replicas on this machine, but its %u GPU%s take%s %llu with device.replicas_per_gpu: "
-                       "%u: raise it to %u, or start fewer", counted, count, count == 1 ? "" : "s",
-                       count == 1 ? "s" : "", (unsigned long long)count * per_gpu, per_gpu,
+        return ta_fail(TA_CONFIG, "%u replicas on this machine, but its %u GPU%s take%s %llu with "
+                       "device.replicas_per_gpu: %u: raise it to %u, or start fewer",
+                       counted, count, count == 1 ? "" : "s", count == 1 ? "s" : "", (unsigned long long)count * per_gpu, per_gpu,
                        (counted + count - 1) / count);
     *out = place->local_rank / per_gpu % count;
     return TA_OK;
 }
 
+/* The driver's library is looked for before the plugin is loaded: that brings hundreds of megabytes of libraries, for
+ * nothing on a machine without a driver. Where TENSAIR_PLUGINS names a plugin, it is asked. */
+static bool has_driver(void) {
+    if (getenv("TENSAIR_PLUGINS") != NULL) return true;
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    if (driver != NULL) dlclose(driver);
+    return driver != NULL;
+}
+
 /* How many GPUs there are to take one of; 0: the CPU it is, for the reason in d->why. */
 static ta_status look(struct ta_device *d, const struct ta_run_config *run) {
     bool automatic = is(type_of(&run->device), "auto");
-    const char *needs = ta_device_needs_cpu(run);
+    const char *needs = needs_cpu(run);
     char path[4096 + 64];
     d->count = 0;
     if (is(type_of(&run->device), "cpu")) return TA_OK;
@@ -99,10 +113,19 @@ static ta_status look(struct ta_device *d, const struct ta_run_config *run) {
         snprintf(d->why, sizeof d->why, "this program came without its part for GPUs");
         return TA_OK;
     }
+    if (automatic && !has_driver()) {
+        snprintf(d->why, sizeof d->why, "there is no NVIDIA driver (libcuda.so.1)");
+        return TA_OK;
+    }
     ta_status status = ta_gpu_find(&d->gpu_ops);
+    if (status == TA_OK) status = ta_kernels_find("cuda", &d->kernel_ops);
+    if (status == TA_OK && run->model.type != TA_MODEL_LAYERS && d->kernel_ops->skipgram == NULL)
+        status = ta_fail(TA_NOT_BUILT, "the program's part for GPUs has no kernels for word models: use "
+                         "device.type: cpu");
     if (status == TA_OK) status = d->gpu_ops->count(&d->count);
     if (status == TA_OK && d->count > 0) return TA_OK;
     d->gpu_ops = NULL;
+    d->count = 0;
     if (status == TA_OK && !automatic)
         return ta_fail(TA_DEVICE, "device.type: cuda, but the driver shows no GPU: look at nvidia-smi -L and at "
                        "CUDA_VISIBLE_DEVICES (%s); in a container: --gpus all; or use device.type: cpu",
@@ -120,17 +143,17 @@ static ta_status open_gpu(struct ta_device *d, const struct ta_run_config *run, 
     const struct ta_pin_ask near = {
         .threads = run->device.threads, .local_rank = place->local_rank, .local_size = place->local_n};
     ta_pin_near(d->info.pci, &near); /* before it is opened: threads of the driver follow */
-    status = d->gpu_ops->open(d->number, &d->gpu);
-    return status == TA_OK ? ta_kernels_find("cuda", &d->kernel_ops) : status;
+    return d->gpu_ops->open(d->number, &d->gpu);
 }
 
 ta_status ta_device_open(const struct ta_run_config *run, const struct ta_device_place *place, struct ta_device *out) {
     *out = (struct ta_device){0};
-    ta_status status = ta_device_check(&run->device);
+    ta_status status = ta_device_check(run);
     if (status == TA_OK) status = look(out, run);
     if (status == TA_OK) status = out->count > 0 ? open_gpu(out, run, place) : ta_kernels_find("cpu", &out->kernel_ops);
     if (status == TA_OK && out->count == 0 && run->device.compute != TA_COMPUTE_FLOAT32)
-        status = ta_fail(TA_CONFIG, "device.compute: %s needs a GPU, and the CPU computes as %s: remove it, or mend that",
+        status = ta_fail(TA_CONFIG, "device.compute: %s needs a GPU, but the CPU computes (%s): remove it, or say "
+                         "device.type: cuda",
                          ta_device_compute_name(run->device.compute), out->why);
     struct ta_kernels_config config = {.threads = run->device.threads,
                                        .compute = (enum ta_compute)run->device.compute,

@@ -39,8 +39,8 @@ struct ta_device {
     char why[512];           /* auto has come to the CPU for this reason; "": it was asked for, or a GPU computes */
 };
 
-/* Opens GPU and kernels. Errors: NOT_BUILT (cuda, and the program came without); DEVICE (driver, plugin, GPU); CONFIG (no GPU
- * of that number; more replicas than fit, with numbers; a compute type that the make has not); NO_MEMORY. */
+/* Opens GPU and kernels. Errors: NOT_BUILT (cuda, and the program came without); DEVICE (driver, plugin, GPU); CONFIG
+ * (no GPU of that number; more replicas than fit, with numbers; a compute type that the make has not); NO_MEMORY. */
 ta_status ta_device_open(const struct ta_run_config *run, const struct ta_device_place *place, struct ta_device *out);
 void ta_device_close(struct ta_device *device); /* zeroed: fine */
 
@@ -48,13 +48,11 @@ void ta_device_close(struct ta_device *device); /* zeroed: fine */
 ta_status ta_device_number(const struct ta_device_section *section, const struct ta_device_place *place, unsigned count,
                            bool bound, unsigned *out);
 
-/* type, number and compute of the section. Errors: CONFIG (which key, what is allowed). Opens and loads nothing. */
-ta_status ta_device_check(const struct ta_device_section *section);
+/* Section `device`, and whether the rest goes with it. Errors: CONFIG (which key, what is allowed). Loads nothing. */
+ta_status ta_device_check(const struct ta_run_config *run);
 /* What a configuration with device.type cuda cannot do without, before anything is started: the plugin's file. Loads
  * nothing. Errors: NOT_BUILT (what to install). */
 ta_status ta_device_is_built(const struct ta_device_section *section);
-/* What in a configuration only the CPU can do ("exchange.type: dasgd"); NULL: nothing. */
-const char *ta_device_needs_cpu(const struct ta_run_config *run);
 
 const char *ta_device_compute_name(int compute); /* "float32", "tf32", "bfloat16" */
 /* "GPU 1 of 2, NVIDIA H200 (139.8 GiB, driver 13.0, CUDA 13.0), bfloat16" or "CPU, float32". */

@@ -40,9 +40,10 @@ void ta_pin_free(struct ta_pin *pin);
  * between fork and exec. */
 void ta_pin_bind(const struct ta_pin *pin, unsigned i);
 
-/* For a replica whose GPU is `pci` ("0000:3b:00.0"): binds the calling thread to cores near that GPU (all of them where
- * ask->local_size says that it is alone, else ask->threads), unless it runs near it already. Of the cores it takes those that its launcher may run on. ask->
- * replicas and allowed are not looked at. Where the machine has one NUMA node, or does not say, nothing is changed. */
+/* For a replica whose GPU is `pci` ("0000:3b:00.0"): binds the calling thread to cores near that GPU, of those that its
+ * launcher may run on: ask->threads of them, number ask->local_rank of ask->local_size; all where local_size says that
+ * it is alone. ask->replicas and allowed are not looked at. Where it runs near the GPU already, or the machine does not
+ * say what is near, nothing is changed. */
 void ta_pin_near(const char *pci, const struct ta_pin_ask *ask);
 
 #endif

@@ -1,9 +1,9 @@
-/* replica_ahead: a step of a device that computes by itself (kernels.h: stage, begin, ready, end). While it computes, the
- * exchange is polled, and the batch that comes next is taken from the stream and sent on its way.
+/* replica_ahead: a step of a device that computes by itself (kernels.h: stage, begin, ready, end). While it computes,
+ * the exchange is polled, and the batch that comes next is taken from the stream and sent on its way.
  *
- * At most one batch is ahead. It is a batch like any other that was read and not used yet: what ends the run, or deals the
- * stream anew, may find it there. What was staged of it and is not to be trained on goes through the device once without
- * an update, as the device takes what was staged in order. */
+ * At most one batch is ahead. It is a batch like any other that was read and not used yet: what ends the run, or deals
+ * the stream anew, may find it there. What was staged of it and is not to be trained on goes through the device once
+ * without an update, as the device takes what was staged in order. */
 #include <stdio.h>
 #include <time.h>
 
@@ -44,7 +44,8 @@ static bool may_stage(const struct ta_replica *r, const struct ta_batch *b) {
     const struct ta_replica_online *o = &r->online;
     bool as_is = b->classes == NULL || r->model.loss == TA_LOSS_CROSS_ENTROPY;
     bool labels = b->classes != NULL || b->targets != NULL;
-    return as_is && labels && b->records == r->run->stream.batch && o->waiting.room == 0 && o->rehearsal.config.room == 0 &&
+    bool whole = b->records == r->run->stream.batch;
+    return as_is && labels && whole && o->waiting.room == 0 && o->rehearsal.config.room == 0 &&
            ta_cycle_trains(&o->cycle);
 }
 

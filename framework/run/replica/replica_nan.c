@@ -8,8 +8,8 @@
 
 enum { MOST_BAD_STEPS = 1000 };
 
-/* The first layer, in order of evaluation, part of whose gradient is not finite; "" when that cannot be told (the sum of
- * squares alone overflows; gradients of others are not finite). */
+/* The first layer, in order of evaluation, part of whose gradient is not finite; "" when that cannot be told (the sum
+ * of squares alone overflows; gradients of others are not finite). */
 static void find_layer(const struct ta_replica *r, char *out, size_t bytes) {
     out[0] = '\0';
     for (uint32_t i = 0; r->grad != NULL && i < r->model.n_layers; i++) {
@@ -33,8 +33,9 @@ static ta_status stop(struct ta_replica *r) {
     if (r->nan_why[0] != '\0') return TA_OK;
     find_layer(r, layer, sizeof layer);
     snprintf(r->nan_why, sizeof r->nan_why,
-             "rank %u: the gradient of step %" PRIu64 " is not finite%s, and optimizer.on_nan is stop: lower optimizer.rate "
-             "(%g), set optimizer.clip_norm, or look at the scale of the data; the checkpoint is of the state before it",
+             "rank %u: the gradient of step %" PRIu64 " is not finite%s, and optimizer.on_nan is stop: lower "
+             "optimizer.rate (%g), set optimizer.clip_norm, or look at the scale of the data; the checkpoint is of the "
+             "state before it",
              r->config.rank, r->optimizer.step + 1, layer, (double)r->optimizer.spec.rate);
     ta_replica_event(r, ta_replica_clock_ns(r), "nan", "%s", r->nan_why);
     r->stop = true;

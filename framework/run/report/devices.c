@@ -23,7 +23,8 @@ json_t *ta_devices_json(const struct ta_board *board) {
         if (!is_first(board, r)) continue;
         json_t *ranks = json_array();
         for (unsigned other = r; other < board->n_rows; other++)
-            if (strcmp(text_of(board, other), board->devices[r]) == 0) json_array_append_new(ranks, json_integer(other));
+            if (strcmp(text_of(board, other), board->devices[r]) == 0)
+                json_array_append_new(ranks, json_integer(other));
         json_array_append_new(list, json_pack("{s:s, s:o}", "device", board->devices[r], "ranks", ranks));
     }
     return list;

@@ -1,4 +1,4 @@
-/* devices: what the replicas of this node compute on, as each has said on the board: each device once, with its ranks. */
+/* devices: what the replicas of this node compute on, as each has said on the board: a device once, with its ranks. */
 #ifndef TA_DEVICES_H
 #define TA_DEVICES_H
 
