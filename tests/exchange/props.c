@@ -86,7 +86,8 @@ static void plan(struct life *l, uint64_t seed) {
     struct world_config config = {
         .seed = seed, .n_ranks = n, .spares = spares, .n_params = 4 + below(l, 60), .in_flight = below(l, 4),
         .ragged = below(l, 2) != 0, .scale_mean = below(l, 2) != 0, .no_mean = below(l, 3) == 0,
-        .far = far, .heartbeat_s = 10e-6, .dead_after_s = l->trouble == NERVOUS ? 25e-6 : 400e-6, .epoch = 1 + below(l, 3),
+        .far = far, .heartbeat_s = 10e-6, .dead_after_s = l->trouble == NERVOUS ? 25e-6 : 400e-6,
+        .epoch = 1 + below(l, 3),
         .fabric = {.latency_ns = 1 + below(l, 4000), .bytes_per_ns = below(l, 3) ? 0 : 0.05,
                    .jitter = below(l, 3) * 0.5, .duplicate = below(l, 3) * 0.3, .depth = 1 + below(l, 3)},
     };

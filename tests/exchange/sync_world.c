@@ -15,27 +15,48 @@ static const struct ta_exchange_ops *const ops = &ta_exchange_sync;
 static ta_status update(void *owner, const float *grad, const float *w, float scale, float *delta) {
     struct sync_replica *r = owner;
     const struct ta_model *model = &r->world->model;
+    size_t d = model->n_params;
+    float *sum = r->got + r->updates++ * d, *mine;
     (void)w;
-    assert_true(r->updates < r->world->most_updates);
-    memcpy(r->got + r->updates++ * model->n_params, grad, model->n_params * sizeof *grad);
-    for (size_t i = 0; i < model->n_params; i++)
-        if (!isfinite(grad[i])) {
+    assert_true(r->updates <= r->world->most_updates);
+    assert_ok(r->kernel_ops->copy_out(r->kernels, sum, grad, d * sizeof *grad));
+    for (size_t i = 0; i < d; i++)
+        if (!isfinite(sum[i])) {
             r->refused++;
             return ta_fail(TA_NUMERIC, "not finite");
         }
-    for (size_t i = 0; i < model->segments[0].count; i++) delta[i] -= scale * grad[i];
-    for (size_t i = model->segments[0].count; i < model->n_params; i++) delta[i] = .9F * delta[i] + .1F * grad[i];
+    assert_ok(TA_NEW(&mine, d, "delta"));
+    assert_ok(r->kernel_ops->copy_out(r->kernels, mine, delta, d * sizeof *mine));
+    for (size_t i = 0; i < model->segments[0].count; i++) mine[i] -= scale * sum[i];
+    for (size_t i = model->segments[0].count; i < d; i++) mine[i] = .9F * mine[i] + .1F * sum[i];
+    assert_ok(r->kernel_ops->copy_in(r->kernels, delta, mine, d * sizeof *mine));
+    ta_mem_free(mine);
     return TA_OK;
+}
+
+static void open_kernels(struct sync_world *w, unsigned rank) {
+    struct sync_replica *r = &w->replica[rank];
+    const struct sync_gpus *gpus = w->config.gpus;
+    struct ta_kernels_config config = {.threads = 1, .gpu_ops = gpus != NULL ? gpus->ops : NULL};
+    void *grad;
+    r->kernel_ops = gpus != NULL ? gpus->kernel_ops : &ta_kernels_cpu;
+    if (gpus != NULL) assert_ok(gpus->ops->open(rank % gpus->n, &r->gpu));
+    config.gpu = r->gpu;
+    assert_ok(r->kernel_ops->open(&config, &r->kernels));
+    assert_ok(r->kernel_ops->alloc(r->kernels, w->config.d * sizeof *r->grad, "gradient", &grad));
+    r->grad = grad;
 }
 
 static void open_replica(struct sync_world *w, unsigned rank) {
     struct sync_replica *r = &w->replica[rank];
+    const struct ta_gpu_ops *gpu_ops = w->config.gpus != NULL ? w->config.gpus->ops : NULL;
+    open_kernels(w, rank);
     struct ta_transport_config transport = {
         .rank = rank, .n_ranks = w->config.n_ranks, .run_id = RUN_ID, .fabric = w->fabric};
     assert_ok(sim->open(&transport, &r->transport));
     struct ta_exchange_config config = {
-        .spec = &w->spec, .updater = {update, r}, .model = &w->model, .kernel_ops = &ta_kernels_cpu,
-        .kernels = w->kernels, .transport_ops = sim, .transport = r->transport, .rank = rank,
+        .spec = &w->spec, .updater = {update, r}, .model = &w->model, .kernel_ops = r->kernel_ops,
+        .kernels = r->kernels, .gpu_ops = gpu_ops, .gpu = r->gpu, .transport_ops = sim, .transport = r->transport, .rank = rank,
         .n_ranks = w->config.n_ranks, .epoch = 3};
     assert_ok(ops->open(&config, NULL, &r->x));
     r->world = w;
@@ -63,7 +84,7 @@ void sync_open_world(struct sync_world *w, const struct sync_config *config) {
     w->model.n_segments = mean > 0 ? 2 : 1;
     w->model.segments[0] = (struct ta_segment){.kind = TA_SEGMENT_SUM, .count = config->d - mean};
     w->model.segments[1] = (struct ta_segment){.kind = TA_SEGMENT_MEAN, .offset = config->d - mean, .count = mean};
-    assert_ok(ta_kernels_cpu.open(&(struct ta_kernels_config){.threads = 1}, &w->kernels));
+    if (config->gpus != NULL) w->spec.collective = (char *)config->gpus->collective;
     struct ta_sim_config fabric = config->fabric;
     fabric.seed = config->seed;
     fabric.n_ranks = config->n_ranks;
@@ -77,14 +98,17 @@ void sync_open_world(struct sync_world *w, const struct sync_config *config) {
 
 void sync_close_world(struct sync_world *w) {
     for (unsigned r = 0; r < w->config.n_ranks; r++) {
-        ops->close(w->replica[r].x);
-        sim->close(w->replica[r].transport);
-        ta_mem_free(w->replica[r].given);
-        ta_mem_free(w->replica[r].got);
+        struct sync_replica *replica = &w->replica[r];
+        ops->close(replica->x);
+        sim->close(replica->transport);
+        replica->kernel_ops->free(replica->kernels, replica->grad);
+        replica->kernel_ops->close(replica->kernels);
+        if (replica->gpu != NULL) w->config.gpus->ops->close(replica->gpu);
+        ta_mem_free(replica->given);
+        ta_mem_free(replica->got);
     }
     assert_int_equal(ta_sim_refused(w->fabric), 0);
     ta_sim_destroy(w->fabric);
-    ta_kernels_cpu.close(w->kernels);
 }
 
 void sync_kill(struct sync_world *w, unsigned rank) {
@@ -123,8 +147,11 @@ static void give(struct sync_world *w, unsigned rank) {
     if (rank == 0 && w->poison_at == r->made) grad[d / 2] = NAN;
     r->made++;
     r->x->position++;
-    assert_ok(ops->step(r->x, grad, 10, w->now_ns));
+    assert_ok(r->kernel_ops->copy_in(r->kernels, r->grad, grad, d * sizeof *grad));
     ta_mem_free(grad);
+    assert_ok(ops->step(r->x, r->grad, 10, w->now_ns));
+    /* The gradient is ours again. */
+    assert_ok(r->kernel_ops->sum(r->kernels, d, r->grad, r->x->w, NULL, 0));
 }
 
 static bool enters_round(struct sync_world *w, struct sync_replica *r) {
@@ -224,7 +251,14 @@ static void check_same(struct sync_world *w, const struct sync_replica *a, const
     size_t d = w->config.d;
     if (a->updates != b->updates) sync_fail(w, "%u updates at one, %u at another", a->updates, b->updates);
     if (memcmp(a->got, b->got, a->updates * d * sizeof *a->got) != 0) sync_fail(w, "the updates are not the same bits");
-    if (memcmp(a->x->w, b->x->w, d * sizeof(float)) != 0) sync_fail(w, "the weights are not the same bits");
+    float *mine, *theirs;
+    assert_ok(TA_NEW(&mine, d, "weights"));
+    assert_ok(TA_NEW(&theirs, d, "weights"));
+    assert_ok(a->kernel_ops->copy_out(a->kernels, mine, a->x->w, d * sizeof *mine));
+    assert_ok(b->kernel_ops->copy_out(b->kernels, theirs, b->x->w, d * sizeof *theirs));
+    if (memcmp(mine, theirs, d * sizeof *mine) != 0) sync_fail(w, "the weights are not the same bits");
+    ta_mem_free(mine);
+    ta_mem_free(theirs);
 }
 
 /* What was got at element i, and what was given by all that must be in it. */

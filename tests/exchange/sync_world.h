@@ -9,12 +9,21 @@
 #include <stdint.h>
 
 #include "exchange.h"
+#include "gpu.h"
 #include "rng.h"
 #include "sim.h"
 
 enum { SYNC_MOST_RANKS = 7 };
 
 enum sync_state { SYNC_TRAINING, SYNC_SETTLING, SYNC_RESUMING, SYNC_GONE };
+
+/* Where replicas compute on GPUs: replica r on number r mod `n`. */
+struct sync_gpus {
+    const struct ta_gpu_ops *ops;
+    const struct ta_kernels_ops *kernel_ops;
+    unsigned n;
+    const char *collective; /* exchange.collective */
+};
 
 struct sync_config {
     uint64_t seed;
@@ -25,6 +34,7 @@ struct sync_config {
     double drops;                    /* probability that a batch gives no gradient */
     bool ragged, scale_mean, no_mean;
     bool whole;                      /* all poll always, no time between steps */
+    const struct sync_gpus *gpus;    /* NULL: CPUs */
     struct ta_sim_config fabric;     /* seed and n_ranks are filled in */
 };
 
@@ -32,6 +42,10 @@ struct sync_replica {
     struct ta_exchange *x;
     struct ta_transport *transport;
     struct sync_world *world;
+    const struct ta_kernels_ops *kernel_ops;
+    struct ta_kernels *kernels;      /* its own */
+    struct ta_gpu *gpu;
+    float *grad;                     /* [d] where the weights live */
     enum sync_state state;
     bool finishing, killed;
     uint32_t round, target;
@@ -46,7 +60,6 @@ struct sync_world {
     struct sync_config config;
     struct ta_exchange_spec spec;
     struct ta_model model;
-    struct ta_kernels *kernels;
     struct ta_sim_fabric *fabric;
     struct sync_replica replica[SYNC_MOST_RANKS];
     struct ta_rng rng;

@@ -107,7 +107,8 @@ static void test_flows_without_a_rest(void **state) {
         tree_world_play(&w, 3000, 0, 400);
         for (unsigned r = 0; r < w.config.n_ranks; r++)
             for (size_t i = 0; i < w.model.segments[0].count; i++) {
-                double is = (double)w.replica[r].x->w[i], should = (double)w.w0[i] + (double)w.truth[i];
+                const float *weights = lazy_gpu_at(w.replica[r].x->w);
+                double is = (double)weights[i], should = (double)w.w0[i] + (double)w.truth[i];
                 if (is != should) tree_fail(&w, "rank %u: w[%zu] is %g, all updates make %g", r, i, is, should);
             }
         tree_world_close(&w);
@@ -276,8 +277,8 @@ static void test_goes_on_from_any_checkpoint(void **state) {
     for (unsigned r = 0; r < N; r++)
         for (unsigned i = 0; i < D; i++) {
             float should = i < 12 ? (float)i + (float)(N * i + 10) : (float)i;
-            assert_float_equal(w.replica[r].x->w[i], should, 1e-5);
-            assert_float_equal(w.replica[r].x->delta[i], i < 12 ? 0 : (float)i, 1e-5);
+            assert_float_equal(((float *)lazy_gpu_at(w.replica[r].x->w))[i], should, 1e-5);
+            assert_float_equal(((float *)lazy_gpu_at(w.replica[r].x->delta))[i], i < 12 ? 0 : (float)i, 1e-5);
         }
     tree_world_close(&w);
 }
@@ -300,7 +301,14 @@ static void test_refusals(void **state) {
     assert_int_equal(refused((struct ta_exchange_spec){.puts_in_flight = 100}, 0, TA_SEGMENT_SUM), TA_CONFIG);
 }
 
-int main(void) {
+/* With "far": what moves bodies, on lazy GPUs. */
+int main(int argc, char **argv) {
+    tree_world_far = argc > 1 && strcmp(argv[1], "far") == 0;
+    const struct CMUnitTest far[] = {
+        cmocka_unit_test(test_lives), cmocka_unit_test(test_flows_without_a_rest), cmocka_unit_test(test_paths_break),
+        cmocka_unit_test(test_rounds_overtake), cmocka_unit_test(test_goes_on_from_any_checkpoint),
+    };
+    if (tree_world_far) return cmocka_run_group_tests(far, NULL, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_lives),

@@ -10,7 +10,10 @@
 
 #include "tree_world.h"
 
+#include "lazy_kernels.h"
 #include "mem.h"
+
+bool tree_world_far;
 
 enum { RUN_ID = 7, RNG_STREAM = 11 };
 
@@ -18,10 +21,19 @@ static void open_replica(struct tree_world *w, unsigned rank) {
     struct tree_replica *r = &w->replica[rank];
     const struct tree_config *c = &w->config;
     struct ta_transport_config transport = {.rank = rank, .n_ranks = c->n_ranks, .run_id = RUN_ID, .fabric = w->fabric};
-    tree_must(w, ta_transport_sim.open(&transport, &r->transport));
+    struct ta_kernels_config kernels = {.threads = 1};
+    if (tree_world_far) {
+        tree_must(w, lazy_gpu_ops.open(rank % LAZY_GPUS, &r->gpu));
+        transport.gpu_ops = kernels.gpu_ops = &lazy_gpu_ops;
+        transport.gpu = kernels.gpu = r->gpu;
+        tree_must(w, ta_staged_open(&ta_transport_sim, &transport, &r->transport));
+    } else {
+        tree_must(w, ta_transport_sim.open(&transport, &r->transport));
+    }
+    tree_must(w, w->kernel_ops->open(&kernels, &r->kernels));
     struct ta_exchange_config config = {
-        .spec = &w->spec, .model = &w->model, .kernel_ops = &ta_kernels_cpu, .kernels = w->kernels,
-        .transport_ops = &ta_transport_sim, .transport = r->transport, .rank = rank, .n_ranks = c->n_ranks,
+        .spec = &w->spec, .model = &w->model, .kernel_ops = w->kernel_ops, .kernels = r->kernels,
+        .transport_ops = w->ops, .transport = r->transport, .rank = rank, .n_ranks = c->n_ranks,
         .per_node = c->per_node, .epoch = 1, .updater = c->updater,
     };
     struct ta_exchange_start fresh = {.w0 = w->w0};
@@ -31,10 +43,10 @@ static void open_replica(struct tree_world *w, unsigned rank) {
 static void connect_pair(struct tree_world *w, unsigned a, unsigned b) {
     struct ta_key of_a, of_b;
     struct tree_replica *x = &w->replica[a], *y = &w->replica[b];
-    tree_must(w, ta_transport_sim.key_make(x->transport, b, &of_a));
-    tree_must(w, ta_transport_sim.key_make(y->transport, a, &of_b));
-    tree_must(w, ta_transport_sim.connect(x->transport, b, &of_b));
-    tree_must(w, ta_transport_sim.connect(y->transport, a, &of_a));
+    tree_must(w, w->ops->key_make(x->transport, b, &of_a));
+    tree_must(w, w->ops->key_make(y->transport, a, &of_b));
+    tree_must(w, w->ops->connect(x->transport, b, &of_b));
+    tree_must(w, w->ops->connect(y->transport, a, &of_a));
     ta_exchange_tree.peer_joined(x->x, b, w->now_ns);
     ta_exchange_tree.peer_joined(y->x, a, w->now_ns);
     w->joined[a * w->config.n_ranks + b] = true;
@@ -55,7 +67,9 @@ void tree_world_open(struct tree_world *w, const struct tree_config *config) {
     w->model.segments[0] = (struct ta_segment){.kind = TA_SEGMENT_SUM, .count = n - mean};
     w->model.segments[1] = (struct ta_segment){.kind = TA_SEGMENT_MEAN, .offset = n - mean, .count = mean};
     w->model.n_segments = mean > 0 ? 2 : 1;
-    tree_must(w, ta_kernels_cpu.open(&(struct ta_kernels_config){.threads = 1}, &w->kernels));
+    w->ops = tree_world_far ? &ta_transport_staged : &ta_transport_sim;
+    w->kernel_ops = tree_world_far ? &lazy_kernels_ops : &ta_kernels_cpu;
+    lazy_gpu_world.seed = config->seed;
     struct ta_sim_config fabric = config->fabric;
     fabric.seed = config->seed;
     fabric.n_ranks = config->n_ranks;
@@ -86,7 +100,9 @@ void tree_world_close(struct tree_world *w) {
     for (unsigned r = 0; r < w->config.n_ranks; r++) {
         if (w->replica[r].closed) continue;
         ta_exchange_tree.close(w->replica[r].x);
-        ta_transport_sim.close(w->replica[r].transport);
+        w->ops->close(w->replica[r].transport);
+        w->kernel_ops->close(w->replica[r].kernels);
+        if (tree_world_far) lazy_gpu_ops.close(w->replica[r].gpu);
     }
     ta_sim_destroy(w->fabric);
     ta_mem_free(w->replica);
@@ -97,21 +113,21 @@ void tree_world_close(struct tree_world *w) {
     ta_mem_free(w->statistics);
     ta_mem_free(w->truth);
     ta_mem_free(w->w0);
-    ta_kernels_cpu.close(w->kernels);
 }
 
 void tree_world_step(struct tree_world *w, unsigned rank) {
     struct ta_exchange *x = w->replica[rank].x;
+    float *delta = lazy_gpu_at(x->delta);
     size_t n = w->config.n_params, first_mean = w->model.segments[0].count;
     for (unsigned i = 0; i < 3; i++) {
         size_t at = ta_rng_below(&w->rng, (uint32_t)n);
         uint32_t value = 1 + ta_rng_below(&w->rng, 4);
         if (at < first_mean) {
-            x->delta[at] += (float)value;
+            delta[at] += (float)value;
             w->truth[at] += value;
             w->made[rank * n + at] += value;
         } else {
-            x->delta[at] = w->statistics[rank * n + at] = (float)value * 8;
+            delta[at] = w->statistics[rank * n + at] = (float)value * 8;
         }
     }
     tree_must(w, ta_exchange_tree.stepped(x, 1, w->now_ns));
@@ -136,9 +152,13 @@ void tree_world_break(struct tree_world *w, unsigned a, unsigned b) {
     ta_sim_break(w->fabric, a, b, w->now_ns);
     ta_exchange_tree.peer_broken(w->replica[a].x, b, w->now_ns);
     ta_exchange_tree.peer_broken(w->replica[b].x, a, w->now_ns);
-    ta_transport_sim.disconnect(w->replica[a].transport, b);
-    ta_transport_sim.disconnect(w->replica[b].transport, a);
+    w->ops->disconnect(w->replica[a].transport, b);
+    w->ops->disconnect(w->replica[b].transport, a);
     connect_pair(w, a, b);
+}
+
+static const float *weights_of(const struct tree_world *w, unsigned rank) {
+    return lazy_gpu_at(w->replica[rank].x->w);
 }
 
 static bool lives(const struct tree_world *w, unsigned rank) {
@@ -208,7 +228,7 @@ bool tree_world_resume(struct tree_world *w, uint32_t round, unsigned turns) {
 /* `full`: with all that the dead have made. */
 static bool statistics_fit(const struct tree_world *w, size_t i, unsigned first, bool full) {
     size_t n = w->config.n_params;
-    double sum = 0, w_i = (double)w->replica[first].x->w[i];
+    double sum = 0, w_i = (double)weights_of(w, first)[i];
     unsigned ranks = 0;
     for (unsigned r = 0; r < w->config.n_ranks; r++) {
         if (!lives(w, r) && !(full && w->replica[r].killed_ns > w->rest_ns)) continue;
@@ -238,7 +258,7 @@ static uint64_t steps_of(const struct tree_world *w, unsigned rank, bool full) {
 static bool fits(const struct tree_world *w, unsigned first, bool full) {
     size_t sums = w->model.segments[0].count;
     for (size_t i = 0; i < sums; i++)
-        if ((double)w->replica[first].x->w[i] != weight(w, i, full)) return false;
+        if ((double)weights_of(w, first)[i] != weight(w, i, full)) return false;
     for (size_t i = sums; i < w->config.n_params; i++)
         if (!statistics_fit(w, i, first, full)) return false;
     return true;
@@ -250,7 +270,7 @@ static void keep(struct tree_world *w, unsigned first, bool full) {
         w->kept_steps[r] = steps_of(w, r, full);
         if (lives(w, r) || (full && w->replica[r].killed_ns > w->rest_ns))
             memcpy(w->kept + r * n, w->made + r * n, n * sizeof *w->kept);
-        for (size_t i = sums; i < n; i++) w->statistics[r * n + i] = w->replica[first].x->w[i]; /* start anew from it */
+        for (size_t i = sums; i < n; i++) w->statistics[r * n + i] = weights_of(w, first)[i]; /* start anew from it */
     }
     w->rest_ns = w->now_ns;
     w->killed_in_rest = false;
@@ -267,8 +287,9 @@ static void check_counts(struct tree_world *w, unsigned rank, bool full) {
     }
     if (total != should)
         tree_fail(w, "rank %u counts %llu steps of %llu", rank, (unsigned long long)total, (unsigned long long)should);
+    const float *delta = lazy_gpu_at(x->delta);
     for (size_t i = 0; i < w->model.segments[0].count; i++)
-        if (x->delta[i] != 0) tree_fail(w, "rank %u: delta[%zu] is %g at rest", rank, i, (double)x->delta[i]);
+        if (delta[i] != 0) tree_fail(w, "rank %u: delta[%zu] is %g at rest", rank, i, (double)delta[i]);
 }
 
 void tree_world_check_rest(struct tree_world *w) {
@@ -276,12 +297,12 @@ void tree_world_check_rest(struct tree_world *w) {
     unsigned first = 0;
     while (!lives(w, first)) first++;
     for (unsigned r = first; r < w->config.n_ranks; r++)
-        if (lives(w, r) && memcmp(w->replica[r].x->w, w->replica[first].x->w, n * sizeof(float)) != 0)
+        if (lives(w, r) && memcmp(weights_of(w, r), weights_of(w, first), n * sizeof(float)) != 0)
             tree_fail(w, "ranks %u and %u rest on other bits", first, r);
     bool full = !fits(w, first, false);
     if (full && (!w->killed_in_rest || !fits(w, first, true))) {
         for (size_t i = 0; i < w->model.segments[0].count; i++) {
-            double is = (double)w->replica[first].x->w[i], should = weight(w, i, false);
+            double is = (double)weights_of(w, first)[i], should = weight(w, i, false);
             if (is != should) tree_fail(w, "w[%zu] is %g, all updates make %g (in all %g)", i, is, should,
                                         (double)w->w0[i] + (double)w->truth[i]);
         }

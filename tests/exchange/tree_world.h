@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "exchange.h"
+#include "lazy_gpu.h"
 #include "rng.h"
 #include "sim.h"
 #include "tree.h"
@@ -31,6 +32,8 @@ struct tree_config {
 struct tree_replica {
     struct ta_exchange *x;
     struct ta_transport *transport;
+    struct ta_gpu *gpu; /* NULL: all memory is the CPU's */
+    struct ta_kernels *kernels;
     bool killed, closed;
     int64_t killed_ns;
     ta_status ended; /* what poll said; OK: it goes on */
@@ -41,7 +44,8 @@ struct tree_world {
     struct tree_config config;
     struct ta_exchange_spec spec;
     struct ta_model model;
-    struct ta_kernels *kernels;
+    const struct ta_transport_ops *ops; /* of all replicas */
+    const struct ta_kernels_ops *kernel_ops;
     struct ta_sim_fabric *fabric;
     struct tree_replica *replica;
     float *w0;
@@ -58,6 +62,9 @@ struct tree_world {
     struct ta_rng rng;
     int64_t now_ns;
 };
+
+/* For all worlds of a program: each replica on a lazy GPU (rdma/lazy_gpu.h), its transport staged. */
+extern bool tree_world_far;
 
 #define tree_fail(w, ...)                                               \
     do {                                                                \

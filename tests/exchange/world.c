@@ -115,8 +115,8 @@ void world_open(struct world *w, const struct world_config *config) {
     w->now_ns = 1;
     w->spec = (struct ta_exchange_spec){
         .max_staleness = config->exchange.max_staleness, .damping = config->exchange.damping,
-        .damping_rate = config->exchange.damping_rate, .scale_mean = config->scale_mean, .puts_in_flight = config->in_flight,
-        .heartbeat_s = config->heartbeat_s, .dead_after_s = config->dead_after_s,
+        .damping_rate = config->exchange.damping_rate, .scale_mean = config->scale_mean,
+        .puts_in_flight = config->in_flight, .heartbeat_s = config->heartbeat_s, .dead_after_s = config->dead_after_s,
         .rows_after = config->tables.after, .rows_within_s = config->tables.within_s,
     };
     shape_model(w);

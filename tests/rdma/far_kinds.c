@@ -37,6 +37,7 @@ static ta_status open_with(const struct ta_transport_ops *ops, const struct ta_t
     for (unsigned i = 0; i < MOST_OPEN && o == NULL; i++)
         if (opened[i].ops == NULL) o = &opened[i];
     if (o == NULL) return ta_fail(TA_NO_MEMORY, "too many transports are open");
+    lazy_gpu_world.touchable = inner == NULL && ops != &ta_transport_shm; /* a device is to register it */
     ta_status status = lazy_gpu_ops.open(config->rank % LAZY_GPUS, &with.gpu);
     if (status != TA_OK) return status;
     with.gpu_ops = &lazy_gpu_ops;
@@ -58,6 +59,12 @@ static ta_status open_staged_sim(const struct ta_transport_config *config, struc
     return open_with(&ta_transport_staged, &ta_transport_sim, config, out);
 }
 
+static ta_status open_verbs(const struct ta_transport_config *config, struct ta_transport **out) {
+    const struct ta_transport_ops *verbs;
+    ta_status status = ta_transport_find("verbs", &verbs);
+    return status == TA_OK ? open_with(verbs, NULL, config, out) : status;
+}
+
 static void close_with(struct ta_transport *t) {
     struct opened *o = opened_of(t);
     if (t == NULL || o == NULL) return;
@@ -74,14 +81,18 @@ static ta_status window_create(struct ta_transport *t, size_t bytes, struct ta_w
 }
 
 void far_kinds_make(void) {
-    static const struct {
+    const struct ta_transport_ops *verbs;
+    (void)ta_transport_find("verbs", &verbs);
+    const struct {
         const char *name;
         const struct ta_transport_ops *ops, *inner;
         ta_status (*open)(const struct ta_transport_config *config, struct ta_transport **out);
     } kinds[FAR_KINDS] = {{"shm-far", &ta_transport_shm, &ta_transport_shm, open_shm},
                           {"staged-shm", &ta_transport_staged, &ta_transport_shm, open_staged_shm},
-                          {"staged-sim", &ta_transport_staged, &ta_transport_sim, open_staged_sim}};
+                          {"staged-sim", &ta_transport_staged, &ta_transport_sim, open_staged_sim},
+                          {"verbs-far", verbs, verbs, open_verbs}};
     for (unsigned i = 0; i < FAR_KINDS; i++) {
+        if (kinds[i].ops == NULL) continue;
         far_kinds[i] = *kinds[i].ops;
         far_kinds[i].name = kinds[i].name;
         far_kinds[i].probe = kinds[i].inner->probe;
@@ -94,7 +105,7 @@ void far_kinds_make(void) {
 ta_status far_kinds_find(const char *name, const struct ta_transport_ops **out) {
     far_kinds_make();
     for (unsigned i = 0; i < FAR_KINDS; i++)
-        if (strcmp(name, far_kinds[i].name) == 0) {
+        if (far_kinds[i].name != NULL && strcmp(name, far_kinds[i].name) == 0) {
             *out = &far_kinds[i];
             return TA_OK;
         }

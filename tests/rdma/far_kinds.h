@@ -9,8 +9,9 @@
 #include "gpu.h"
 #include "transport.h"
 
-enum { FAR_KINDS = 3 };
-/* "shm-far", "staged-shm", "staged-sim". */
+enum { FAR_KINDS = 4 };
+/* "shm-far", "staged-shm", "staged-sim", and where it was built in "verbs-far", whose GPU memory is the CPU's to
+ * register. */
 extern struct ta_transport_ops far_kinds[FAR_KINDS];
 void far_kinds_make(void);
 

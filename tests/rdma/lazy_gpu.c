@@ -12,7 +12,7 @@
 
 #include "rng.h"
 
-enum { REGIONS = 512, PIECE = 512, PIECES = 8, ALIGN = 4096 };
+enum { REGIONS = 1024, PIECE = 512, PIECES = 8, ALIGN = 4096 };
 
 struct lazy_gpu_world lazy_gpu_world;
 

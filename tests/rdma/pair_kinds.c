@@ -32,6 +32,7 @@ static const struct optional {
     {"verbs", "verbs, one process", "verbs, two processes", "verbs, two machines", 0},
     {"verbs", "verbs by two rails, one process", "verbs by two rails, two processes",
      "verbs by two rails, two machines", 2},
+    {"verbs-far", "verbs, far, one process", "verbs, far, two processes", "verbs, far, two machines", 0},
     {"ofi", "ofi, one process", "ofi, two processes", "ofi, two machines", 0},
 };
 
@@ -67,7 +68,7 @@ static void add_optional(const struct optional *o) {
     char said[512];
     struct pair_kind kind = {.name = o->one, .has_peers = true, .device = true, .rails = o->rails};
     struct ta_transport_spec spec = {.device = getenv("TENSAIR_TEST_DEVICE"), .rails = o->rails};
-    ta_status status = ta_transport_find(o->make, &kind.ops);
+    ta_status status = far_kinds_find(o->make, &kind.ops);
     if (status == TA_OK) status = kind.ops->probe(&spec, said, sizeof said);
     if (status != TA_OK) {
         printf("left out: %s: %s\n", o->one, ta_why());

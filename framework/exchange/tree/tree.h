@@ -107,7 +107,9 @@ struct ta_tree_neighbour {
     unsigned ranks;               /* behind it, itself included */
     uint32_t slot;                /* for our bodies in its window, 1 more; 0: it has not said yet */
     const char *in_control;       /* its, in ours */
-    const float *in_body;
+    const float *in_body;         /* where the weights live; */
+    size_t in_body_at;            /* its offset in our window */
+    uint64_t fetched;             /* the pulse it was fetched after */
     const char *in_notes;
     enum ta_peer_life life;
     bool connected, broken, heard;
@@ -152,7 +154,8 @@ struct ta_tree {
     struct ta_tree_group *group;         /* [n_slots] */
     struct ta_tree_edge *edges;          /* [n_ranks] scratch */
     uint16_t *via;           /* [n_ranks] the neighbour behind whom a rank is; UINT16_MAX: it is gone */
-    char *window;
+    struct ta_window inboxes; /* of the transport; */
+    char *window;             /* what of it is the CPU's: all but the floats of bodies, on a GPU */
     size_t control_bytes, body_bytes, notes_bytes;
     struct ta_tree_copy *copies;
     uint64_t *notes;         /* [n_ranks] the highest of each rank: put as they lie */
@@ -212,6 +215,9 @@ ta_status ta_tree_start(struct ta_tree *t, const struct ta_exchange_start *start
 ta_status ta_tree_apply(struct ta_tree *t);
 /* What the members of a group are to get: `source`, up to date. */
 ta_status ta_tree_gather(struct ta_tree *t, unsigned group, const float **source);
+/* What has arrived in the body of `n` is read by what the kernels are given from now on: on a GPU. Errors: of the
+ * transport. */
+ta_status ta_tree_fetch(struct ta_tree *t, struct ta_tree_neighbour *n);
 /* All start anew from `w0`, which may be w or a body. */
 ta_status ta_tree_rebase(struct ta_tree *t, const float *from);
 /* Rises with every change of what the members of a group are to get. */

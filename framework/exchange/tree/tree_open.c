@@ -72,17 +72,25 @@ static ta_status open_lists(struct ta_tree *t) {
 }
 
 static ta_status open_window(struct ta_tree *t) {
-    struct ta_window window;
+    const struct ta_transport_ops *ops = t->config.transport_ops;
     size_t slot = t->body_bytes + t->notes_bytes, control = t->base.n_ranks * t->control_bytes;
     if (t->n_slots == 0) return TA_OK;
     if (slot > (PTRDIFF_MAX - control) / t->n_slots)
         return ta_fail(TA_CONFIG, "exchange: inboxes of %u neighbours with %zu parameters do not fit into an address "
                        "space", t->n_slots, t->base.model->n_params);
     size_t bytes = control + slot * t->n_slots;
-    ta_status status = t->config.transport_ops->window_create(t->config.transport, bytes, &window);
+    const struct ta_window_far far = {
+        .first = control, .stride = slot, .bytes = t->base.model->n_params * sizeof(float), .n = t->n_slots};
+    ta_status status;
+    if (!t->config.kernel_ops->on_gpu)
+        status = ops->window_create(t->config.transport, bytes, &t->inboxes);
+    else if (ops->window_create_far == NULL)
+        status = ta_fail(TA_INVALID, "exchange: transport '%s' has no windows in the memory of GPUs", ops->name);
+    else
+        status = ops->window_create_far(t->config.transport, bytes, &far, &t->inboxes);
     if (status != TA_OK) return status;
-    t->window = window.base;
-    t->held_bytes += window.bytes;
+    t->window = t->inboxes.base;
+    t->held_bytes += t->inboxes.bytes;
     return TA_OK;
 }
 
@@ -92,7 +100,9 @@ ta_status ta_tree_arena(struct ta_tree *t, size_t floats, const char *what, floa
     if (status != TA_OK) return status;
     t->held_bytes += bytes;
     if (t->n_slots == 0 || bytes == 0) return TA_OK;
-    return t->config.transport_ops->source_register(t->config.transport, *out, bytes);
+    const struct ta_transport_ops *ops = t->config.transport_ops;
+    if (t->config.kernel_ops->on_gpu) return ops->source_register_gpu(t->config.transport, *out, bytes);
+    return ops->source_register(t->config.transport, *out, bytes);
 }
 
 static ta_status open_arenas(struct ta_tree *t) {

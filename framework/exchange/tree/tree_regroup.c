@@ -116,7 +116,8 @@ static ta_status take_in(struct ta_tree *t, unsigned rank, struct ta_tree_neighb
     *n = (struct ta_tree_neighbour){.edge = {.rank = rank}, .adopted = t->n_gone > 0, .notes_version = UINT32_MAX};
     n->copies = t->copies + (size_t)place * (t->in_flight + 1);
     n->in_control = t->window + control;
-    n->in_body = (const float *)(t->window + body);
+    n->in_body = ta_window_at(&t->inboxes, body);
+    n->in_body_at = body;
     n->in_notes = t->window + body + t->body_bytes;
     if (t->n_gone == 0) n->slot = ta_tree_place(&t->shape, rank, t->base.rank) + 1;
     *out = n;
@@ -208,6 +209,8 @@ static ta_status catch_up(struct ta_tree *t) {
         const struct ta_tree_said *its = &t->near[i]->known;
         if (!t->near[i]->met || its->gives <= t->said.based || its->gives != its->based) continue;
         t->in_doubt = false;
+        ta_status status = ta_tree_fetch(t, t->near[i]);
+        if (status != TA_OK) return status;
         return ta_tree_commit(t, its->gives, its->commit_round, t->near[i]->in_body, its->total);
     }
     return TA_OK;

@@ -71,9 +71,10 @@ static ta_status drain(struct ta_tree *t) {
         ta_status status = ta_tree_apply(t);
         return status == TA_OK ? commit(t, t->base.w, t->said.total + ta_tree_fresh(t, t->n_groups)) : status;
     }
-    const struct ta_tree_neighbour *up = t->near[t->up];
+    struct ta_tree_neighbour *up = t->near[t->up];
     bool handed = up->known.commit == said->halt && up->known.gives == said->halt;
-    return handed ? commit(t, up->in_body, up->known.total) : TA_OK;
+    ta_status status = handed ? ta_tree_fetch(t, up) : TA_OK;
+    return handed && status == TA_OK ? commit(t, up->in_body, up->known.total) : status;
 }
 
 static void finish(struct ta_tree *t) {

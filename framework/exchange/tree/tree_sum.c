@@ -61,8 +61,19 @@ static ta_status add_up(struct ta_tree *t, unsigned group, const struct ta_segme
     return ops->mean(t->config.kernels, segment->count, to + segment->offset, t->registers, n);
 }
 
+ta_status ta_tree_fetch(struct ta_tree *t, struct ta_tree_neighbour *n) {
+    const struct ta_transport_ops *ops = t->config.transport_ops;
+    size_t bytes = t->base.model->n_params * sizeof(float);
+    n->fetched = n->known.pulse;
+    if (t->inboxes.far.n == 0 || ops->fetch == NULL) return TA_OK;
+    return ops->fetch(t->config.transport, n->in_body_at, bytes, NULL, 0);
+}
+
 static ta_status add_up_all(struct ta_tree *t, unsigned group, float *to) {
     ta_status status = TA_OK;
+    for (unsigned i = 0; i < t->n_neighbours && status == TA_OK; i++)
+        if (counts(t, t->near[i]) && t->near[i]->fetched != t->near[i]->known.pulse)
+            status = ta_tree_fetch(t, t->near[i]);
     for (unsigned s = 0; s < t->base.model->n_segments && status == TA_OK; s++)
         status = add_up(t, group, &t->base.model->segments[s], to);
     return status;
@@ -130,21 +141,35 @@ ta_status ta_tree_rebase(struct ta_tree *t, const float *from) {
     return status;
 }
 
-/* w0 and what a former life had added to it. */
+/* w0 and what a former life had added to it: of values [at, at + n) of a segment, into scratch; both are the CPU's. In
+ * the order, and with the rounding, of the kernels. */
+static void sum_deltas(struct ta_tree *t, const struct ta_exchange_start *start, const struct ta_segment *segment,
+                       size_t at, size_t n) {
+    bool mean = segment->kind == TA_SEGMENT_MEAN;
+    unsigned there = 0;
+    for (size_t i = 0; i < n; i++) t->scratch[i] = start->w0 != NULL && !mean ? start->w0[at + i] : 0;
+    for (unsigned r = 0; r < t->base.n_ranks; r++) {
+        if (start->deltas[r] == NULL) continue;
+        for (size_t i = 0; i < n; i++) t->scratch[i] += start->deltas[r][at + i];
+        there++;
+    }
+    for (size_t i = 0; i < n && mean; i++) t->scratch[i] *= 1.0F / (float)there;
+}
+
 static ta_status add_deltas(struct ta_tree *t, const struct ta_exchange_start *start) {
     const struct ta_model *model = t->base.model;
+    unsigned there = 0;
+    for (unsigned r = 0; r < t->base.n_ranks; r++) there += start->deltas[r] != NULL;
     ta_status status = TA_OK;
-    for (unsigned s = 0; s < model->n_segments && status == TA_OK; s++) {
+    for (unsigned s = 0; s < model->n_segments && there > 0 && status == TA_OK; s++) {
         const struct ta_segment *segment = &model->segments[s];
-        unsigned n = 0;
-        for (unsigned r = 0; r < t->base.n_ranks; r++)
-            if (start->deltas[r] != NULL) t->registers[n++] = start->deltas[r] + segment->offset;
-        float *w = t->base.w + segment->offset;
-        const struct ta_kernels_ops *ops = t->config.kernel_ops;
-        if (segment->kind == TA_SEGMENT_MEAN && n > 0)
-            status = ops->mean(t->config.kernels, segment->count, w, t->registers, n);
-        if (segment->kind == TA_SEGMENT_SUM)
-            status = ops->sum(t->config.kernels, segment->count, w, t->base.w0 + segment->offset, t->registers, n);
+        if (segment->kind != TA_SEGMENT_MEAN && segment->kind != TA_SEGMENT_SUM) continue;
+        size_t end = segment->offset + segment->count;
+        for (size_t at = segment->offset; at < end && status == TA_OK; at += TA_TREE_SCRATCH_FLOATS) {
+            size_t n = end - at < TA_TREE_SCRATCH_FLOATS ? end - at : TA_TREE_SCRATCH_FLOATS;
+            sum_deltas(t, start, segment, at, n);
+            status = t->config.kernel_ops->copy_in(t->config.kernels, t->base.w + at, t->scratch, n * sizeof(float));
+        }
     }
     return status;
 }
