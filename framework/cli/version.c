@@ -46,7 +46,7 @@ static void print_makes(const char *lead, bool built) {
     list("kernels", kernels, has_kernels, built, &lead);
     list("transports", ta_cli_transports, has_transport, built, &lead);
     list("exchanges", exchanges, has_exchange, built, &lead);
-    puts(".");
+    if (lead[0] == ';') puts(".");
 }
 
 /* The parts for GPUs lie beside the program, and their libraries where the loader finds them. */
@@ -55,10 +55,10 @@ static void print_plugins(void) {
     struct ta_libraries found;
     char path[4096 + 64];
     ta_libraries_find(&found, true);
+    static const char none[] = "no plugin: install CUDA's toolkit, libcudnn9-dev and libnccl-dev, and build again";
     for (unsigned i = 0; i < 2; i++) {
         bool there = ta_plugin_path(names[i], path, sizeof path)[0] != '\0';
-        printf("%-11s%s\n", names[i], there ? path : "no plugin: install CUDA's toolkit, libcudnn9-dev and libnccl-dev, "
-                                                     "and build again");
+        printf("%-11s%s\n", names[i], there ? path : none);
     }
     const char *const texts[][2] = {{"cuDNN", found.cudnn}, {"cuBLASLt", found.cublaslt}, {"NCCL", found.nccl}};
     for (unsigned i = 0; i < 3; i++)

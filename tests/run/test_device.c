@@ -25,11 +25,12 @@ static void replicas_are_dealt_evenly(void **state) {
         for (unsigned n = 1; n <= 40; n++) {
             unsigned held[8] = {0}, most = (n + count - 1) / count;
             for (unsigned r = 0; r < n; r++) {
-                unsigned number = number_of((struct ta_device_section){0}, (struct ta_device_place){r, n, n}, count, false);
+                struct ta_device_place place = {r, n, n};
+                unsigned number = number_of((struct ta_device_section){0}, place, count, false);
                 held[number]++;
                 /* The same as with the number said. */
                 struct ta_device_section said = {.replicas_per_gpu = most};
-                assert_int_equal(number, number_of(said, (struct ta_device_place){r, n, n}, count, false));
+                assert_int_equal(number, number_of(said, place, count, false));
             }
             for (unsigned g = 0; g < count; g++) assert_true(held[g] <= most);
         }
@@ -42,8 +43,8 @@ static void as_many_a_gpu_as_said(void **state) {
         assert_int_equal(number_of(two, (struct ta_device_place){r, 6, 6}, 3, false), r / 2);
     unsigned number;
     struct ta_device_place seventh = {6, 7, 7};
-    assert_fails(TA_CONFIG, "7 replicas on this machine, but its 3 GPUs take 6 with device.replicas_per_gpu: 2: raise it to 3",
-                 ta_device_number(&two, &seventh, 3, false, &number));
+    assert_fails(TA_CONFIG, "7 replicas on this machine, but its 3 GPUs take 6 with device.replicas_per_gpu: 2: raise it "
+                 "to 3", ta_device_number(&two, &seventh, 3, false, &number));
     struct ta_device_place second = {1, 2, 2};
     struct ta_device_section one = {.replicas_per_gpu = 1};
     assert_fails(TA_CONFIG, "its 1 GPU takes 1", ta_device_number(&one, &second, 1, false, &number));
@@ -65,8 +66,9 @@ static void a_batch_system_binds(void **state) {
 static void a_number_is_that_one(void **state) {
     (void)state;
     char text[] = "5";
+    struct ta_device_section said = {.number = text};
     for (unsigned r = 0; r < 4; r++)
-        assert_int_equal(number_of((struct ta_device_section){.number = text}, (struct ta_device_place){r, 4, 4}, 2, false), 5);
+        assert_int_equal(number_of(said, (struct ta_device_place){r, 4, 4}, 2, false), 5);
 }
 
 static void what_does_not_go_together(void **state) {
