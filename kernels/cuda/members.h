@@ -24,7 +24,9 @@ ta_status ta_cuda_rows_pick(struct ta_kernels *k, const struct ta_table *table, 
                             float *w, const float *base, const float *const *registers, unsigned n_registers);
 ta_status ta_cuda_rows_fold(struct ta_kernels *k, const struct ta_table *table, const uint32_t *rows, size_t n_rows,
                             const float *w, float *folded, float *delta);
-/* Frees the ring; when nothing is queued any more, before the GPU is closed. */
+extern const struct ta_skipgram_ops ta_skipgram_cuda; /* skipgram.c; on COMPUTE */
+
+/* rows.c: frees the ring; when nothing is queued any more, before the GPU is closed. */
 void ta_cuda_rows_close(struct ta_kernels *k);
 
 #endif
