@@ -64,7 +64,7 @@ struct ta_sync_words {
     uint64_t form; /* set of the gone << 32 | reductions completed; 0: all are there */
     /* GPUs. tag is said to all, and counts reductions begun. */
     uint64_t able;    /* which GPU it computes on, as a number; 1 in the last bit: it has NCCL; 0: not said yet */
-    uint64_t verdict; /* generation << 48 | enum ta_sync_engine; the id of NCCL lies behind the words */
+    uint64_t verdict; /* generation << 48 | 4 | enum ta_sync_engine; the id of NCCL lies behind the words */
 };
 
 /* UNDECIDED: on GPUs until all have said what they are able to do. */

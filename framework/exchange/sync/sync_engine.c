@@ -10,7 +10,7 @@
 #include "mem.h"
 #include "sync.h"
 
-enum { CAN = 1, PATIENCE = 10 };
+enum { CAN = 1, SAID = 4, PATIENCE = 10 };
 
 static bool is(const char *text, const char *name) { return text != NULL && strcmp(text, name) == 0; }
 
@@ -111,7 +111,7 @@ static bool decide(struct ta_sync *s) {
         if (s->engine == TA_SYNC_COLLECTIVE) s->put_status = TA_DEVICE;
         engine = TA_SYNC_RING;
     }
-    s->verdict = s->generation << TA_SYNC_GENERATION_SHIFT | engine;
+    s->verdict = s->generation << TA_SYNC_GENERATION_SHIFT | SAID | engine;
     return true;
 }
 
