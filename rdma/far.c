@@ -84,6 +84,17 @@ ta_status ta_far_key_check(unsigned peer, const struct ta_window_far *ours, cons
                    theirs->n, theirs->bytes, theirs->stride);
 }
 
+ta_status ta_far_copy_rows(const struct ta_gpu_ops *ops, struct ta_gpu *gpu, enum ta_gpu_stream stream,
+                           const struct ta_far_rows *rows, bool directly) {
+    if (directly) return ops->copy_rows(gpu, stream, rows->to, rows->from, rows->bytes, rows->rows, rows->n);
+    ta_status status = TA_OK;
+    for (size_t i = 0; i < rows->n && status == TA_OK; i++) {
+        size_t at = rows->rows[i] * rows->bytes;
+        status = ops->copy(gpu, stream, rows->to + at, rows->from + at, rows->bytes);
+    }
+    return status;
+}
+
 ta_status ta_far_sources_add(struct ta_far_sources *s, const void *base, size_t bytes) {
     void *grown = s->source;
     if (bytes == 0) return TA_OK;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gpu.h"
 #include "grants.h"
 #include "status.h"
 #include "window.h"
@@ -40,6 +41,18 @@ ta_status ta_far_create_check(const struct ta_transport_config *config, const st
 /* Both windows are far or neither is; of what came out of a peer's key. Errors: CONFIG, PEER (makes no sense). */
 ta_status ta_far_key_check(unsigned peer, const struct ta_window_far *ours, const struct ta_window_far *theirs,
                            size_t window_bytes);
+
+/* Rows from one table to another, as ta_gpu_ops.copy_rows: a kernel's work where the GPU reaches both `directly` (its
+ * memory, a peer's that is attached, pinned memory); else a copy a row, each of which may wait. */
+struct ta_far_rows {
+    char *to;
+    const char *from;
+    size_t bytes;
+    const uint32_t *rows;
+    size_t n;
+};
+ta_status ta_far_copy_rows(const struct ta_gpu_ops *ops, struct ta_gpu *gpu, enum ta_gpu_stream stream,
+                           const struct ta_far_rows *rows, bool directly);
 
 /* Ranges of GPU memory that puts read from. Zeroed: none. */
 struct ta_far_sources {

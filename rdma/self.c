@@ -34,9 +34,9 @@ static ta_status self_open(const struct ta_transport_config *config, struct ta_t
 static ta_status self_window_create(struct ta_transport *t, size_t bytes, struct ta_window *out) {
     *out = (struct ta_window){0};
     if (t->block != NULL) return ta_fail(TA_INVALID, "the window of rank 0 was created already");
-    if (bytes > SIZE_MAX - PAGE)
+    if (bytes > SIZE_MAX - 2 * PAGE)
         return ta_fail(TA_NO_MEMORY, "a window of %zu bytes is more than a process can hold", bytes);
-    ta_status status = ta_mem_alloc(bytes + PAGE, 1, "window", &t->block);
+    ta_status status = ta_mem_alloc((bytes + PAGE - 1) / PAGE * PAGE + PAGE, 1, "window", &t->block);
     if (status != TA_OK) return status;
     out->base = (void *)(((uintptr_t)t->block + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
     out->bytes = t->window_bytes = bytes;

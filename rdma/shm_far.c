@@ -153,14 +153,15 @@ bool ta_shm_far_needs(const struct ta_shm_far *f, const struct ta_shm_far_path *
 static ta_status copy_far(struct ta_shm_far *f, const struct ta_shm_far_path *path, const struct ta_shm_map *map,
                           const struct ta_put_segment *s, bool first) {
     unsigned char *to = far_target(path, s);
-    bool from_gpu = ta_far_sources_hold(&f->sources, s->source);
+    bool from_gpu = ta_far_sources_hold(&f->sources, s->source), directly = to != NULL && from_gpu;
     if ((to == NULL && !from_gpu) || ta_put_segment_span(s).bytes == 0) return TA_AGAIN;
     if (to == NULL) to = map->base + s->target_offset;
     ta_status status = first ? f->ops->follow(f->gpu, TA_GPU_PUT, TA_GPU_COMPUTE) : TA_OK;
     if (status == TA_OK && first) status = f->ops->follow(f->gpu, TA_GPU_PUT, TA_GPU_APPLY);
     if (status != TA_OK) return status;
-    if (s->rows != NULL) return f->ops->copy_rows(f->gpu, TA_GPU_PUT, to, s->source, s->bytes, s->rows, s->n_rows);
-    return f->ops->copy(f->gpu, TA_GPU_PUT, to, s->source, s->bytes);
+    if (s->rows == NULL) return f->ops->copy(f->gpu, TA_GPU_PUT, to, s->source, s->bytes);
+    const struct ta_far_rows rows = {(char *)to, s->source, s->bytes, s->rows, s->n_rows};
+    return ta_far_copy_rows(f->ops, f->gpu, TA_GPU_PUT, &rows, directly);
 }
 
 /* Moves a put on as far as it goes. AGAIN: it waits for the GPU. */

@@ -70,9 +70,9 @@ static void sim_close(struct ta_transport *t) {
 static ta_status sim_window_create(struct ta_transport *t, size_t bytes, struct ta_window *out) {
     *out = (struct ta_window){0};
     if (t->block != NULL) return ta_fail(TA_INVALID, "the window of rank %u was created already", t->config.rank);
-    if (bytes > SIZE_MAX - PAGE)
+    if (bytes > SIZE_MAX - 2 * PAGE)
         return ta_fail(TA_NO_MEMORY, "a window of %zu bytes is more than a process can hold", bytes);
-    ta_status status = ta_mem_alloc(bytes + PAGE, 1, "window", &t->block);
+    ta_status status = ta_mem_alloc((bytes + PAGE - 1) / PAGE * PAGE + PAGE, 1, "window", &t->block);
     if (status != TA_OK) return status;
     void *base = (void *)(((uintptr_t)t->block + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
     t->fabric->ranks[t->config.rank].window = base;

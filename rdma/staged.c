@@ -71,9 +71,10 @@ static ta_status staged_probe_far(struct ta_transport *t, char *said, size_t byt
     return TA_OK;
 }
 
-/* Pinned, copies from it are the GPU's alone; else each one holds up its caller. */
+/* Pinned, copies from it are the GPU's alone; else each one holds up its caller. To its last page: a copy of what is
+ * pinned by a part only is an error. */
 static void pin_window(struct ta_transport *t) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = t->window.bytes / page * page;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (t->window.bytes + page - 1) / page * page;
     t->pinned = whole > 0 && t->gpu_ops->host_register(t->gpu, t->window.base, whole) == TA_OK;
     if (whole > 0 && !t->pinned)
         ta_log_warn(t->config.log, "the window is not pinned, and copies from it to the GPU are slow: %s", ta_why());
@@ -109,8 +110,9 @@ static ta_status staged_fetch(struct ta_transport *t, size_t offset, size_t byte
                        (unsigned long long)span.bytes, (unsigned long long)span.offset);
     char *to = (char *)t->window.far_base + place.piece * t->window.far_pitch + place.within - (span.offset - offset);
     const char *from = (const char *)t->window.base + offset;
-    if (rows != NULL) return t->gpu_ops->copy_rows(t->gpu, TA_GPU_APPLY, to, from, bytes, rows, n_rows);
-    return t->gpu_ops->copy(t->gpu, TA_GPU_APPLY, to, from, bytes);
+    if (rows == NULL) return t->gpu_ops->copy(t->gpu, TA_GPU_APPLY, to, from, bytes);
+    const struct ta_far_rows copy = {.to = to, .from = from, .bytes = bytes, .rows = rows, .n = n_rows};
+    return ta_far_copy_rows(t->gpu_ops, t->gpu, TA_GPU_APPLY, &copy, t->pinned);
 }
 
 static ta_status staged_grant(struct ta_transport *t, unsigned peer, size_t offset, size_t bytes) {

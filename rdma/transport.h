@@ -101,7 +101,7 @@ struct ta_transport_ops {
     ta_status (*open)(const struct ta_transport_config *config, struct ta_transport **out);
     void (*close)(struct ta_transport *t); /* drains or drops what is in flight; frees the window; NULL is fine */
 
-    /* Creates the window of this replica: zeroed, page-aligned, once. shm: all pages are present when it returns, in
+    /* Creates the window of this replica: zeroed, in whole pages, once. shm: all pages are present when it returns, in
      * the memory nearest to the calling core: pin before. Errors: NO_MEMORY, INVALID (twice). */
     ta_status (*window_create)(struct ta_transport *t, size_t bytes, struct ta_window *out);
     /* The same with far pieces, in the memory of config.gpu. A segment of a put, with all its rows, lies in a far piece

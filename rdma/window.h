@@ -20,7 +20,7 @@ struct ta_window_far {
 };
 
 struct ta_window {
-    void *base; /* page-aligned, zeroed at birth */
+    void *base; /* page-aligned, zeroed at birth; the rest of its last page is nobody else's */
     size_t bytes;
     enum ta_mem_kind kind;
     struct ta_window_far far;
