@@ -60,6 +60,7 @@ static void cuda_free(struct ta_kernels *k, void *block) { k->gpu_ops->free(k->g
 /* Both directions: waits before (for what was queued), copies, waits behind. */
 static ta_status cuda_copy(struct ta_kernels *k, void *to, const void *from, size_t bytes) {
     cudaStream_t stream;
+    k->apply_ahead = true; /* not only by us: transports queue there what they fetch */
     ta_status status = ta_cuda_on_compute(k, &stream);
     if (status == TA_OK && bytes > 0)
         status = ta_gpu_said(k->gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream), "a copy");
