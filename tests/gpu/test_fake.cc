@@ -192,7 +192,8 @@ static void test_rows_of_a_pitch(void **) {
     OK(cudaMemcpyAsync(out, x, sizeof out, cudaMemcpyDeviceToHost, stream));
     OK(cudaStreamSynchronize(stream));
     for (int i = 0; i < 100; i++) assert_true(out[i] == (i % 10 < 5 ? (float)(i / 10 * 20 + i % 10) : 0.0f));
-    assert_int_equal(cudaMemcpy2DAsync(x, 40, in, 16, 20, 10, cudaMemcpyHostToDevice, stream), cudaErrorInvalidPitchValue);
+    cudaError_t narrow = cudaMemcpy2DAsync(x, 40, in, 16, 20, 10, cudaMemcpyHostToDevice, stream);
+    assert_int_equal(narrow, cudaErrorInvalidPitchValue);
     assert_int_equal(cudaMemcpyAsync(in, x, 4, cudaMemcpyHostToDevice, stream), cudaErrorInvalidValue);
 }
 
@@ -309,8 +310,8 @@ static void test_a_child_has_no_device(void **) {
     pid_t child = fork();
     if (child == 0) {
         int n;
-        bool refused = cudaGetDeviceCount(&n) == cudaErrorInitializationError && cudaFree(x) == cudaErrorInitializationError;
-        _exit(refused ? 0 : 1);
+        cudaError_t count = cudaGetDeviceCount(&n), freed = cudaFree(x);
+        _exit(count == cudaErrorInitializationError && freed == cudaErrorInitializationError ? 0 : 1);
     }
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);

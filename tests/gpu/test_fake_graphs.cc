@@ -1,4 +1,5 @@
-/* Graphs of the make-believe device: what was recorded runs as often as it is launched; what CUDA forbids meanwhile is refused. */
+/* Graphs of the make-believe device: what was recorded runs as often as it is launched; what CUDA forbids meanwhile is
+ * refused. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -120,8 +121,10 @@ static void test_streams_must_come_together(void **) {
 
 /* What must not be called while a stream records, with the modes in which it is refused. */
 static void test_what_a_recording_forbids(void **) {
+    static const cudaStreamCaptureMode modes[] = {cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal,
+                                                  cudaStreamCaptureModeRelaxed};
     for (int call = 0; call < 6; call++) {
-        for (cudaStreamCaptureMode mode : {cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed}) {
+        for (cudaStreamCaptureMode mode : modes) {
             Fork f;
             fork_open(&f, "order=lazy");
             cudaGraph_t graph = nullptr;
@@ -133,7 +136,8 @@ static void test_what_a_recording_forbids(void **) {
                               : call == 4 ? cudaStreamQuery(f.a) : cudaMemset(f.z, 0, 4);
             bool unsafe = call == 2 || call == 3, refused = !unsafe || mode != cudaStreamCaptureModeRelaxed;
             assert_int_equal(error, refused ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
-            assert_int_equal(cudaStreamEndCapture(f.a, &graph), refused ? cudaErrorStreamCaptureInvalidated : cudaSuccess);
+            error = cudaStreamEndCapture(f.a, &graph);
+            assert_int_equal(error, refused ? cudaErrorStreamCaptureInvalidated : cudaSuccess);
         }
     }
     Fork f; /* what goes on elsewhere is fine */

@@ -73,7 +73,8 @@ __global__ static void tree_kernel(const unsigned *x, unsigned *out) {
 }
 
 static void test_sums(void **) {
-    static const unsigned shapes[][3] = {{1, 32, 1}, {3, 64, 1000}, {2, 256, 77}, {5, 1024, 9999}, {1, 96, 500}, {7, 128, 896}};
+    static const unsigned shapes[][3] = {{1, 32, 1},     {3, 64, 1000}, {2, 256, 77},
+                                         {5, 1024, 9999}, {1, 96, 500},  {7, 128, 896}};
     for (int order = 0; order < ORDERS; order++) {
         char text[32];
         cudaStream_t stream = begin(order_of(order, text));
@@ -233,7 +234,7 @@ static int ended_by(void (*kernel)()) {
         signal(SIGABRT, SIG_DFL);
         if (freopen("/dev/null", "w", stderr) == nullptr) _exit(3);
         cudaStream_t stream = begin("order=lazy");
-        ta_fake::launch("kernel", kernel, 1, 64, 0, stream);
+        ta_fake::launch("kernel", kernel, ta_fake::Shape{1, 64, 0}, stream);
         cudaStreamSynchronize(stream);
         _exit(0);
     }

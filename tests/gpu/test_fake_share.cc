@@ -16,7 +16,8 @@ extern "C" {
 #include <cmocka.h>
 }
 
-enum { N = 1000 };
+enum { N = 1000, LAZY = cudaIpcMemLazyEnablePeerAccess };
+static const CUmemRangeHandleType DMABUF = CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD;
 
 #define OK(call) assert_int_equal(call, cudaSuccess)
 
@@ -38,8 +39,8 @@ static int peer(const Pair *p) {
     cudaStream_t stream = nullptr;
     int out[N];
     if (cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess) return 2;
-    if (cudaIpcOpenMemHandle(&opened, handle, cudaIpcMemLazyEnablePeerAccess) != cudaSuccess) return 3;
-    if (cudaIpcOpenMemHandle(&again, handle, cudaIpcMemLazyEnablePeerAccess) != cudaSuccess || again != opened) return 4;
+    if (cudaIpcOpenMemHandle(&opened, handle, LAZY) != cudaSuccess) return 3;
+    if (cudaIpcOpenMemHandle(&again, handle, LAZY) != cudaSuccess || again != opened) return 4;
     if (cudaMemcpyAsync(out, opened, sizeof out, cudaMemcpyDeviceToHost, stream) != cudaSuccess) return 5;
     if (cudaStreamSynchronize(stream) != cudaSuccess) return 6;
     for (int i = 0; i < N; i++)
@@ -51,9 +52,9 @@ static int peer(const Pair *p) {
     if (cudaIpcCloseMemHandle(opened) != cudaErrorInvalidValue) return 11;
     char word = 1; /* the owner frees it; then it cannot be opened */
     if (write(p->back[1], &word, 1) != 1 || read(p->there[0], &word, 1) != 1) return 12;
-    if (cudaIpcOpenMemHandle(&opened, handle, cudaIpcMemLazyEnablePeerAccess) != cudaErrorMapBufferObjectFailed) return 13;
+    if (cudaIpcOpenMemHandle(&opened, handle, LAZY) != cudaErrorMapBufferObjectFailed) return 13;
     handle.reserved[3] ^= 1;
-    if (cudaIpcOpenMemHandle(&opened, handle, cudaIpcMemLazyEnablePeerAccess) != cudaErrorInvalidValue) return 14;
+    if (cudaIpcOpenMemHandle(&opened, handle, LAZY) != cudaErrorInvalidValue) return 14;
     return 0;
 }
 
@@ -74,7 +75,7 @@ static void test_two_processes_share_memory(void **) {
     OK(cudaStreamSynchronize(stream));
     cudaIpcMemHandle_t handle;
     OK(cudaIpcGetMemHandle(&handle, x));
-    assert_int_equal(cudaIpcOpenMemHandle(&own, handle, cudaIpcMemLazyEnablePeerAccess), cudaErrorDeviceUninitialized);
+    assert_int_equal(cudaIpcOpenMemHandle(&own, handle, LAZY), cudaErrorDeviceUninitialized);
     tell(p.there[1], &handle, sizeof handle);
     told(p.back[0], &word, 1);
     OK(cudaMemcpyAsync(out, x, sizeof out, cudaMemcpyDeviceToHost, stream));
@@ -98,14 +99,15 @@ static void test_memory_is_exported(void **) {
     cudaDriverEntryPointQueryResult result;
     OK(cudaGetDriverEntryPointByVersion("cuMemGetHandleForAddressRange", &call, 11070, cudaEnableDefault, &result));
     assert_int_equal(result, cudaDriverEntryPointSuccess);
-    auto get = reinterpret_cast<CUresult (*)(void *, CUdeviceptr, size_t, CUmemRangeHandleType, unsigned long long)>(call);
+    using Get = CUresult (*)(void *, CUdeviceptr, size_t, CUmemRangeHandleType, unsigned long long);
+    Get get = reinterpret_cast<Get>(call);
     CUdeviceptr at = reinterpret_cast<CUdeviceptr>(x);
     int fd = -1;
-    assert_int_equal(get(&fd, at, 1 << 12, CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD, 0), CUDA_SUCCESS);
+    assert_int_equal(get(&fd, at, 1 << 12, DMABUF, 0), CUDA_SUCCESS);
     close(fd);
-    assert_int_equal(get(&fd, at + 8, 1 << 12, CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD, 0), CUDA_ERROR_INVALID_VALUE);
-    assert_int_equal(get(&fd, at + (1 << 12), 3 << 12, CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD, 0), CUDA_ERROR_INVALID_VALUE);
-    assert_int_equal(get(&fd, at + (1 << 12), 2 << 12, CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD, 0), CUDA_SUCCESS);
+    assert_int_equal(get(&fd, at + 8, 1 << 12, DMABUF, 0), CUDA_ERROR_INVALID_VALUE);
+    assert_int_equal(get(&fd, at + (1 << 12), 3 << 12, DMABUF, 0), CUDA_ERROR_INVALID_VALUE);
+    assert_int_equal(get(&fd, at + (1 << 12), 2 << 12, DMABUF, 0), CUDA_SUCCESS);
     off_t from = lseek(fd, 0, SEEK_CUR);
     assert_int_equal(from, 1 << 12);
     void *seen = mmap(nullptr, 2 << 12, PROT_READ | PROT_WRITE, MAP_SHARED, fd, from);
@@ -123,7 +125,7 @@ static void test_memory_is_exported(void **) {
     ta_fake_gpu_reset("no_dmabuf");
     OK(cudaMalloc(&x, 1 << 12));
     at = reinterpret_cast<CUdeviceptr>(x);
-    assert_int_equal(get(&fd, at, 1 << 12, CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD, 0), CUDA_ERROR_NOT_SUPPORTED);
+    assert_int_equal(get(&fd, at, 1 << 12, DMABUF, 0), CUDA_ERROR_NOT_SUPPORTED);
 }
 
 static void test_one_process_a_device(void **) {

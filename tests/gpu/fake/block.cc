@@ -1,5 +1,5 @@
-/* block: a kernel's blocks one after another, the threads of a block in turns. A fiber runs thread after thread until one waits; it
- * then belongs to that one, and another fiber takes the next. A kernel that never waits is a loop. */
+/* block: a kernel's blocks one after another, the threads of a block in turns. A fiber runs thread after thread until
+ * one waits; it then belongs to that one, and another fiber takes the next. A kernel that never waits is a loop. */
 #include "fake_device.h"
 
 #include <algorithm>
@@ -39,8 +39,8 @@ struct Running {
 };
 static Running &b = *new Running();
 
-static const char *const call_names[] = {"__syncwarp", "a shuffle", "a ballot", "a sum", "a minimum", "a maximum", "an or",
-                                         "an and", "an exclusive or"};
+static const char *const call_names[] = {"__syncwarp", "a shuffle", "a ballot", "a sum",          "a minimum",
+                                         "a maximum",  "an or",     "an and",   "an exclusive or"};
 
 static void be(unsigned thread) {
     b.current = thread;
@@ -146,7 +146,8 @@ uint64_t warp(WarpCall call, unsigned mask, uint64_t value, unsigned from, Place
     unsigned thread = b.current;
     Thread &t = b.threads[thread];
     if ((mask >> lane() & 1) == 0)
-        misuse("%s: %s:%d: lane %u calls with mask %08x, in which it is not", b.name, place.file, place.line, lane(), mask);
+        misuse("%s: %s:%d: lane %u calls with mask %08x, in which it is not", b.name, place.file, place.line, lane(),
+               mask);
     t.place = place;
     t.call = call;
     t.mask = mask;
@@ -228,11 +229,12 @@ static void run_block(size_t threads) {
     }
 }
 
-void run_kernel(const char *name, dim3 grid, dim3 block, size_t shared, const std::function<void()> &body) {
+static void run_kernel(const char *name, const Shape &shape, const std::function<void()> &body) {
+    dim3 grid = shape.grid, block = shape.block;
     size_t threads = (size_t)block.x * block.y * block.z, blocks = (size_t)grid.x * grid.y * grid.z;
     b.name = name;
     b.body = &body;
-    b.shared.assign(shared, 0);
+    b.shared.assign(shape.shared, 0);
     b.shared.shrink_to_fit();
     b.dynamic = b.shared.data();
     b.order.resize(threads);
@@ -250,8 +252,10 @@ void run_kernel(const char *name, dim3 grid, dim3 block, size_t shared, const st
     b.body = nullptr;
 }
 
-cudaError_t launch_kernel(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t stream,
+cudaError_t launch_kernel(const char *name, const void *kernel, const Shape &shape, cudaStream_t stream,
                           std::function<void()> body) {
+    dim3 grid = shape.grid, block = shape.block;
+    size_t shared = shape.shared;
     std::lock_guard<std::recursive_mutex> hold(lock());
     cudaError_t error = check_stream(stream);
     if (error != cudaSuccess) return error;
@@ -261,7 +265,7 @@ cudaError_t launch_kernel(const char *name, const void *kernel, dim3 grid, dim3 
         return keep(cudaErrorInvalidConfiguration);
     auto found = state().shared_limits.find(kernel);
     if (shared > (found == state().shared_limits.end() ? 48u << 10 : found->second)) return keep(cudaErrorInvalidValue);
-    return ta_fake::queue(stream, name, [name, grid, block, shared, body] { run_kernel(name, grid, block, shared, body); });
+    return ta_fake::queue(stream, name, [name, shape, body] { run_kernel(name, shape, body); });
 }
 
 } // namespace ta_fake
@@ -274,7 +278,8 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute
     return cudaSuccess;
 }
 
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, const void *, int threads, size_t, unsigned) {
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, const void *, int threads, size_t,
+                                                                   unsigned) {
     *blocks = threads > 0 ? std::max(1, 2048 / threads) : 0;
     return threads > 0 ? cudaSuccess : ta_fake::keep(cudaErrorInvalidValue);
 }

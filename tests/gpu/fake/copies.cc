@@ -1,7 +1,7 @@
 /* copies: as CUDA documents what waits for the CPU and what does not ("API synchronization behavior").
  *
- * Queued copies from or to memory of the host that is not pinned "might be synchronous": nobody may rely on it. Here they read
- * and write late in the lazy order, at once in the eager one, and as the seed draws in the random one.
+ * Queued copies from or to memory of the host that is not pinned "might be synchronous": nobody may rely on it. Here
+ * they read and write late in the lazy order, at once in the eager one, and as the seed draws in the random one.
  */
 #include <string.h>
 
@@ -28,7 +28,8 @@ static Place place_of(const void *base, size_t bytes, const char *what) {
 static void move_words(void *to, const void *from, size_t bytes) {
     char *t = static_cast<char *>(to);
     const char *f = static_cast<const char *>(from);
-    if (((reinterpret_cast<uintptr_t>(t) | reinterpret_cast<uintptr_t>(f)) & 3) != 0 || (t < f + bytes && f < t + bytes)) {
+    bool overlap = t < f + bytes && f < t + bytes;
+    if (((reinterpret_cast<uintptr_t>(t) | reinterpret_cast<uintptr_t>(f)) & 3) != 0 || overlap) {
         memmove(t, f, bytes);
         return;
     }
@@ -94,14 +95,15 @@ static cudaError_t copy_async(const Rect &r, cudaMemcpyKind kind, cudaStream_t s
     Hold hold(lock());
     cudaError_t error = check_stream(stream);
     if (error != cudaSuccess || r.width == 0 || r.rows == 0) return error;
-    Place to = place_of(r.to, r.to_bytes(), "a copy to the end"), from = place_of(r.from, r.from_bytes(), "a copy from the end");
+    Place to = place_of(r.to, r.to_bytes(), "a copy"), from = place_of(r.from, r.from_bytes(), "a copy");
     if (!fits(kind, to, from)) return keep(cudaErrorInvalidValue);
     bool at_once = to != ON_DEVICE && from != ON_DEVICE;
     bool drawn = state().order == EAGER || (state().order == RANDOM && draw(2) == 0);
     bool staged = from == PAGEABLE && to == ON_DEVICE && drawn && !capturing(stream);
     if (at_once && capturing(stream)) at_once = false;
     error = queue_copy(stream, r, staged);
-    if (error == cudaSuccess && (at_once || (to == PAGEABLE && drawn && !capturing(stream)))) error = run_until(last(stream));
+    if (to == PAGEABLE && drawn && !capturing(stream)) at_once = true;
+    if (error == cudaSuccess && at_once) error = run_until(last(stream));
     return error;
 }
 
@@ -111,7 +113,7 @@ static cudaError_t copy_now(const Rect &r, cudaMemcpyKind kind) {
     if (error != cudaSuccess) return error;
     error = forbidden(nullptr);
     if (error != cudaSuccess || r.width == 0 || r.rows == 0) return error;
-    Place to = place_of(r.to, r.to_bytes(), "a copy to the end"), from = place_of(r.from, r.from_bytes(), "a copy from the end");
+    Place to = place_of(r.to, r.to_bytes(), "a copy"), from = place_of(r.from, r.from_bytes(), "a copy");
     if (!fits(kind, to, from)) return keep(cudaErrorInvalidValue);
     /* On its way from pageable memory it is staged, and need not have arrived; within the device nobody waits. */
     bool staged = from == PAGEABLE && to == ON_DEVICE;

@@ -1,7 +1,8 @@
 /* fake: what the makers of make-believe libraries (cuDNN, cuBLASLt, NCCL) share: work queued on streams.
  *
- * Nothing that touches device memory may happen in a call: it is queued, with copies of its arguments, and runs when the
- * order asks for it, possibly much later, possibly many times (in graphs). Work runs one piece at a time in a process.
+ * Nothing that touches device memory may happen in a call: it is queued, with copies of its arguments, and runs when
+ * the order asks for it, possibly much later, possibly many times (in graphs). Work runs one piece at a time in a
+ * process.
  */
 #ifndef TA_FAKE_H
 #define TA_FAKE_H
@@ -16,13 +17,13 @@
 
 namespace ta_fake {
 
-/* What came of a piece of work: it is done; it did something and wants to be called again; it cannot go on before somebody
- * else (another stream, thread or process) did something, and was called in vain. */
+/* What came of a piece of work: it is done; it did something and wants to be called again; it cannot go on before
+ * somebody else (another stream, thread or process) did something, and was called in vain. */
 enum Outcome { DONE, MORE, STUCK };
 
-/* Queues work on a stream, or makes a node of the graph that is being captured. `what` names it in messages and must live on. The
- * second is for work that depends on others (collectives): `begin` is called once per run (a launch of a graph is one), what it
- * returns until it says DONE. It must not block: others wait for the same lock. */
+/* Queues work on a stream, or makes a node of the graph that is being captured. `what` names it in messages and must
+ * live on. The second is for work that depends on others (collectives): `begin` is called once per run (a launch of a
+ * graph is one), what it returns until it says DONE. It must not block: others wait for the same lock. */
 cudaError_t queue(cudaStream_t stream, const char *what, std::function<void()> work);
 cudaError_t queue_steps(cudaStream_t stream, const char *what, std::function<std::function<Outcome()>()> begin);
 

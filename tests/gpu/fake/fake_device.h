@@ -1,4 +1,4 @@
-/* fake_device: CUDA C++ as the C++ compiler can take it: kernels become functions, a launch a piece of work in a stream.
+/* fake_device: CUDA C++ as the C++ compiler can take it: kernels become functions, a launch is work in a stream.
  *
  * How a kernel is tested without a GPU, in ten lines:
  *
@@ -12,10 +12,11 @@
  *     cudaMemcpyAsync(host, x, n * sizeof(float), cudaMemcpyDeviceToHost, stream);
  *     cudaStreamSynchronize(stream);                                 // ... as here, block after block
  *
- * The threads of a block are fibers which switch at __syncthreads, __syncwarp and in warp functions only. Blocks run one after
- * another, in an order drawn by the seed where the order is random, as are the threads' turns. Threads that wait for each other at
- * different places end the process with a message. __shared__ is a static variable, with what the last block left in it.
- * Device memory ends at a page nobody may touch; under the address sanitizer the rest of its last page is poisoned, too.
+ * The threads of a block are fibers which switch at __syncthreads, __syncwarp and in warp functions only. Blocks run
+ * one after another, in an order drawn by the seed where the order is random, as are the threads' turns. Threads that
+ * wait for each other at different places end the process with a message. __shared__ is a static variable, with what
+ * the last block left in it. Device memory ends at a page nobody may touch; under the address sanitizer the rest of
+ * it is poisoned, too.
  *
  * A kernel that is a template is launched with its arguments named, in parentheses where there is a comma:
  * TA_LAUNCH((cast_kernel<float, 4>), ...).
@@ -70,7 +71,11 @@ uint64_t warp(WarpCall call, unsigned mask, uint64_t value, unsigned from, Place
 unsigned lane();
 unsigned active();
 void *dynamic_shared();
-cudaError_t launch_kernel(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t stream,
+struct Shape {
+    dim3 grid, block;
+    size_t shared; /* bytes of what the launch sizes */
+};
+cudaError_t launch_kernel(const char *name, const void *kernel, const Shape &shape, cudaStream_t stream,
                           std::function<void()> body);
 
 template <class T> struct same {
@@ -78,10 +83,10 @@ template <class T> struct same {
 };
 
 template <class... P>
-inline void launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, cudaStream_t stream,
+inline void launch(const char *name, void (*kernel)(P...), const Shape &shape, cudaStream_t stream,
                    typename same<P>::type... arguments) {
     std::tuple<P...> kept(arguments...);
-    launch_kernel(name, reinterpret_cast<const void *>(kernel), grid, block, shared, stream,
+    launch_kernel(name, reinterpret_cast<const void *>(kernel), shape, stream,
                   [kernel, kept] { std::apply(kernel, kept); });
 }
 
@@ -105,7 +110,7 @@ template <class T> inline T shuffle(unsigned mask, T value, int from, Place plac
 } // namespace ta_fake
 
 #define TA_LAUNCH(kernel, grid, block, shared, stream, ...) \
-    ta_fake::launch(#kernel, kernel, (grid), (block), (shared), (stream), __VA_ARGS__)
+    ta_fake::launch(#kernel, kernel, ta_fake::Shape{(grid), (block), (size_t)(shared)}, (stream), __VA_ARGS__)
 #define TA_DYNAMIC_SHARED(type, name) type *name = reinterpret_cast<type *>(ta_fake::dynamic_shared())
 
 #define TA_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()

@@ -1,5 +1,5 @@
-/* fibers: stacks by mmap, with a page below that nobody may touch. Switched by hand where we know how, since the C library's way
- * makes a system call each time, and sanitizers clear all of a stack; by swapcontext elsewhere. */
+/* fibers: stacks by mmap, with a page below that nobody may touch. Switched by hand where we know how, since the C
+ * library's way makes a system call each time, and sanitizers clear all of a stack; by swapcontext elsewhere. */
 #include "fibers.h"
 
 #include <stdint.h>
@@ -64,7 +64,7 @@ asm(".pushsection .text\n"
 
 static void prepare(Fiber *f) {
     enum { KEPT = 6 };
-    void **top = reinterpret_cast<void **>(f->stack + BELOW + STACK) - 4; /* begin() finds the stack as a call leaves it */
+    void **top = reinterpret_cast<void **>(f->stack + BELOW + STACK) - 4; /* begin() finds it as a call leaves it */
     top[1] = nullptr;
     top[0] = reinterpret_cast<void *>(begin);
     for (int i = 1; i <= KEPT; i++) top[-i] = nullptr;

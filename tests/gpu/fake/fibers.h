@@ -8,7 +8,7 @@ namespace ta_fake {
 
 struct Fiber;
 
-/* A stack with `run` on it, which must never return: it parks itself by leave(). Ends the process where there is no memory. */
+/* A stack with `run` on it, which must never return: it leaves. Ends the process where there is no memory. */
 Fiber *fiber_create(void (*run)());
 /* From outside: goes on in the fiber until it leaves. */
 void fiber_enter(Fiber *fiber);

@@ -68,8 +68,9 @@ cudaError_t capture_wait(cudaStream_t stream, cudaEvent_t event) {
     if (stream->capture == nullptr) stream->nodes.clear();
     stream->capture = c;
     c->streams.insert(stream);
+    std::vector<size_t> &after = stream->nodes;
     for (size_t node : event->nodes)
-        if (std::find(stream->nodes.begin(), stream->nodes.end(), node) == stream->nodes.end()) stream->nodes.push_back(node);
+        if (std::find(after.begin(), after.end(), node) == after.end()) after.push_back(node);
     return cudaSuccess;
 }
 
@@ -120,8 +121,8 @@ static bool joined(const Capture &c) {
     return std::all_of(seen.begin(), seen.end(), [](bool yes) { return yes; });
 }
 
-/* A run of a graph: its nodes one after another in any order that their edges allow; the last first where the order is lazy, so that
- * a missing edge shows. */
+/* A run of a graph: its nodes one after another in any order that their edges allow; the last first where the order
+ * is lazy, so that a missing edge shows. */
 struct Run {
     std::shared_ptr<std::vector<Node>> nodes;
     std::vector<std::function<Outcome()>> steps;
@@ -178,6 +179,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
     cudaError_t error = check_stream(stream);
     if (error != cudaSuccess) return error;
     if (capturing(stream)) return keep(cudaErrorIllegalState);
+    if (!option("no_graphs", "").empty()) return keep(cudaErrorNotSupported);
     static uint64_t numbers = 0;
     Capture *c = new Capture{new CUgraph_st, mode, stream, {stream}, false, ++numbers};
     stream->capture = c;
@@ -281,7 +283,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
     auto begin = [nodes]() -> std::function<Outcome()> {
         size_t n = nodes->size();
         auto run = std::make_shared<Run>();
-        *run = Run{nodes, std::vector<std::function<Outcome()>>(n), std::vector<char>(n, 0), std::vector<char>(n, 0), n};
+        std::vector<char> none(n, 0);
+        *run = Run{nodes, std::vector<std::function<Outcome()>>(n), none, none, n};
         return [run] { return run->step(); };
     };
     return push(stream, Item{"a graph", true, begin, nullptr, {}, nullptr});

@@ -1,4 +1,5 @@
-/* memory: device memory in files of memory, mapped between pages nobody may touch; pinned and registered memory of the host. */
+/* memory: device memory in memory files, mapped between pages nobody may touch; pinned and registered memory of the
+ * host. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -68,7 +69,8 @@ char *map_between_guards(int fd, size_t mapped) {
     void *all = mmap(nullptr, mapped + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (all == MAP_FAILED) return nullptr;
     char *mapping = static_cast<char *>(all);
-    if (mmap(mapping + GUARD, mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED) return mapping;
+    void *inner = mmap(mapping + GUARD, mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    if (inner != MAP_FAILED) return mapping;
     munmap(all, mapped + 2 * GUARD);
     return nullptr;
 }
@@ -133,7 +135,8 @@ static cudaError_t allocate(size_t bytes, void **out) {
     Block b = {DEVICE_BLOCK, bytes, round_up(bytes, PAGE), nullptr, -1, 0, device(), 0, ""};
     b.offset = b.mapped - round_up(bytes, ALIGNED); /* it ends at the guard */
     b.fd = memfd_create("make-believe GPU", MFD_CLOEXEC);
-    if (b.fd < 0 || ftruncate(b.fd, (off_t)b.mapped) != 0) misuse("no memory file of %zu bytes: %s", bytes, strerror(errno));
+    if (b.fd < 0 || ftruncate(b.fd, (off_t)b.mapped) != 0)
+        misuse("no memory file of %zu bytes: %s", bytes, strerror(errno));
     b.mapping = map_between_guards(b.fd, b.mapped);
     if (b.mapping == nullptr) misuse("no mapping of %zu bytes: %s", bytes, strerror(errno));
     poison(b.mapping + GUARD, b.mapped);
@@ -226,9 +229,10 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *out, const void *add
     if (error != cudaSuccess) return error;
     *out = cudaPointerAttributes();
     const auto *found = block_of(address);
-    out->type = found == nullptr ? cudaMemoryTypeUnregistered : on_device(found->second) ? cudaMemoryTypeDevice : cudaMemoryTypeHost;
+    bool far = found != nullptr && on_device(found->second);
+    out->type = far ? cudaMemoryTypeDevice : found != nullptr ? cudaMemoryTypeHost : cudaMemoryTypeUnregistered;
     out->device = found == nullptr ? cudaInvalidDeviceId : found->second.device;
-    out->hostPointer = found != nullptr && on_device(found->second) ? nullptr : const_cast<void *>(address);
+    out->hostPointer = far ? nullptr : const_cast<void *>(address);
     out->devicePointer = found != nullptr ? const_cast<void *>(address) : nullptr;
     return cudaSuccess;
 }

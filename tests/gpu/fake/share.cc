@@ -1,4 +1,5 @@
-/* share: device memory in other processes: handles by which they open its memory file, the driver's calls that export it. */
+/* share: device memory in other processes: handles by which they open its memory file; the driver's calls, which
+ * export it. */
 #include <cuda.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -93,7 +94,8 @@ cudaError_t cudaIpcCloseMemHandle(void *base) {
 static CUresult get_handle(void *out, CUdeviceptr at, size_t bytes, CUmemRangeHandleType type, unsigned long long) {
     Hold hold(lock());
     if (enter() != cudaSuccess) return CUDA_ERROR_NOT_INITIALIZED;
-    if (type != CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD || !option("no_dmabuf", "").empty()) return CUDA_ERROR_NOT_SUPPORTED;
+    bool can = option("no_dmabuf", "").empty();
+    if (type != CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD || !can) return CUDA_ERROR_NOT_SUPPORTED;
     if (at % 4096 != 0 || bytes % 4096 != 0 || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
     for (auto &one : state().blocks) {
         const Block &b = one.second;
@@ -119,10 +121,14 @@ static CUresult get_range(CUdeviceptr *base, size_t *bytes, CUdeviceptr at) {
     return CUDA_SUCCESS;
 }
 
+static bool no_such(CUdevice number) {
+    return enter() != cudaSuccess || number < 0 || (size_t)number >= state().devices.size();
+}
+
 static CUresult get_attribute(int *out, CUdevice_attribute attribute, CUdevice number) {
     if (attribute == CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED) {
         Hold hold(lock());
-        if (enter() != cudaSuccess || number < 0 || (size_t)number >= state().devices.size()) return CUDA_ERROR_INVALID_DEVICE;
+        if (no_such(number)) return CUDA_ERROR_INVALID_DEVICE;
         *out = option("no_dmabuf", "").empty();
         return CUDA_SUCCESS;
     }
@@ -133,7 +139,7 @@ static CUresult get_attribute(int *out, CUdevice_attribute attribute, CUdevice n
 
 static CUresult get_primary(CUdevice number, unsigned *flags, int *active) {
     Hold hold(lock());
-    if (enter() != cudaSuccess || number < 0 || (size_t)number >= state().devices.size()) return CUDA_ERROR_INVALID_DEVICE;
+    if (no_such(number)) return CUDA_ERROR_INVALID_DEVICE;
     *flags = state().devices[(size_t)number].flags;
     *active = state().devices[(size_t)number].active;
     return CUDA_SUCCESS;

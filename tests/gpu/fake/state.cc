@@ -74,9 +74,9 @@ static uint64_t number(const char *key, const char *otherwise) {
 }
 
 static void check_keys(const std::string &all) {
-    static const char *const known[] = {"order", "devices", "memory", "driver", "no_driver", "lose_after", "lose_device",
-                                        "oom_after", "exclusive", "no_ipc", "no_peer", "no_dmabuf", "no_rdma", "unordered",
-                                        "strict", "cublaslt", "cudnn", "nccl"};
+    static const char *const known[] = {"order",     "devices",     "memory",    "driver",    "no_driver", "lose_after",
+                                        "lose_device", "oom_after", "exclusive", "no_ipc",    "no_peer",   "no_dmabuf",
+                                        "no_rdma",   "unordered",   "strict",    "cublaslt",  "cudnn",     "nccl"};
     for (size_t from = 0; from < all.size();) {
         size_t to = std::min(all.find(',', from), all.size());
         std::string key = all.substr(from, std::min(all.find('=', from), to) - from);
@@ -153,7 +153,8 @@ cudaError_t activate() {
     if (!d.active && !name.empty()) {
         sockaddr_un address = {};
         address.sun_family = AF_UNIX;
-        int written = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "make-believe GPU %s %d", name.c_str(), chosen);
+        int written = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "make-believe GPU %s %d",
+                               name.c_str(), chosen);
         int holder = d.holder = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         socklen_t bytes = (socklen_t)(offsetof(sockaddr_un, sun_path) + 1 + (size_t)written);
         if (holder < 0 || bind(holder, reinterpret_cast<sockaddr *>(&address), bytes) != 0) {

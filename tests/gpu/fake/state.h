@@ -83,8 +83,8 @@ struct State {
 
 State &state();
 
-/* The error of a call that cannot even begin: no driver, a process that was forked, a device that is lost. Reads the options when
- * it is first called. */
+/* The error of a call that cannot even begin: no driver, a process that was forked, a device that is lost. Reads the
+ * options when it is first called. */
 cudaError_t enter();
 Device &now(); /* the device this thread has chosen */
 cudaError_t activate(); /* this process begins to use it */
@@ -111,13 +111,10 @@ bool capturing(cudaStream_t stream);
 cudaError_t capture_item(cudaStream_t stream, Item &item);
 cudaError_t capture_record(cudaStream_t stream, cudaEvent_t event);
 cudaError_t capture_wait(cudaStream_t stream, cudaEvent_t event);
-/* A call that must not happen while this thread captures: spoils the capture. `stream`: what it waits for, or NULL (all). */
+/* A call that must not happen while this thread captures: spoils the capture. `stream`: that it waits for, or NULL. */
 cudaError_t forbidden(cudaStream_t stream);
 cudaError_t unsafe(); /* one that CUDA calls potentially unsafe: forbidden unless the capture is relaxed */
 void drop_graphs();
-
-/* block.cc */
-void run_kernel(const char *name, dim3 grid, dim3 block, size_t shared, const std::function<void()> &body);
 
 } // namespace ta_fake
 

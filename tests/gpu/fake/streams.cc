@@ -216,7 +216,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     cudaError_t error = check_stream(stream);
     if (error == cudaErrorInvalidResourceHandle) return error;
     if (error == cudaSuccess && capturing(stream)) return forbidden(stream);
-    if (error == cudaSuccess) error = run_until(stream->tail); /* CUDA lets it run and gives back the stream behind it */
+    if (error == cudaSuccess) error = run_until(stream->tail); /* CUDA gives it back behind its work */
     auto &all = state().streams;
     all.erase(std::find(all.begin(), all.end(), stream));
     delete stream;
