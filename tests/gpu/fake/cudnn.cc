@@ -256,7 +256,8 @@ int64_t workspace_of(int engine) {
 
 template <class T> cudnnStatus_t give(const std::vector<T> &values, int64_t most, int64_t *n, void *out) {
     if (n != nullptr) *n = (int64_t)values.size();
-    if (most > 0) memcpy(out, values.data(), std::min((size_t)most, values.size()) * sizeof(T));
+    size_t count = std::min((size_t)most, values.size());
+    if (count > 0) memcpy(out, values.data(), count * sizeof(T));
     return CUDNN_STATUS_SUCCESS;
 }
 
