@@ -245,12 +245,16 @@ static void test_machines_without(void **) {
     int n = -1;
     ta_fake_gpu_reset("no_driver");
     assert_int_equal(cudaGetDeviceCount(&n), cudaErrorInsufficientDriver);
+    assert_int_equal(cudaGetLastError(), cudaErrorInsufficientDriver);
+    assert_int_equal(cudaGetLastError(), cudaSuccess);
     ta_fake_gpu_reset("driver=12080");
     assert_int_equal(cudaGetDeviceCount(&n), cudaErrorInsufficientDriver);
     OK(cudaDriverGetVersion(&n));
     assert_int_equal(n, 12080);
     ta_fake_gpu_reset("devices=0");
     assert_int_equal(cudaGetDeviceCount(&n), cudaErrorNoDevice);
+    assert_int_equal(cudaSetDevice(0), cudaErrorNoDevice);
+    assert_int_equal(cudaDeviceSynchronize(), cudaErrorNoDevice);
     ta_fake_gpu_reset("devices=3,no_peer");
     OK(cudaGetDeviceCount(&n));
     assert_int_equal(n, 3);

@@ -10,16 +10,16 @@ using Hold = std::lock_guard<std::recursive_mutex>;
 static bool cannot(const char *key) { return !option(key, "").empty(); }
 
 static cudaError_t check_number(int number) {
-    cudaError_t error = enter();
-    if (error != cudaSuccess && error != now().lost) return error;
+    cudaError_t error = find_devices();
+    if (error != cudaSuccess) return error;
     return number >= 0 && (size_t)number < state().devices.size() ? cudaSuccess : keep(cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaGetDeviceCount(int *count) {
     Hold hold(lock());
     *count = 0;
-    cudaError_t error = enter();
-    if (error != cudaSuccess && (state().devices.empty() || error != now().lost)) return error;
+    cudaError_t error = find_devices();
+    if (error != cudaSuccess) return error;
     *count = (int)state().devices.size();
     return cudaSuccess;
 }

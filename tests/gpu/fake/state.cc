@@ -125,7 +125,7 @@ static void in_child(void) {
     if (made != nullptr && made->ready) made->forked = true;
 }
 
-cudaError_t enter() {
+cudaError_t find_devices() {
     State &s = state();
     if (s.forked) return keep(cudaErrorInitializationError);
     if (!s.ready) {
@@ -138,7 +138,12 @@ cudaError_t enter() {
     if (s.driver / 1000 < CUDART_VERSION / 1000) return keep(cudaErrorInsufficientDriver);
     if (s.devices.empty()) return keep(cudaErrorNoDevice);
     if ((size_t)chosen >= s.devices.size()) chosen = 0;
-    return keep(now().lost);
+    return cudaSuccess;
+}
+
+cudaError_t enter() {
+    cudaError_t error = find_devices();
+    return error == cudaSuccess ? keep(now().lost) : error;
 }
 
 cudaError_t sticky() {
@@ -212,8 +217,9 @@ struct ta_fake_gpu_counts ta_fake_gpu_count(void) {
 cudaError_t cudaGetLastError(void) {
     cudaError_t error = last_error;
     std::lock_guard<std::recursive_mutex> hold(lock());
-    cudaError_t lost = state().ready && !state().devices.empty() ? enter() : cudaSuccess;
-    last_error = lost; /* what stuck, stays */
+    const State &s = state();
+    bool found = s.ready && (size_t)chosen < s.devices.size();
+    last_error = found ? now().lost : cudaSuccess; /* what stuck, stays */
     return error;
 }
 
@@ -221,8 +227,8 @@ cudaError_t cudaPeekAtLastError(void) { return last_error; }
 
 cudaError_t cudaSetDevice(int number) {
     std::lock_guard<std::recursive_mutex> hold(lock());
-    cudaError_t error = enter();
-    if (error != cudaSuccess && error != now().lost) return error;
+    cudaError_t error = find_devices();
+    if (error != cudaSuccess) return error;
     if (number < 0 || (size_t)number >= state().devices.size()) return keep(cudaErrorInvalidDevice);
     chosen = number;
     return now().lost != cudaSuccess ? keep(now().lost) : activate();

@@ -86,6 +86,7 @@ State &state();
 /* The error of a call that cannot even begin: no driver, a process that was forked, a device that is lost. Reads the
  * options when it is first called. */
 cudaError_t enter();
+cudaError_t find_devices(); /* the same, but for a loss */
 Device &now(); /* the device this thread has chosen */
 cudaError_t activate(); /* this process begins to use it */
 void lose(int device, cudaError_t error);

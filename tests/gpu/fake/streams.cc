@@ -218,7 +218,9 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     if (error == cudaSuccess && capturing(stream)) return forbidden(stream);
     if (error == cudaSuccess) error = run_until(stream->tail); /* CUDA gives it back behind its work */
     auto &all = state().streams;
-    all.erase(std::find(all.begin(), all.end(), stream));
+    auto found = std::find(all.begin(), all.end(), stream);
+    if (found == all.end()) return error;
+    all.erase(found);
     delete stream;
     return error;
 }
