@@ -16,11 +16,17 @@
  * that stands twice in a window moves twice, a negative picked twice counts twice, one that is the centre counts
  * nothing. `word2vec` draws anew for every pair and updates after every pair.
  *
+ * `cuda` draws the negatives of each window anew, on the device, and trains many windows at once, each in steps of the
+ * same size, 32 windows of the text in a row after each other. A row that several have at work takes the sum of what
+ * they found, by atomic additions: no update is lost, but each was computed on a row that had not seen the others. How
+ * many they are follows from the device, and which of two additions comes first is open: a batch of more than 32 windows
+ * does not give the same bits again. Rows are at most 2048 floats wide; each row that changed is listed once, in order.
+ *
  * Two tables of rows (struct ta_table: stride a multiple of 8 floats, 32-byte aligned), owned by the caller, updated in
  * place as the text is read: w is always the newest. Columns behind the width must be 0. Who has peers to tell asks for
  * the rows that changed (`lists`); by how much follows from w (kernels.h, rows_fold).
  *
- * Threads: as kernels.h. Same inputs, same machine, same build: same bits.
+ * Threads: as kernels.h. Same inputs, same machine, same build: same bits (but for `cuda`).
  */
 #ifndef TA_SKIPGRAM_H
 #define TA_SKIPGRAM_H
@@ -68,12 +74,13 @@ struct ta_skipgram_made {
 struct ta_skipgram;
 
 struct ta_skipgram_ops {
-    const char *name; /* "cpu", "portable", "word2vec" */
+    const char *name; /* "cpu", "portable", "word2vec", "cuda" */
     /* Errors: CONFIG (which number), NO_MEMORY. */
     ta_status (*create)(struct ta_kernels *k, const struct ta_skipgram_spec *spec, struct ta_skipgram **out);
     void (*destroy)(struct ta_skipgram *s); /* NULL is fine */
     size_t (*bytes)(const struct ta_skipgram *s);
-    const char *(*loops)(const struct ta_skipgram *s); /* what runs: "avx2", "avx512", "base", "portable", "word2vec" */
+    /* What runs: "avx2", "avx512", "base", "portable", "word2vec", "cuda". */
+    const char *(*loops)(const struct ta_skipgram *s);
     /* How often each row's word is seen [rows]: decides who is left out and who is drawn. Rows with 0 are never drawn.
      * Must be called before train; may be called again when the vocabulary has moved on. Errors: CONFIG (all are 0). */
     ta_status (*counts)(struct ta_skipgram *s, const uint64_t *counts);
