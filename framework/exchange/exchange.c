@@ -18,6 +18,11 @@ ta_status ta_exchange_find(const struct ta_exchange_spec *spec, const struct ta_
     if (!is(type, "live") && !is(topology, "full"))
         return ta_fail(TA_CONFIG, "exchange.topology '%s' goes with exchange.type live; '%s' knows full alone",
                        topology, type);
+    if (!is(type, "sync") && spec->collective != NULL)
+        return ta_fail(TA_CONFIG,
+                       "exchange.collective: '%s' is how exchange.type sync sums on GPUs; '%s' sums nothing: "
+                       "remove it",
+                       spec->collective, type);
     if (is(type, "live")) {
         *out = is(topology, "full") ? &ta_exchange_live : &ta_exchange_tree;
         return TA_OK;

@@ -12,8 +12,8 @@
  *                  require | off}      see transport.h
  *     exchange:   {type: live | dasgd | sync, topology: full | tree | clusters, fan_out: 2, max_staleness: none | N,
  *                  damping: none | inverse | exponential | delay-compensated, damping_rate: 0, gradients_per_push: 1,
- *                  slots: 4, scale: sum | mean, puts_in_flight: 1, heartbeat: .25, dead_after: 2.5,
- *                  join_within: 60, rows_after: 0, rows_within: 0 (0: see exchange.h)}
+ *                  slots: 4, scale: sum | mean, collective: auto | nccl | ring, puts_in_flight: 1,
+ *                  heartbeat: .25, dead_after: 2.5, join_within: 60, rows_after: 0, rows_within: 0 (0: see exchange.h)}
  *     device:     {type: auto | cpu | cuda, threads: 1, number: K, replicas_per_gpu: 0, compute: float32 | tf32 |
  *                  bfloat16}      see device/device.h
  *     checkpoint: {every_records: 0, every_seconds: 300, keep: 2, off: no}

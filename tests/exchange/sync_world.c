@@ -54,10 +54,18 @@ static void open_replica(struct sync_world *w, unsigned rank) {
     struct ta_transport_config transport = {
         .rank = rank, .n_ranks = w->config.n_ranks, .run_id = RUN_ID, .fabric = w->fabric};
     assert_ok(sim->open(&transport, &r->transport));
-    struct ta_exchange_config config = {
-        .spec = &w->spec, .updater = {update, r}, .model = &w->model, .kernel_ops = r->kernel_ops,
-        .kernels = r->kernels, .gpu_ops = gpu_ops, .gpu = r->gpu, .transport_ops = sim, .transport = r->transport, .rank = rank,
-        .n_ranks = w->config.n_ranks, .epoch = 3};
+    struct ta_exchange_config config = {.spec = &w->spec,
+                                        .updater = {update, r},
+                                        .model = &w->model,
+                                        .kernel_ops = r->kernel_ops,
+                                        .kernels = r->kernels,
+                                        .gpu_ops = gpu_ops,
+                                        .gpu = r->gpu,
+                                        .transport_ops = sim,
+                                        .transport = r->transport,
+                                        .rank = rank,
+                                        .n_ranks = w->config.n_ranks,
+                                        .epoch = 3};
     assert_ok(ops->open(&config, NULL, &r->x));
     r->world = w;
     assert_ok(TA_NEW(&r->given, (w->config.steps[rank] + 1) * w->config.d, "given"));

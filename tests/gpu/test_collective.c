@@ -1,5 +1,5 @@
-/* test_collective: sums and broadcasts over GPUs by NCCL: what comes out, who is missing, who goes. Members are driven in
- * turns by one thread, as no call may wait for a peer. */
+/* test_collective: sums and broadcasts over GPUs by NCCL: what comes out, who is missing, who goes. Members are driven
+ * in turns by one thread, as no call may wait for a peer. */
 #include "collective.h"
 
 #include <math.h>
@@ -260,8 +260,8 @@ static void two_on_one_gpu_are_refused(void **state) {
     for (unsigned r = 0; r < 2; r++) leave(&m[r]);
 }
 
-/* In a process of its own: sums until member 2 is killed, then with those who are left. Who is through waits for the other
- * before it leaves. */
+/* In a process of its own: sums until member 2 is killed, then with those who are left. Who is through waits for the
+ * other before it leaves. */
 static void live(unsigned rank, const struct ta_collective_id ids[2], bool hangs, _Atomic int *through) {
     struct member m = {0};
     ta_status status = TA_OK;

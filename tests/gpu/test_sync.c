@@ -1,5 +1,5 @@
-/* test_sync: the synchronous exchange on GPUs: by NCCL where each replica has its own, else by the ring in memory of the
- * host: the same updates as on CPUs, losses, rest; whole lives by seed on a simulated fabric. */
+/* test_sync: the synchronous exchange on GPUs: by NCCL where each replica has its own, else by the ring in memory of
+ * the host: the same updates as on CPUs, losses, rest; whole lives by seed on a simulated fabric. */
 #include <math.h>
 
 #include "expect.h"

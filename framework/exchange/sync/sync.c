@@ -13,6 +13,10 @@ static bool given(const char *text, const char *usual) {
 }
 
 ta_status ta_sync_check(const struct ta_exchange_spec *spec) {
+    if (given(spec->collective, "auto") && strcmp(spec->collective, "nccl") != 0 &&
+        strcmp(spec->collective, "ring") != 0)
+        return ta_fail(TA_CONFIG, "exchange.collective: '%s' does not exist; use one of: auto, nccl, ring",
+                       spec->collective);
     if (given(spec->max_staleness, "none") && strcmp(spec->max_staleness, "0") != 0)
         return ta_fail(TA_CONFIG, "exchange.max_staleness: %s: with exchange.type sync it is 0 always; remove the "
                        "key, or use live", spec->max_staleness);

@@ -49,8 +49,6 @@ static ta_status make_pieces(struct ta_sync *s) {
 
 ta_status ta_sync_engine_open(struct ta_sync *s, const struct ta_exchange_config *config) {
     const char *wanted = config->spec->collective;
-    if (wanted != NULL && !is(wanted, "auto") && !is(wanted, "nccl") && !is(wanted, "ring"))
-        return ta_fail(TA_CONFIG, "exchange.collective: '%s' does not exist; use one of: auto, nccl, ring", wanted);
     s->needs_collective = is(wanted, "nccl");
     if (s->needs_collective && !config->kernel_ops->on_gpu)
         return ta_fail(TA_CONFIG, "exchange.collective: nccl is for GPUs: remove it, or say device.type: cuda");
@@ -145,7 +143,9 @@ static ta_status join(struct ta_sync *s) {
     const struct ta_collective_config config = {
         .gpu_ops = s->gpu_ops, .gpu = s->gpu, .rank = s->place, .n = s->members, .id = s->id};
     s->greeted = s->generation > 0;
-    ta_log_info(s->log, "sums by NCCL %d over %u GPUs", s->collective_ops->version(), s->members);
+    int version = s->collective_ops->version();
+    ta_log_info(s->log, "sums by NCCL %d.%d.%d over %u GPUs", version / 10000, version / 100 % 100, version % 100,
+                s->members);
     return s->collective_ops->open(&config, &s->collective);
 }
 
