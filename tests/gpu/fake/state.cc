@@ -76,7 +76,8 @@ static uint64_t number(const char *key, const char *otherwise) {
 static void check_keys(const std::string &all) {
     static const char *const known[] = {"order",     "devices",     "memory",    "driver",    "no_driver", "lose_after",
                                         "lose_device", "oom_after", "exclusive", "no_ipc",    "no_peer",   "no_dmabuf",
-                                        "no_rdma",   "unordered",   "strict",    "cublaslt",  "cudnn",     "nccl"};
+                                        "no_rdma",   "unordered",   "strict",    "cublaslt",  "cudnn",     "nccl",
+                                        "no_graphs"};
     for (size_t from = 0; from < all.size();) {
         size_t to = std::min(all.find(',', from), all.size());
         std::string key = all.substr(from, std::min(all.find('=', from), to) - from);
