@@ -20,6 +20,7 @@ NEEDED = {
     "copy": ["copy_device_GBps", "copy_in_pinned_GBps", "copy_out_pinned_GBps"],
     "apply": ["apply_wrong_elements", "apply_8_inboxes_vs_copy", "update_momentum_vs_copy"],
     "put": ["put_wrong_words", "put_64MiB_vs_copy", "put_64MiB_bare_vs_copy"],
+    "words": ["words_per_s", "words_share_of_copy", "words_vs_one_core"],
 }
 
 
