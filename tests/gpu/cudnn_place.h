@@ -121,7 +121,6 @@ static inline void work_for(struct place *p, const struct ta_cudnn_op *op) {
 
 static inline void run(struct place *p, struct ta_cudnn_op *op) {
     work_for(p, op);
-    assert_ok(ta_cudnn_op_tune(op, p->far, p->workspace));
     assert_ok(ta_cudnn_op_run(op, p->far, p->workspace));
 }
 

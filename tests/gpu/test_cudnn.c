@@ -101,6 +101,39 @@ static void ops_of_one_shape_share_their_plans(void **state) {
     close_place(&p);
 }
 
+/* Captured once, replayed on numbers that have changed meanwhile. */
+static void an_op_can_be_captured(void **state) {
+    (void)state;
+    struct place p;
+    open_place(&p, NULL, 1);
+    struct ta_layer l = conv_layer(6, 7, 8, 3, 1, 8);
+    set_out(&l);
+    struct ta_cudnn_op *op;
+    struct ta_cudnn_spec spec = {.kind = TA_CUDNN_CONV_FORWARD, .layer = &l, .batch = 2, .behind = TA_CUDNN_BIAS_RELU};
+    assert_ok(ta_cudnn_op_create(p.cudnn, &spec, &op));
+    assert_non_null(op);
+    conv_rooms(&p, &l, 2, false, true);
+    run(&p, op);
+    cudaStream_t stream = ta_gpu_cuda_stream(p.gpu, TA_GPU_COMPUTE);
+    cudaGraph_t graph;
+    cudaGraphExec_t ready;
+    assert_int_equal(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    assert_ok(ta_cudnn_op_run(op, p.far, p.workspace));
+    assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    assert_int_equal(cudaGraphInstantiate(&ready, graph, 0), cudaSuccess);
+    for (unsigned i = 0; i < 2; i++) {
+        clear_place(&p); /* the same addresses, in the same order */
+        conv_rooms(&p, &l, 2, false, true);
+        expect_conv(&p, &l, 2, TA_CUDNN_BIAS_RELU);
+        assert_int_equal(cudaGraphLaunch(ready, stream), cudaSuccess);
+        check(&p, TA_CUDNN_Y, 1e-3, "a graph");
+    }
+    assert_int_equal(cudaGraphExecDestroy(ready), cudaSuccess);
+    assert_int_equal(cudaGraphDestroy(graph), cudaSuccess);
+    ta_cudnn_op_destroy(op);
+    close_place(&p);
+}
+
 static void averages_leave_out_what_is_padding(void **state) {
     (void)state;
     struct place p;
@@ -224,6 +257,7 @@ int main(void) {
         cmocka_unit_test(a_gradient_that_nobody_wants_is_not_made),
         cmocka_unit_test(an_op_serves_many_tensors),
         cmocka_unit_test(ops_of_one_shape_share_their_plans),
+        cmocka_unit_test(an_op_can_be_captured),
         cmocka_unit_test(averages_leave_out_what_is_padding),
         cmocka_unit_test(norms_are_those_of_the_reference),
     };

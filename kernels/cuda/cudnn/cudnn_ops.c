@@ -2,6 +2,7 @@
 #include "cudnn_ops.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "graph.h"
@@ -21,7 +22,7 @@ ta_status ta_cudnn_said(struct ta_cudnn *c, cudnnStatus_t status, const char *wh
     if (error != cudaSuccess) return ta_gpu_said(c != NULL ? c->gpu : NULL, error, what);
     const char *cure = "";
     if (status == CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH || status == CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED)
-        cure = "; all files of cuDNN must be of one version, where the loader finds them (package cudnn9-cuda-13)";
+        cure = "; all files of cuDNN must be of one version, where the loader finds them (package libcudnn9-cuda-13)";
     if (status == CUDNN_STATUS_NOT_INITIALIZED)
         cure = "; is the driver new enough for this cuDNN, and is there memory left on the GPU?";
     return ta_fail(TA_DEVICE, "%s: cuDNN %zu says '%s'%s%s%s", what, cudnnGetVersion(), cudnnGetErrorString(status),
@@ -32,7 +33,8 @@ static ta_status check_version(void) {
     size_t found = cudnnGetVersion(), built = CUDNN_VERSION;
     if (found / 10000 == built / 10000) return TA_OK;
     return ta_fail(TA_DEVICE, "cuDNN: this program was built with version %zu and found version %zu; install cuDNN %zu "
-                   "(package cudnn9-cuda-13), or build again with the one that is there", built, found, built / 10000);
+                   "(package libcudnn9-cuda-13), or build again with the one that is there", built, found,
+                   built / 10000);
 }
 
 /* Properties of a device that is not here. */
@@ -52,6 +54,14 @@ static ta_status connect(struct ta_cudnn *c) {
     return ta_cudnn_said(c, status, "opening cuDNN");
 }
 
+static unsigned candidates(const struct ta_cudnn_config *config) {
+    const char *asked = getenv("TENSAIR_AUTOTUNE");
+    unsigned long n = config->candidates;
+    if (n == 0 && asked != NULL) n = strtoul(asked, NULL, 10);
+    if (n > TA_CUDNN_CANDIDATES) return TA_CUDNN_CANDIDATES;
+    return n > 0 ? (unsigned)n : 1;
+}
+
 ta_status ta_cudnn_open(const struct ta_cudnn_config *config, struct ta_cudnn **out) {
     struct ta_cudnn *c = NULL;
     *out = NULL;
@@ -62,8 +72,7 @@ ta_status ta_cudnn_open(const struct ta_cudnn_config *config, struct ta_cudnn **
     if (status != TA_OK) return status;
     c->gpu = config->gpu;
     c->workspace = config->workspace > 0 ? (int64_t)config->workspace : DEFAULT_WORKSPACE;
-    c->candidates = config->candidates > 0 ? config->candidates : 1;
-    if (c->candidates > TA_CUDNN_CANDIDATES) c->candidates = TA_CUDNN_CANDIDATES;
+    c->candidates = candidates(config);
     status = c->gpu != NULL ? connect(c) : describe_device(c, config->device);
     if (status != TA_OK) {
         ta_cudnn_close(c);
@@ -145,13 +154,6 @@ static cudnnStatus_t bind(struct ta_cudnn_op *op, void *const tensors[TA_CUDNN_R
     return status;
 }
 
-ta_status ta_cudnn_op_run(struct ta_cudnn_op *op, void *const tensors[TA_CUDNN_ROLES], void *workspace) {
-    if (op->c->handle == NULL) return ta_fail(TA_INVALID, "%s: made for a device that is not here", op->plans->shape);
-    cudnnStatus_t status = bind(op, tensors, workspace);
-    if (status == CUDNN_STATUS_SUCCESS) status = cudnnBackendExecute(op->c->handle, op->plans->plan[0], op->pack);
-    return status == CUDNN_STATUS_SUCCESS ? TA_OK : ta_cudnn_said(op->c, status, op->plans->shape);
-}
-
 /* Milliseconds of plan i, the best of some runs; negative: it does not run here. */
 static ta_status time_plan(struct ta_cudnn_op *op, unsigned i, cudaEvent_t from, cudaEvent_t to, float *milliseconds) {
     struct ta_cudnn *c = op->c;
@@ -174,14 +176,12 @@ static ta_status time_plan(struct ta_cudnn_op *op, unsigned i, cudaEvent_t from,
     return error == cudaSuccess ? TA_OK : ta_gpu_said(c->gpu, error, op->plans->shape);
 }
 
-ta_status ta_cudnn_op_tune(struct ta_cudnn_op *op, void *const tensors[TA_CUDNN_ROLES], void *workspace) {
-    if (op->c->handle == NULL) return ta_fail(TA_INVALID, "%s: made for a device that is not here", op->plans->shape);
-    if (op->plans->n < 2) return TA_OK;
+/* Times the candidates on the tensors bound and keeps the fastest. */
+static ta_status tune(struct ta_cudnn_op *op) {
     cudaEvent_t from = NULL, to = NULL;
     float least = -1;
     unsigned best = 0;
-    ta_status status = ta_cudnn_said(op->c, bind(op, tensors, workspace), op->plans->shape);
-    if (status == TA_OK) status = ta_gpu_said(op->c->gpu, cudaEventCreate(&from), "an event");
+    ta_status status = ta_gpu_said(op->c->gpu, cudaEventCreate(&from), "an event");
     if (status == TA_OK) status = ta_gpu_said(op->c->gpu, cudaEventCreate(&to), "an event");
     for (unsigned i = 0; i < op->plans->n && status == TA_OK; i++) {
         float took;
@@ -192,4 +192,22 @@ ta_status ta_cudnn_op_tune(struct ta_cudnn_op *op, void *const tensors[TA_CUDNN_
     if (from != NULL) (void)cudaEventDestroy(from);
     if (to != NULL) (void)cudaEventDestroy(to);
     return status;
+}
+
+static ta_status tune_unless_captured(struct ta_cudnn_op *op) {
+    enum cudaStreamCaptureStatus captured = cudaStreamCaptureStatusNone;
+    cudaError_t error = cudaStreamIsCapturing(op->c->stream, &captured);
+    if (error != cudaSuccess) return ta_gpu_said(op->c->gpu, error, op->plans->shape);
+    return captured == cudaStreamCaptureStatusNone ? tune(op) : TA_OK;
+}
+
+ta_status ta_cudnn_op_run(struct ta_cudnn_op *op, void *const tensors[TA_CUDNN_ROLES], void *workspace) {
+    if (op->c->handle == NULL) return ta_fail(TA_INVALID, "%s: made for a device that is not here", op->plans->shape);
+    cudnnStatus_t status = bind(op, tensors, workspace);
+    if (status == CUDNN_STATUS_SUCCESS && op->plans->n > 1) {
+        ta_status tuned = tune_unless_captured(op);
+        if (tuned != TA_OK) return tuned;
+    }
+    if (status == CUDNN_STATUS_SUCCESS) status = cudnnBackendExecute(op->c->handle, op->plans->plan[0], op->pack);
+    return status == CUDNN_STATUS_SUCCESS ? TA_OK : ta_cudnn_said(op->c, status, op->plans->shape);
 }

@@ -6,15 +6,17 @@
  * this folder.
  *
  * Which engines: only those that promise the same bits in every run (no NUMERICAL_NOTE_NONDETERMINISTIC), that sum in
- * float32 and, where FLOAT32 is asked for, do not round factors to TF32. Of these the first by cuDNN's heuristics, or,
- * after `tune`, the fastest on this device.
+ * float32 and, where FLOAT32 is asked for, do not round factors to TF32. Of these the first by cuDNN's heuristics; or,
+ * with `candidates`, the fastest: the first run on a shape times them, on the tensors it was given, and waits. Which
+ * one that is may differ from process to process, and the bits with it: so only on demand.
  *
  * Tensors, packed: activations [batch][h][w][c]; a kernel [out_c][kernel_h][kernel_w][in_c] (KRSC: the arena's is
  * [kernel_h][kernel_w][in_c][out_c]). Elements are float32, or bfloat16 where `compute` is BFLOAT16; exceptions stand
  * at the roles. Addresses at 16 bytes at least.
  *
  * Threads: a ta_cudnn and its ops belong to one thread at a time. Running queues on the stream COMPUTE of the GPU and
- * may be captured into a CUDA graph, but for the first run of an op, and `tune`: kernels may be loaded then.
+ * may be captured into a CUDA graph, but for the first run of an op: kernels are loaded then, and candidates timed (if
+ * it is captured all the same, the first one stands in until a run that is not).
  *
  * Errors: DEVICE (what cuDNN said, of which operation; a version that does not fit: both, and what to install),
  * NO_MEMORY.
@@ -34,7 +36,7 @@ struct ta_cudnn_config {
     struct ta_gpu *gpu;  /* opened, by ta_gpu_cuda; outlives all. NULL: `device` describes one; nothing can be run */
     const char *device;  /* cuDNN's JSON of a device that is not here, for which ops are made; or NULL */
     size_t workspace;    /* bytes that an op may ask for at most; 0: 1 GiB */
-    unsigned candidates; /* engines an op keeps for `tune`; 0 or 1: only the first, and `tune` does nothing */
+    unsigned candidates; /* engines of which the fastest is chosen, at most 16; 0: TENSAIR_AUTOTUNE, or else 1 */
 };
 
 ta_status ta_cudnn_open(const struct ta_cudnn_config *config, struct ta_cudnn **out);
@@ -86,16 +88,15 @@ struct ta_cudnn_spec {
 /* *out: NULL with OK, where cuDNN has no engine for it (ta_why says what it said). */
 ta_status ta_cudnn_op_create(struct ta_cudnn *c, const struct ta_cudnn_spec *spec, struct ta_cudnn_op **out);
 void ta_cudnn_op_destroy(struct ta_cudnn_op *op); /* NULL is fine */
-/* Bytes of workspace that run needs (of tune: those of the engine that needs most, so ask after it again). One block
- * serves all ops of a stream. */
+/* Bytes of workspace that run needs; before the first run, what the candidate needs that needs most. One block serves
+ * all ops of a stream. */
 size_t ta_cudnn_op_workspace(const struct ta_cudnn_op *op);
 /* What runs: "conv_forward 128x56x56x64 3x3 -> 64, bias, relu: engine 67, the first of 12". For reports. */
 const char *ta_cudnn_op_describe(const struct ta_cudnn_op *op);
 
-/* Queues it. tensors[role]: an address on the GPU for each role of the kind; others are not looked at. */
+/* Queues it. tensors[role]: an address on the GPU for each role of the kind; others are not looked at. What it writes
+ * must not overlap what it reads. */
 ta_status ta_cudnn_op_run(struct ta_cudnn_op *op, void *const tensors[TA_CUDNN_ROLES], void *workspace);
-/* Times the candidates on these tensors (what they write is overwritten) and keeps the fastest. Waits. */
-ta_status ta_cudnn_op_tune(struct ta_cudnn_op *op, void *const tensors[TA_CUDNN_ROLES], void *workspace);
 
 /* The ops of a convolution: as much in one as cuDNN takes. */
 struct ta_cudnn_conv {
