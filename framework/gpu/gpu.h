@@ -39,7 +39,7 @@ struct ta_gpu_info {
     size_t bytes, free;   /* of its memory; free: at this moment; 0 where this process has not opened it: unknown */
     bool ipc;             /* its memory can be shared with other processes */
     bool dmabuf;          /* its memory can be exported as a dma-buf */
-    bool rdma;            /* an RDMA device may reach its memory at all (GPUDirect RDMA) */
+    bool rdma;            /* an RDMA device may write its memory (GPUDirect RDMA), and kernels can be made to see it */
     bool ordered;         /* what an RDMA device wrote is seen by kernels that start afterwards; else: `flush` */
     bool exclusive;       /* compute mode: one process only */
 };

@@ -54,12 +54,12 @@ static bool has_dmabuf(int device) {
 }
 
 ta_status ta_gpu_describe(unsigned number, struct ta_gpu_info *out) {
-    enum { MAJOR, MINOR, SMS, IPC, RDMA, ORDERING, MODE, N };
+    enum { MAJOR, MINOR, SMS, IPC, RDMA, ORDERING, FLUSHES, MODE, N };
     static const enum cudaDeviceAttr asked[N] = {
         [MAJOR] = cudaDevAttrComputeCapabilityMajor, [MINOR] = cudaDevAttrComputeCapabilityMinor,
         [SMS] = cudaDevAttrMultiProcessorCount,      [IPC] = cudaDevAttrIpcEventSupport,
         [RDMA] = cudaDevAttrGPUDirectRDMASupported,  [ORDERING] = cudaDevAttrGPUDirectRDMAWritesOrdering,
-        [MODE] = cudaDevAttrComputeMode};
+        [FLUSHES] = cudaDevAttrGPUDirectRDMAFlushWritesOptions, [MODE] = cudaDevAttrComputeMode};
     int device = (int)number, value[N] = {0};
     unsigned n = 0;
     *out = (struct ta_gpu_info){0};
@@ -76,8 +76,9 @@ ta_status ta_gpu_describe(unsigned number, struct ta_gpu_info *out) {
     out->minor = value[MINOR];
     out->multiprocessors = (uint32_t)value[SMS];
     out->ipc = value[IPC] != 0;
-    out->rdma = value[RDMA] != 0;
     out->ordered = value[ORDERING] >= cudaGPUDirectRDMAWritesOrderingOwner;
+    bool flushes = (value[FLUSHES] & cudaFlushGPUDirectRDMAWritesOptionHost) != 0;
+    out->rdma = value[RDMA] != 0 && (out->ordered || flushes);
     out->exclusive = value[MODE] == cudaComputeModeExclusive || value[MODE] == cudaComputeModeExclusiveProcess;
     out->dmabuf = has_dmabuf(device);
     out->free = free_bytes(device);
