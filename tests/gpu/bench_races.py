@@ -64,8 +64,8 @@ class Side:
         return self.process.poll() is None
 
 
-def prepare(sides, report, name, case):
-    """Who is ready, of ours without an update, ours, and the forms of PyTorch; what is not is told."""
+def questions(sides, case):
+    """What to ask of whom: ours without an update, ours, and the forms of PyTorch."""
     net, batch, compute = case[:3]
     wanted = {"gradient": f"prepare {net} {batch} {compute} 0", "ours": f"prepare {net} {batch} {compute} 1",
               "eager": f"prepare {net} {batch} {compute} eager", "graph": f"prepare {net} {batch} {compute} graph"}
@@ -78,13 +78,12 @@ def race(sides, report, case):
     net, batch, compute, eager, graph, seconds, rounds = case
     name, rates, last = f"{net}_b{batch}_{compute}", {}, {}
     ready = []
-    for who, line in prepare(sides, report, name, case).items():
+    for who, line in questions(sides, case).items():
         try:
             last[who] = sides[who].ask(line, report.left(60))
             ready.append(who)
         except Silent as why:
-            known = who in ("ours", "gradient")
-            (report.failed if known else report.skipped)(f"{name}_{who}", why)
+            blame(report, f"{name}_{who}", who, why)
     for _ in range(rounds + 1):  # the first to warm up
         for who in list(ready):
             try:
@@ -94,13 +93,22 @@ def race(sides, report, case):
                 rates.setdefault(who, []).append(float(answer[1]))
             except Silent as why:
                 ready.remove(who)
-                (report.skipped if "no time" in str(why) else report.failed)(f"{name}_{who}", why)
+                blame(report, f"{name}_{who}", who, why)
     for who in list(ready):
         try:
             sides[who].ask("free", report.left(20))
         except Silent:
             pass
     tell(report, name, {who: statistics.median(r[1:]) for who, r in rates.items() if len(r) > 1}, eager, graph)
+
+
+def blame(report, name, who, why):
+    """Only what is ours can fail, and only for want of something else than time."""
+    late = report.left(60) < 2
+    if late or who not in ("ours", "gradient"):
+        report.skipped(name, "no time left" if late else why)
+    else:
+        report.failed(name, why)
 
 
 def tell(report, name, rates, eager, graph):

@@ -123,7 +123,7 @@ def sync(runs):
     carried = re.search(r"sums by NCCL[^\n]*|a ring of 2[^\n]*", logs)
     agree = code == 0 and len(sums) == 2 and len(set(sums.values())) == 1
     runs.report.verdict(agree, "sync_2_equal_at_rest", f"{summary.get('records_per_s', 0):.0f} records/s, "
-                        f"{carried.group(0) if carried else 'ring or NCCL: not told'}" if agree else
+                        f"{carried.group(0) if carried else 'by the ring'}" if agree else
                         f"exit status {code}: {said('', text)}")
     code, _, logs, text = runs.train(2, runs.epochs(1), "exchange.type=sync", "exchange.collective=nccl", seconds=30)
     refused = code not in (0, 124) and "GPU of its own" in logs + text

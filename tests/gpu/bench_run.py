@@ -71,7 +71,7 @@ def main():
     options.add_argument("--out", required=True)
     options.add_argument("--plugins", help="folder of the plugin (default: where the programs are)")
     options.add_argument("--make-believe", action="store_true")
-    options.add_argument("--seconds", type=float, default=460)
+    options.add_argument("--seconds", type=float, default=450)
     options.add_argument("--commit", default="")
     options = options.parse_args()
     report = Report(options.out, options.seconds, options.make_believe)

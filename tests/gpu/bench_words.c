@@ -137,7 +137,10 @@ static ta_status measure(struct words *t, struct side *gpu, struct side *cpu) {
     if (status == TA_OK) status = copy_rate(t, &copied);
     for (unsigned r = 0; r < ROUNDS && status == TA_OK; r++) {
         forget(gpu);
+        int64_t start = ta_clock_now_ns();
         for (unsigned i = 0; i < BATCHES && status == TA_OK; i++) status = train(t, gpu, t->sentences);
+        if (status == TA_OK) status = t->b->gpu_ops->drain(t->b->gpu);
+        gpu->seconds = (double)(ta_clock_now_ns() - start) * 1e-9;
         if (status == TA_OK) status = copy_rate(t, &copied);
         /* What must move: each context's row and each target's, read and written. */
         double rows = (double)gpu->pairs / (1 + NEGATIVE) + (double)gpu->centres * (1 + NEGATIVE);

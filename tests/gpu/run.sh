@@ -9,7 +9,7 @@
 #
 #   --build DIR    where to build (default build/gpu-run)      --no-build   what lies there is taken as it is
 #   --out DIR      where results.json goes (default build/gpu-results)
-#   --seconds N    the time that all of it may take (default 460): what does not fit is SKIPPED
+#   --seconds N    the time that all of it may take (default 450): what does not fit is SKIPPED
 #   PYTHON=...     the Python that has PyTorch (default: python3, else /usr/bin/python3)
 #
 # cuDNN, cuBLASLt and NCCL are found in Python's wheels (nvidia-cudnn-cu13, ...), in CUDA's toolkit or in the system.
@@ -18,7 +18,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
-pack='' from='' out='' build='' fake=no rebuild=yes seconds=460
+pack='' from='' out='' build='' fake=no rebuild=yes seconds=450
 while [ $# -gt 0 ]; do
     case $1 in
     --pack | --from | --out | --build | --seconds)
@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
 done
 
 python=${PYTHON:-python3}
-has_torch() { "$1" -c 'import torch' 2>/dev/null; }
+has_torch() { "$1" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' 2>/dev/null; }
 if [ -z "${PYTHON:-}" ] && ! has_torch python3 && has_torch /usr/bin/python3; then python=/usr/bin/python3; fi
 
 scripts=(bench_run.py bench_report.py bench_place.py bench_programs.py bench_races.py bench_replicas.py
