@@ -96,4 +96,5 @@ const struct ta_kernels_ops ta_kernels_cuda = {
     .rows_sum = ta_cuda_rows_sum,
     .rows_pick = ta_cuda_rows_pick,
     .rows_fold = ta_cuda_rows_fold,
+    .skipgram = &ta_skipgram_cuda,
 };
