@@ -195,6 +195,8 @@ struct ta_kernels_ops {
     size_t (*net_bytes)(const struct ta_net *net); /* memory the net holds (activations, workspaces) */
     /* Where the time of a net with spec.timed went, for layer < n_layers; zeros without it. */
     struct ta_layer_times (*net_times)(const struct ta_net *net, uint32_t layer);
+    /* Why a net is slower than it could be, for a line in a log; "": it is not. NULL: none of this make ever is. */
+    const char *(*net_note)(const struct ta_net *net);
 
     /* One forward and backward pass in training mode: batch statistics, dropout masks of `step`.
      *   w           [n_params] where the weights live

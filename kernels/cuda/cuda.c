@@ -81,6 +81,7 @@ const struct ta_kernels_ops ta_kernels_cuda = {
     .net_destroy = ta_cuda_net_destroy,
     .net_bytes = ta_cuda_net_bytes,
     .net_times = ta_cuda_net_times,
+    .net_note = ta_cuda_net_note,
     .train = ta_cuda_train,
     .stage = ta_cuda_stage,
     .begin = ta_cuda_begin,

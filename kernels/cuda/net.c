@@ -133,4 +133,4 @@ size_t ta_cuda_net_bytes(const struct ta_net *net) {
 
 struct ta_layer_times ta_cuda_net_times(const struct ta_net *net, uint32_t layer) { return net->nodes[layer].times; }
 
-const char *ta_cuda_net_plain(const struct ta_net *net) { return net->plain; }
+const char *ta_cuda_net_note(const struct ta_net *net) { return net->plain; }

@@ -206,8 +206,8 @@ ta_status ta_cuda_net_create(struct ta_kernels *k, const struct ta_net_spec *spe
 void ta_cuda_net_destroy(struct ta_net *net);
 size_t ta_cuda_net_bytes(const struct ta_net *net);
 struct ta_layer_times ta_cuda_net_times(const struct ta_net *net, uint32_t layer);
-/* Why this net's steps are not launched as graphs; "": they are, or none was begun yet. */
-const char *ta_cuda_net_plain(const struct ta_net *net);
+/* Why steps are not launched as graphs; "": they are, or none was begun yet. */
+const char *ta_cuda_net_note(const struct ta_net *net);
 ta_status ta_cuda_train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels, uint64_t step,
                         float *grad, float *predictions, float *losses);
 ta_status ta_cuda_stage(struct ta_net *net, const float *x, const struct ta_labels *labels);

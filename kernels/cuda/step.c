@@ -125,20 +125,20 @@ static ta_status capture(struct ta_net *net, const struct ta_pass *pass) {
     struct ta_gpu *gpu = net->kernels->gpu;
     cudaGraph_t graph = NULL;
     drop_graph(pass->slot);
-    ta_status status =
-        ta_gpu_said(gpu, cudaStreamBeginCapture(pass->stream, cudaStreamCaptureModeThreadLocal), "capturing a step");
-    if (status != TA_OK) return status;
-    status = ta_pass_queue(net, pass);
-    cudaError_t error = cudaStreamEndCapture(pass->stream, &graph);
-    if (status == TA_OK) status = ta_gpu_said(gpu, error, "capturing a step");
+    cudaError_t error = cudaStreamBeginCapture(pass->stream, cudaStreamCaptureModeThreadLocal);
+    ta_status status = ta_gpu_said(gpu, error, "capturing a step");
+    if (status == TA_OK) {
+        status = ta_pass_queue(net, pass);
+        error = cudaStreamEndCapture(pass->stream, &graph);
+        if (status == TA_OK) status = ta_gpu_said(gpu, error, "capturing a step");
+    }
     if (status == TA_OK)
         status = ta_gpu_said(gpu, cudaGraphInstantiate(&pass->slot->graph, graph, 0), "making a graph of a step");
     if (graph != NULL) cudaGraphDestroy(graph);
-    if (status != TA_OK) {
-        pass->slot->graph = NULL;
-        snprintf(net->plain, sizeof net->plain, "%s", ta_why());
-        (void)cudaGetLastError(); /* a capture that failed leaves nothing behind */
-    }
+    if (status == TA_OK) return TA_OK;
+    pass->slot->graph = NULL;
+    snprintf(net->plain, sizeof net->plain, "steps are not launched as graphs: %s", ta_why());
+    (void)cudaGetLastError(); /* a capture that failed leaves nothing behind */
     return status;
 }
 
