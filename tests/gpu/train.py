@@ -108,6 +108,10 @@ def beside_the_cpu():
         found = devices(place, "cuda")
         check(len(found) == 1 and found[0]["ranks"] == [0] and "Make-believe" in found[0]["device"], f"manifest: {found}")
         check(devices(place, "cpu")[0]["device"].startswith("CPU"), "the CPU in the manifest")
+        out, _ = train(place, "cuda", "--set", "device.compute=bfloat16", run_dir="short")
+        contains(out, "bfloat16")
+        short = place.metrics("short", "summary")[0]
+        check(0 < abs(short["loss_all"] - cuda["loss_all"]) < 0.02, f"in bfloat16 {short['loss_all']}")
         train(place, "cuda", run_dir="late", options="order=random:3")
         near(weights(place, "late"), weights(place, "cuda"), 1e-6, "weights after work in another order")
 
@@ -218,6 +222,8 @@ def missing():
     contains(err, "3", "2")
     _, err = train(place, "cpu", "--set", "device.compute=bfloat16", expect=2)
     contains(err, "device.compute", "bfloat16")
+    _, err = train(place, "cuda", "-n", 4, "--set", "exchange.type=dasgd", expect=2)
+    check(len(err.splitlines()) == 1 and "done by the CPU alone" in err, f"once, before anybody is started: {err}")
 
 
 def full():
