@@ -90,6 +90,13 @@ static ta_status compute(struct ta_replica *r, struct ta_net *net, char *why, si
     return status;
 }
 
+static void note_once(struct ta_replica *r, const struct ta_net *net) {
+    const char *note = r->kernel_ops->net_note != NULL ? r->kernel_ops->net_note(net) : "";
+    if (r->ahead.noted || note[0] == '\0') return;
+    r->ahead.noted = true;
+    ta_log_warn(r->config.log, "%s", note);
+}
+
 ta_status ta_replica_compute_apart(struct ta_replica *r, struct ta_net *net, const struct ta_step *step, bool tell,
                                    struct ta_net_outcome *outcome) {
     struct ta_net_update update;
@@ -112,6 +119,7 @@ ta_status ta_replica_compute_apart(struct ta_replica *r, struct ta_net *net, con
     ta_status computed = compute(r, net, why, sizeof why);
     status = r->kernel_ops->end(net, tell ? r->bench.predictions : NULL, tell ? r->bench.losses : NULL,
                                 updates ? outcome : NULL);
+    if (status == TA_OK) note_once(r, net);
     if (status != TA_OK || computed == TA_OK) return status;
     return ta_fail(computed, "%s", why);
 }

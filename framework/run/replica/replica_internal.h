@@ -75,6 +75,7 @@ struct ta_ahead {
     const float *staged;          /* x of the batch that is on its way to the device; NULL: none is */
     ta_status status;             /* what the stream has said in place of a batch; */
     char why[256];
+    bool noted;                   /* what the net has to say was logged */
 };
 
 struct ta_replica {
