@@ -19,8 +19,9 @@
  * `cuda` draws the negatives of each window anew, on the device, and trains many windows at once, each in steps of the
  * same size, 32 windows of the text in a row after each other. A row that several have at work takes the sum of what
  * they found, by atomic additions: no update is lost, but each was computed on a row that had not seen the others. How
- * many they are follows from the device, and which of two additions comes first is open: a batch of more than 32 windows
- * does not give the same bits again. Rows are at most 2048 floats wide; each row that changed is listed once, in order.
+ * many they are follows from the device, and which of two additions comes first is open: a batch of more than 32
+ * windows does not give the same bits again. Rows are at most 2048 floats wide; each row that changed is listed once,
+ * in order.
  *
  * Two tables of rows (struct ta_table: stride a multiple of 8 floats, 32-byte aligned), owned by the caller, updated in
  * place as the text is read: w is always the newest. Columns behind the width must be 0. Who has peers to tell asks for

@@ -1,9 +1,9 @@
 /* words: the kernels of word models, as calls of C for skipgram.c; flat.h says how such calls behave.
  *
- * First the words that stay are put together, sentence by sentence, and windows numbered through the batch; then blocks
- * take TA_WORDS_CHUNK windows at a time, one after another, many blocks at once. All choices are made as skipgram_draw.h
- * says: the words that stay and the reach of windows are the CPU's; negative k of window g is number g * negative + k of
- * its stream. */
+ * First the words that stay are put together, sentence by sentence, and windows numbered through the batch; then
+ * blocks take TA_WORDS_CHUNK windows at a time, one after another, many blocks at once. All choices are made as
+ * skipgram_draw.h says: the words that stay and the reach of windows are the CPU's; negative k of window g is number
+ * g * negative + k of its stream. */
 #ifndef TA_CUDA_WORDS_H
 #define TA_CUDA_WORDS_H
 
