@@ -180,7 +180,7 @@ extern const struct ta_transport_ops ta_transport_staged; /* opened by ta_staged
 
 /* Opens `ops` for windows in the memory of config->gpu: as it is where it can (and for one replica), else staged; what
  * it was, and why, is said in one line to config->log. spec->gpu_direct: "require" makes it DEVICE where it cannot,
- * "off" stages at once. Without a GPU: ops->open. *made: whose table to call from now on. Errors: INVALID (another
+ * "off" stages at once. Without a GPU: ops->open. *made: whose table to call from now on. Errors: CONFIG (another
  * gpu_direct); of open. */
 ta_status ta_transport_open_gpu(const struct ta_transport_ops *ops, const struct ta_transport_config *config,
                                 const struct ta_transport_ops **made, struct ta_transport **out);

@@ -8,7 +8,7 @@
 enum { SAID_BYTES = 512 };
 
 static ta_status unknown(const char *wish) {
-    return ta_fail(TA_INVALID, "transport.gpu_direct is auto, require or off, not '%s'", wish);
+    return ta_fail(TA_CONFIG, "transport.gpu_direct is auto, require or off, not '%s'", wish);
 }
 
 static ta_status direct(const struct ta_transport_ops *ops, const struct ta_transport_config *config,
