@@ -116,8 +116,8 @@ def verify(runs):
 
 
 def sync(runs):
-    """All-reduce of two replicas on one GPU: NCCL wants a GPU a rank, so it is the ring in pinned memory; who insists on
-    NCCL is refused with that reason. (Sums by NCCL itself are looked at by the tests on the device.)"""
+    """All-reduce of two replicas on one GPU: NCCL wants a GPU a rank, so it is the ring in pinned memory; who insists
+    on NCCL is refused with that reason. (Sums by NCCL itself are looked at by the tests on the device.)"""
     code, summary, logs, text = runs.train(2, runs.epochs(8), "exchange.type=sync", seconds=50)
     sums = at_rest(logs)
     carried = re.search(r"sums by NCCL[^\n]*|a ring of 2[^\n]*", logs)

@@ -2,7 +2,7 @@
 # All checks and measurements of a GPU in one go, in less than eight minutes; a line a check, results.json in the end.
 #
 #   tests/gpu/run.sh [--out DIR]            builds here, then checks and measures here
-#   tests/gpu/run.sh --pack DIR             builds here; DIR gets what a machine with a GPU needs that lacks our libraries
+#   tests/gpu/run.sh --pack DIR             builds here; DIR gets what a machine with a GPU needs that lacks our files
 #                                           (less than 60 MiB), and sources, in case programs do not start there
 #   DIR/run.sh --from DIR [--out DIR2]      there: checks and measures with what was packed
 #   tests/gpu/run.sh --make-believe         the motions alone, on the make-believe device: figures mean nothing
