@@ -8,7 +8,8 @@ static void what_is_not_fused_is_said(void **state) {
         enum ta_cudnn_behind took;
         bool wide;
     } cases[] = {{"cudnn=norelu", TA_CUDNN_BIAS, false}, {"cudnn=nobias", TA_CUDNN_NOTHING, false},
-                 {"cudnn=fallback", TA_CUDNN_BIAS_RELU, false}, {"cudnn=wide", TA_CUDNN_BIAS_RELU, true}};
+                 {"cudnn=fallback", TA_CUDNN_BIAS_RELU, false}, {"cudnn=wide", TA_CUDNN_BIAS_RELU, true},
+                 {"cudnn=unloadable", TA_CUDNN_BIAS_RELU, false}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct place p;
         open_place(&p, cases[i].options, 3);

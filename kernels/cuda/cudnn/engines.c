@@ -24,10 +24,10 @@ static void refuse(struct search *s, cudnnStatus_t status) {
     cudnnGetLastErrorString(s->message, sizeof s->message);
 }
 
-/* Not a refusal of what was asked for, but a machine that does not work. */
+/* Not a refusal of what was asked for, but a machine that does not work. A failed execution is none yet: what one
+ * engine compiles may not load (EXECUTION_FAILED_CUDA_DRIVER) where another has its kernels ready. */
 static bool is_failure(cudnnStatus_t status) {
-    return CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_EXECUTION_FAILED ||
-           status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+    return status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
            status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED || status == CUDNN_STATUS_NOT_INITIALIZED;
 }
 
@@ -58,7 +58,8 @@ static cudnnStatus_t look(const struct search *s, ta_desc config, int64_t *numbe
         status = cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
                                           CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, notes);
     *good = status == CUDNN_STATUS_SUCCESS;
-    for (int64_t i = 0; i < n && *good; i++) *good = !breaks_promise(s, notes[i]);
+    for (int64_t i = 0; i < n && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT && *good; i++)
+        *good = !breaks_promise(s, notes[i]);
     if (engine != NULL) (void)cudnnBackendDestroyDescriptor(engine);
     return status;
 }
@@ -157,9 +158,9 @@ ta_status ta_cudnn_engines(struct ta_cudnn *c, struct ta_cudnn_plans *p, enum ta
         if (status != CUDNN_STATUS_SUCCESS) return ta_cudnn_said(c, status, p->shape);
     }
     if (p->n > 0) return TA_OK;
+    const char *said = s.refused != CUDNN_STATUS_SUCCESS ? cudnnGetErrorString(s.refused) : "it proposes no other";
     (void)ta_fail(TA_DEVICE, "%s: cuDNN has no engine for it: %u break a promise (the same bits in every run, sums in "
                   "float32), %u need more than %lld bytes of workspace; %s%s%s", p->shape, s.broken, s.too_large,
-                  (long long)s.workspace_limit, s.refused != CUDNN_STATUS_SUCCESS ? cudnnGetErrorString(s.refused) : "",
-                  s.message[0] != '\0' ? ": " : "", s.message);
+                  (long long)s.workspace_limit, said, s.message[0] != '\0' ? ": " : "", s.message);
     return TA_OK;
 }

@@ -12,7 +12,7 @@
  * TENSAIR_FAKE_GPU="cudnn=WORD+WORD": nobias, norelu (not fused), nopads (pads that differ), nopool, nonorm, nothing
  * are refused; wide: a float32 gradient of a bfloat16 kernel is taken, which the real one refuses; noisy: engine 1 is
  * the only one; fallback: only in that mode there is anything; old: of another major version; closed: cudnnCreate
- * fails; fails: runs fail. */
+ * fails; fails: runs fail; unloadable: only what engine 5 has can be loaded. */
 #ifndef TA_FAKE_CUDNN_H
 #define TA_FAKE_CUDNN_H
 

@@ -131,6 +131,9 @@ cudnnStatus_t check(const Descriptor &d) {
     if (d.type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR && !d.has(CUDNN_ATTR_EXECUTION_PLAN_HANDLE) &&
         !d.has(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP))
         return CUDNN_STATUS_BAD_PARAM;
+    if (d.type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR && told("unloadable") &&
+        d.ref(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG).engine != 5)
+        return CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER;
     if (d.type == CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR) {
         int64_t uids = d.attributes.at(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS).n;
         if (uids != d.attributes.at(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS).n) return CUDNN_STATUS_BAD_PARAM;
