@@ -1,6 +1,9 @@
 """The steps that are one program each: tests on the real device, and what prints FIGURE lines. Part of run.sh."""
 import os
+import random
 import re
+import tempfile
+import time
 
 ASKED = {  # what is asked of a figure
     "apply_wrong_elements": "== 0", "apply_8_inboxes_vs_copy": ">= 0.8",
@@ -61,5 +64,43 @@ def figures(place, report, program, *arguments, seconds=40):
     return found
 
 
-def peer_of_words(report):
-    report.skipped("words_vs_gpu_peer", "no word2vec for GPUs whose source could be built here is known to the suite")
+def zipf_text(path, words, rows=200_000):
+    """Words drawn as bench_words draws them, 50 a line."""
+    total, upto = 0.0, []
+    for r in range(rows):
+        total += 1 / (r + 2.7)
+        upto.append(total)
+    draw = random.Random(3)
+    with open(path, "w", encoding="ascii") as file:
+        for _ in range(words // 50):
+            file.write(" ".join(f"w{r}" for r in draw.choices(range(rows), cum_weights=upto, k=50)) + "\n")
+
+
+def peer_of_words(place, report, ours):
+    """word2vec on a GPU, where TENSAIR_WORD2VEC_CUDA names one that takes word2vec.c's options and was built here: two
+    texts of which the longer one takes so much longer, so that what it does at its start does not count."""
+    peer = os.environ.get("TENSAIR_WORD2VEC_CUDA")
+    if not peer or not os.access(peer, os.X_OK):
+        report.skipped("words_vs_gpu_peer", "none is here: TENSAIR_WORD2VEC_CUDA names the program of one "
+                       "(word2vec-acc-cuda by kinchi22; FULL-W2V by tlranda), built from its source")
+        return
+    took, counts = [], [20_000, 120_000] if place.make_believe else [500_000, 3_000_000]
+    with tempfile.TemporaryDirectory() as folder:
+        for words in counts:
+            text = os.path.join(folder, "text")
+            zipf_text(text, words)
+            start = time.monotonic()
+            code, out, err = place.run(peer, "-train", text, "-output", os.path.join(folder, "vectors"), "-size", 128,
+                                       "-window", 5, "-negative", 5, "-hs", 0, "-sample", "1e-4", "-cbow", 0,
+                                       "-iter", 1, "-min-count", 1, "-binary", 1, seconds=report.left(60))
+            took.append(time.monotonic() - start)
+            if code != 0:
+                report.skipped("words_vs_gpu_peer", f"it ended with {code}: {said(out, err)}")
+                return
+    if took[1] <= took[0]:
+        report.skipped("words_vs_gpu_peer", f"{counts} words took it {took[0]:.2f} and {took[1]:.2f} s: no rate")
+        return
+    rate = (counts[1] - counts[0]) / (took[1] - took[0])
+    report.figure("words_gpu_peer_per_s", rate, "words/s", note=os.path.basename(peer))
+    if "words_per_s" in ours:
+        report.figure("words_vs_gpu_peer", ours["words_per_s"] / rate, "ratio")

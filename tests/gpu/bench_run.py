@@ -41,14 +41,14 @@ def plugin_loads(place, report):
 
 def measure(place, report, peer):
     """Step by step; one that fails, in whatever way, does not keep the others from being done."""
-    figures = bench_programs.figures
+    figures, words = bench_programs.figures, {}
     steps = [
         ("tests on the device", 75, lambda: bench_programs.real_tests(place, report)),
         ("copies", 25, lambda: figures(place, report, "gpu_bench_copy", seconds=25)),
         ("apply", 30, lambda: figures(place, report, "gpu_bench_apply", seconds=30)),
         ("put", 40, lambda: figures(place, report, "gpu_bench_put", seconds=40)),
-        ("words", 45, lambda: figures(place, report, "gpu_bench_words", seconds=45)),
-        ("peer of words", 1, lambda: bench_programs.peer_of_words(report)),
+        ("words", 45, lambda: words.update(figures(place, report, "gpu_bench_words", seconds=45))),
+        ("peer of words", 60, lambda: bench_programs.peer_of_words(place, report, words)),
         ("faults", 40, lambda: figures(place, report, "gpu_bench_faults", "lost", seconds=40)),
         ("networks", 230, lambda: bench_races.races(place, report, peer)),
         ("replicas", 150, lambda: bench_replicas.all_runs(place, report)),

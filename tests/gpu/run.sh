@@ -11,6 +11,7 @@
 #   --out DIR      where results.json goes (default build/gpu-results)
 #   --seconds N    the time that all of it may take (default 450): what does not fit is SKIPPED
 #   PYTHON=...     the Python that has PyTorch (default: python3, else /usr/bin/python3)
+#   TENSAIR_WORD2VEC_CUDA=PROGRAM    a word2vec for GPUs, with word2vec.c's options: the peer of words
 #
 # cuDNN, cuBLASLt and NCCL are found in Python's wheels (nvidia-cudnn-cu13, ...), in CUDA's toolkit or in the system.
 # Exit status: 0: all that could be checked passed; 1: a check failed; 77: there is no GPU here; 2: usage.
