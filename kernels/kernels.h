@@ -121,7 +121,8 @@ struct ta_update {
 
 /* A table of rows in the arena (an embedding, the names of words). Row r lies at offset + r * stride; columns from
  * `width` on are padding. What a row of floats starts from is a function of seed and place, so that it need not be
- * stored: column c < width of row r is range * ta_rng_cell(seed, offset + r * stride + c); padding is 0; range 0: all 0.
+ * stored: column c < width of row r is range * ta_rng_cell(seed, offset + r * stride + c); padding is 0; range 0: all
+ * 0.
  */
 struct ta_table {
     size_t offset;                /* floats from the arena's start; a multiple of 16 */

@@ -73,8 +73,8 @@ static ta_status conv_forward(struct ta_net *net, struct ta_node *node, const st
     bool relu = node->relu && c->ops.behind != TA_CUDNN_BIAS_RELU;
     if (status != TA_OK || (left == NULL && !relu)) return status;
     struct ta_flat_matrix m = ta_node_out_matrix(net, node);
-    return ta_node_said(net, node, ta_flat_bias_act(pass->stream, &m, relu ? TA_FLAT_RELU : TA_FLAT_NONE, left, node->out,
-                                                    node->out));
+    return ta_node_said(
+        net, node, ta_flat_bias_act(pass->stream, &m, relu ? TA_FLAT_RELU : TA_FLAT_NONE, left, node->out, node->out));
 }
 
 static ta_status conv_backward(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass) {

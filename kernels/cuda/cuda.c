@@ -37,8 +37,10 @@ static ta_status cuda_open(const struct ta_kernels_config *config, struct ta_ker
     status = k->gpu_ops->describe(k->gpu_ops->number(k->gpu), &info);
     k->multiprocessors = info.multiprocessors;
     if (status == TA_OK && config->compute == TA_COMPUTE_BFLOAT16 && info.major < 8)
-        status = ta_fail(TA_CONFIG, "%s is of compute capability %d.%d, which has no bfloat16 (8.0 has): use device.compute: "
-                         "float32", info.name, info.major, info.minor);
+        status = ta_fail(TA_CONFIG,
+                         "%s is of compute capability %d.%d, which has no bfloat16 (8.0 has): use device.compute: "
+                         "float32",
+                         info.name, info.major, info.minor);
     if (status == TA_OK)
         status = k->gpu_ops->alloc(k->gpu, TA_CUDA_SCRATCH_BYTES, "partial sums of the kernels", &k->scratch);
     if (status == TA_OK)

@@ -33,8 +33,8 @@ struct ta_kernels {
     struct ta_rows_ring *rows;       /* made by rows.c when first needed; closed by ta_cuda_rows_close */
 };
 
-/* What is queued on *stream from now on begins when everything is done that was queued on both so far. The GPU is that of
- * the calling thread from then on. */
+/* What is queued on *stream from now on begins when everything is done that was queued on both so far. The GPU is that
+ * of the calling thread from then on. */
 static inline ta_status ta_cuda_on_compute(struct ta_kernels *k, cudaStream_t *stream) {
     *stream = ta_gpu_cuda_stream(k->gpu, TA_GPU_COMPUTE);
     k->compute_ahead = true;

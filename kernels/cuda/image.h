@@ -19,7 +19,8 @@ struct ta_image_pads {
 cudaError_t ta_image_pad(cudaStream_t stream, const struct ta_image_pads *p, const void *from, void *to);
 cudaError_t ta_image_crop(cudaStream_t stream, const struct ta_image_pads *p, const void *from, void *to);
 
-/* What a batch_norm says of its batch, from what cuDNN keeps: variance = (1 / inverse^2 - epsilon) * bessel, at least 0. */
+/* What a batch_norm says of its batch, from what cuDNN keeps: variance = (1 / inverse^2 - epsilon) * bessel, at least
+ * 0. */
 struct ta_image_moments {
     uint32_t channels;
     float epsilon, bessel;

@@ -7,11 +7,11 @@
  *     step.c      batches on their way in, graphs, results on their way out
  *     net.c       life of a net          train.c     stage, begin, end, train, predict
  *
- * Activations are channels-last in GPU memory, float32, or bfloat16 where kernels compute in that; everything is queued on
- * COMPUTE, so that memory may be used again by the next node. A net has three slots: two for steps of which one is on its
- * way in while the other computes, and one for predictions. What a slot queues is always the same work on the same
- * addresses, so it is captured once and launched as a graph from then on; what changes from step to step lies in a small
- * block of numbers that goes to the device first. */
+ * Activations are channels-last in GPU memory, float32, or bfloat16 where kernels compute in that; everything is queued
+ * on COMPUTE, so that memory may be used again by the next node. A net has three slots: two for steps of which one is
+ * on its way in while the other computes, and one for predictions. What a slot queues is always the same work on the
+ * same addresses, so it is captured once and launched as a graph from then on; what changes from step to step lies in a
+ * small block of numbers that goes to the device first. */
 #ifndef TA_CUDA_NET_H
 #define TA_CUDA_NET_H
 
@@ -33,9 +33,9 @@ struct ta_pass {
     cudaStream_t stream;
 };
 
-/* A kind of layer at work. `create` may allocate node->state and states its tensors (weights.c); `destroy` frees it and is
- * called even after a failed create. backward writes (never adds) the gradients of its inputs to node->grad_in[] where they
- * are not NULL, and those of its parameters. All queue, none waits. */
+/* A kind of layer at work. `create` may allocate node->state and states its tensors (weights.c); `destroy` frees it and
+ * is called even after a failed create. backward writes (never adds) the gradients of its inputs to node->grad_in[]
+ * where they are not NULL, and those of its parameters. All queue, none waits. */
 struct ta_node_ops {
     ta_status (*create)(struct ta_net *net, struct ta_node *node);
     ta_status (*forward)(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass);
@@ -45,14 +45,14 @@ struct ta_node_ops {
 
 struct ta_node {
     const struct ta_layer *layer;  /* whose output this computes */
-    const struct ta_layer *work;   /* whose parameters it has: `layer`, or the convolution or dense layer before a ReLU */
+    const struct ta_layer *work;   /* whose parameters it has: `layer`, or the conv2d or dense layer before a ReLU */
     const struct ta_node_ops *ops; /* NULL: another node does this layer's work */
     uint32_t index;
     bool relu;                   /* work is not layer: the ReLU behind it is done, too */
     int32_t from[2];             /* layers it reads, or TA_FROM_INPUT, or TA_FROM_NONE */
     void *in[2];                 /* all set by the plan, but for the net's own input, which pass.c sets */
     void *out;
-    void *grad_out;              /* gradient of the loss by `out`; complete when backward is called, which may spoil it */
+    void *grad_out;              /* gradient of the loss by `out`; complete before backward, which may spoil it */
     void *grad_in[2];            /* where to write the gradient by in[]; NULL: nobody needs it; may be grad_out */
     void *add_into[2];           /* not NULL: grad_in is aside, to be added to this afterwards */
     struct ta_layer_times times; /* when spec.timed */
@@ -95,7 +95,8 @@ struct ta_captured {
     enum ta_optimizer_kind kind;
 };
 
-/* Where things lie in a slot's blocks, in bytes: numbers, x, labels on their way in; outcome, losses, predictions out. */
+/* Where things lie in a slot's blocks, in bytes: numbers, x, labels on their way in; outcome, losses, predictions out.
+ */
 struct ta_slot_layout {
     size_t x, labels, outcome, losses, predictions, end;
 };
@@ -172,8 +173,8 @@ void ta_net_want_workspace(struct ta_net *net, size_t bytes);
 /* plan.c: fills nodes, wires their buffers, allocates the arena. */
 ta_status ta_cuda_plan(struct ta_net *net);
 
-/* weights.c. ta_tensor_state: how a node wants a tensor (type, order), so that a copy is made where it must be; the gradient
- * likewise. Every step begins with load and ends with store. */
+/* weights.c. ta_tensor_state: how a node wants a tensor (type, order), so that a copy is made where it must be; the
+ * gradient likewise. Every step begins with load and ends with store. */
 ta_status ta_tensor_state(struct ta_tensors *all, struct ta_tensor *t);
 ta_status ta_weights_load(struct ta_net *net, const struct ta_pass *pass);
 ta_status ta_gradients_store(struct ta_net *net, const struct ta_pass *pass);
@@ -208,8 +209,8 @@ size_t ta_cuda_net_bytes(const struct ta_net *net);
 struct ta_layer_times ta_cuda_net_times(const struct ta_net *net, uint32_t layer);
 /* Why steps are not launched as graphs; "": they are, or none was begun yet. */
 const char *ta_cuda_net_note(const struct ta_net *net);
-ta_status ta_cuda_train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels, uint64_t step,
-                        float *grad, float *predictions, float *losses);
+ta_status ta_cuda_train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
+                        uint64_t step, float *grad, float *predictions, float *losses);
 ta_status ta_cuda_stage(struct ta_net *net, const float *x, const struct ta_labels *labels);
 ta_status ta_cuda_begin(struct ta_net *net, const struct ta_net_step *step);
 ta_status ta_cuda_ready(struct ta_net *net);

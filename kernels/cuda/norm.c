@@ -12,7 +12,8 @@ struct norm {
     size_t stride; /* floats from mean to inverse */
 };
 
-static ta_status create_op(struct ta_net *net, struct ta_node *node, enum ta_cudnn_kind kind, struct ta_cudnn_op **out) {
+static ta_status create_op(struct ta_net *net, struct ta_node *node, enum ta_cudnn_kind kind,
+                           struct ta_cudnn_op **out) {
     struct ta_cudnn_spec spec = {
         .kind = kind, .layer = node->layer, .batch = net->spec.batch, .compute = net->kernels->compute};
     ta_status status = ta_cudnn_op_create(net->kernels->cudnn, &spec, out);
@@ -99,8 +100,8 @@ static ta_status norm_forward(struct ta_net *net, struct ta_node *node, const st
         error = ta_flat_norm_train(pass->stream, &o, node->in[0], node->out, pass->grad + l->mean.offset,
                                    pass->grad + l->variance.offset);
     else
-        error = ta_flat_norm_infer(pass->stream, &o, pass->w + l->mean.offset, pass->w + l->variance.offset, node->in[0],
-                                   node->out);
+        error = ta_flat_norm_infer(pass->stream, &o, pass->w + l->mean.offset, pass->w + l->variance.offset,
+                                   node->in[0], node->out);
     return ta_node_said(net, node, error);
 }
 

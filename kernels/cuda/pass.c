@@ -1,6 +1,6 @@
 /* pass: what a step, or a prediction, queues: numbers in, weights into the libraries' order, forwards, loss, backwards,
- * gradients back into the arena's order, update, results out. No call here waits, allocates or looks at a result, and all
- * addresses are the slot's and the net's own: so it may be captured. */
+ * gradients back into the arena's order, update, results out. No call here waits, allocates or looks at a result, and
+ * all addresses are the slot's and the net's own: so it may be captured. */
 #include "net.h"
 
 ta_status ta_node_said(const struct ta_net *net, const struct ta_node *node, cudaError_t error) {

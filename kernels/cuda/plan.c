@@ -1,8 +1,8 @@
 /* plan: which node does a layer's work, what runs in place, and where every activation and gradient lies.
  *
  * Time runs from 0 to 2L for L layers: layer i computes forward at time i, the loss at time L, layer i backward at time
- * 2L - i. A buffer is needed during an interval of times; two buffers whose intervals do not touch may share memory: all
- * work is queued on one stream. */
+ * 2L - i. A buffer is needed during an interval of times; two buffers whose intervals do not touch may share memory:
+ * all work is queued on one stream. */
 #include <stdio.h>
 
 #include "check.h"

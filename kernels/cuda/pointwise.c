@@ -1,5 +1,5 @@
-/* element by element: relu, tanh, sigmoid, softmax, add, dropout, flatten. Backward of all of them reads their output at
- * most, so that they may run in place. */
+/* element by element: relu, tanh, sigmoid, softmax, add, dropout, flatten. Backward of all of them reads their output
+ * at most, so that they may run in place. */
 #include "mem.h"
 #include "net.h"
 
@@ -9,12 +9,14 @@ static ta_status copy(struct ta_net *net, struct ta_node *node, cudaStream_t str
     return ta_node_said(net, node, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream));
 }
 
-static ta_status act_forward(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass, enum ta_flat_act act) {
+static ta_status act_forward(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass,
+                             enum ta_flat_act act) {
     struct ta_flat_matrix m = ta_node_out_matrix(net, node);
     return ta_node_said(net, node, ta_flat_bias_act(pass->stream, &m, act, NULL, node->in[0], node->out));
 }
 
-static ta_status act_backward(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass, enum ta_flat_act act) {
+static ta_status act_backward(struct ta_net *net, struct ta_node *node, const struct ta_pass *pass,
+                              enum ta_flat_act act) {
     if (node->grad_in[0] == NULL) return TA_OK;
     struct ta_flat_matrix m = ta_node_out_matrix(net, node);
     struct ta_flat_act_grad g = {

@@ -1,4 +1,5 @@
-/* pools: maxima by a kernel of our own (where a tie's gradient goes is a promise), averages by cuDNN where it takes them. */
+/* pools: maxima by a kernel of our own (where a tie's gradient goes is a promise), averages by cuDNN where it takes
+ * them. */
 #include "mem.h"
 #include "net.h"
 

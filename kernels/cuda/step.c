@@ -1,5 +1,5 @@
-/* step: a slot's way: a batch is staged (copied by COPY while COMPUTE works on the one before), its pass begun (a graph,
- * once there is one), its results taken when the one event behind it was reached. */
+/* step: a slot's way: a batch is staged (copied by COPY while COMPUTE works on the one before), its pass begun (a
+ * graph, once there is one), its results taken when the one event behind it was reached. */
 #include <stdio.h>
 #include <string.h>
 
@@ -54,7 +54,8 @@ ta_status ta_slots_open(struct ta_net *net) {
     for (unsigned i = 0; i < TA_SLOTS && status == TA_OK; i++) {
         if (!used(net, i)) continue;
         struct ta_slot *slot = &net->slots[i];
-        status = k->gpu_ops->host_alloc(k->gpu, net->layout.end, "a batch on its way to the GPU", (void **)&slot->pinned);
+        status =
+            k->gpu_ops->host_alloc(k->gpu, net->layout.end, "a batch on its way to the GPU", (void **)&slot->pinned);
         if (status == TA_OK) status = open_events(net, slot);
     }
     return status;
@@ -94,7 +95,8 @@ ta_status ta_slot_stage(struct ta_net *net, struct ta_slot *slot, const float *x
     slot->share = 1.0F / (float)(given > 0 ? given : 1);
     size_t bytes = (labels != NULL ? at->outcome : at->labels) - at->x;
     cudaStream_t stream = ta_gpu_cuda_stream(gpu, TA_GPU_COPY);
-    cudaError_t error = cudaMemcpyAsync(slot->device + at->x, slot->pinned + at->x, bytes, cudaMemcpyHostToDevice, stream);
+    cudaError_t error =
+        cudaMemcpyAsync(slot->device + at->x, slot->pinned + at->x, bytes, cudaMemcpyHostToDevice, stream);
     if (error == cudaSuccess) error = cudaEventRecord(slot->staged, stream);
     ta_status status = ta_gpu_said(gpu, error, "a batch on its way to the GPU");
     if (status != TA_OK) return status;
@@ -115,7 +117,8 @@ static bool same(const struct ta_captured *a, const struct ta_captured *b) {
            a->update == b->update && a->labels == b->labels && a->kind == b->kind;
 }
 
-/* Which kind of pass: something that no pass of its kind has run yet may have to be loaded, which is not for a capture. */
+/* Which kind of pass: something that no pass of its kind has run yet may have to be loaded, which is not for a capture.
+ */
 static uint32_t kind_of(const struct ta_captured *c) {
     if (c->grad == NULL) return 1;
     return c->update ? 4U << (unsigned)c->kind : 2;
@@ -179,7 +182,8 @@ ta_status ta_slot_begin(struct ta_net *net, struct ta_slot *slot, struct ta_pass
     ta_status status = pass->update != NULL ? keep_trained(net, pass->update) : TA_OK;
     if (status == TA_OK) status = ta_cuda_on_compute(net->kernels, &pass->stream);
     if (status == TA_OK)
-        status = ta_gpu_said(net->kernels->gpu, cudaStreamWaitEvent(pass->stream, slot->staged, 0), "waiting for a batch");
+        status =
+            ta_gpu_said(net->kernels->gpu, cudaStreamWaitEvent(pass->stream, slot->staged, 0), "waiting for a batch");
     if (status == TA_OK) status = launch(net, pass);
     if (status == TA_OK)
         status = ta_gpu_said(net->kernels->gpu, cudaEventRecord(slot->done, pass->stream), "the end of a step");

@@ -62,8 +62,8 @@ ta_status ta_cuda_end(struct ta_net *net, float *predictions, float *losses, str
     return ta_slot_end(net, slot, predictions, losses, outcome);
 }
 
-ta_status ta_cuda_train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels, uint64_t step,
-                        float *grad, float *predictions, float *losses) {
+ta_status ta_cuda_train(struct ta_net *net, const float *w, const float *x, const struct ta_labels *labels,
+                        uint64_t step, float *grad, float *predictions, float *losses) {
     if (oldest(net, TA_SLOT_STAGED) != NULL || oldest(net, TA_SLOT_BEGUN) != NULL)
         return ta_fail(TA_INVALID, "a step in one call between the calls of another one; end that first");
     ta_status status = check_arrays(w, grad);

@@ -1,6 +1,6 @@
-/* weights: the arena is one array of float32 in Keras' layouts; libraries want kernels in their own order, bfloat16, and
- * addresses at 16 bytes. What already is as it should be is used where it lies; the rest is copied at the start of a step,
- * and gradients at its end, all of a net in a launch or a few. */
+/* weights: the arena is one array of float32 in Keras' layouts; libraries want kernels in their own order, bfloat16,
+ * and addresses at 16 bytes. What already is as it should be is used where it lies; the rest is copied at the start of
+ * a step, and gradients at its end, all of a net in a launch or a few. */
 #include <string.h>
 
 #include "mem.h"

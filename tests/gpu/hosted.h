@@ -1,5 +1,5 @@
-/* hosted: the CUDA make behind a table whose weights and gradients lie in the host's memory, so that what tests other makes
- * tests it too. One GPU, opened with the kernels. */
+/* hosted: the CUDA make behind a table whose weights and gradients lie in the host's memory, so that what tests other
+ * makes tests it too. One GPU, opened with the kernels. */
 #ifndef TA_TEST_HOSTED_H
 #define TA_TEST_HOSTED_H
 

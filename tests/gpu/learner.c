@@ -113,8 +113,8 @@ struct ta_net_update learner_update(const struct learner *l, enum ta_optimizer_k
 }
 
 /* w = base + delta, but for statistics, of which delta is the value itself. */
-static void apply_by(struct learner *l, const struct ta_kernels_ops *make, struct ta_kernels *k, float *w, const float *base,
-                  const float *delta) {
+static void apply_by(struct learner *l, const struct ta_kernels_ops *make, struct ta_kernels *k, float *w,
+                     const float *base, const float *delta) {
     for (uint32_t i = 0; i < l->n_trained; i++) {
         struct ta_param p = l->trained[i];
         const float *registers[] = {delta + p.offset};
@@ -144,8 +144,8 @@ static double step_of_cpu(struct learner *l, const struct ta_net_update *u, uint
     how.grad_scale = sqrt(norm2) > (double)u->clip_norm ? (float)((double)u->clip_norm / sqrt(norm2)) : 1;
     for (uint32_t i = 0; i < l->n_trained; i++) {
         size_t at = l->trained[i].offset;
-        learner_ok(c->ops->update(c->kernels, &how, l->trained[i].count, c->grad + at, c->w + at, l->cpu_m + at, l->cpu_v + at,
-                          l->cpu_delta + at));
+        learner_ok(c->ops->update(c->kernels, &how, l->trained[i].count, c->grad + at, c->w + at, l->cpu_m + at,
+                                  l->cpu_v + at, l->cpu_delta + at));
     }
     for (uint32_t i = 0; i < l->t.spec.n_layers; i++) {
         const struct ta_layer *y = &l->t.layer[i];
@@ -198,7 +198,8 @@ void learner_learn(enum ta_optimizer_kind kind, unsigned steps) {
         learner_ok(ops->end(l.net, predictions, losses, &outcome));
         assert_true(outcome.finite);
         if (fabs(outcome.norm2 - norm2) > 2e-3 * norm2) fail_msg("norm2 %g, not %g", outcome.norm2, norm2);
-        if (test_distance(BATCH * 3, predictions, l.cpu.predictions) > 2e-3) fail_msg("predictions of step %d", (int)step);
+        if (test_distance(BATCH * 3, predictions, l.cpu.predictions) > 2e-3)
+            fail_msg("predictions of step %d", (int)step);
         for (unsigned r = 0; r < BATCH; r++) assert_int_equal(isnan(losses[r]) != 0, isnan(l.cpu.losses[r]) != 0);
     }
     learner_compare(&l, 1e-3, "after all steps");

@@ -1,4 +1,5 @@
-/* learner: a net on the device and the same on the CPU, both with all that an update needs. cmocka assertions inside. */
+/* learner: a net on the device and the same on the CPU, both with all that an update needs. cmocka assertions inside.
+ */
 #ifndef TA_TEST_LEARNER_H
 #define TA_TEST_LEARNER_H
 
@@ -36,8 +37,8 @@ void learner_apply(struct learner *l);
 /* Stages the batch of this step, begins it with an update and ends it. */
 ta_status learner_step(struct learner *l, enum ta_optimizer_kind kind, uint64_t step, float *losses,
                        struct ta_net_outcome *outcome);
-/* Steps of an optimizer: what the CPU make does one call after the other. Every step is begun before the apply of the one
- * before is known to be done, and its batch is staged before that. */
+/* Steps of an optimizer: what the CPU make does one call after the other. Every step is begun before the apply of the
+ * one before is known to be done, and its batch is staged before that. */
 void learner_learn(enum ta_optimizer_kind kind, unsigned steps);
 /* delta and weights of the device against those of the CPU. */
 void learner_compare(struct learner *l, double tolerance, const char *what);

@@ -204,8 +204,8 @@ static void in_bfloat16(const struct test_net *t, uint64_t seed, double within) 
     test_make_against_reference(&ta_kernels_hosted, t, seed, within);
 }
 
-/* bfloat16 has 8 bits of mantissa: nets without kinks agree to a few of its roundings. (One maximum of a pool, or one sign
- * before a ReLU, that rounding decides otherwise, would move a gradient by much more.) */
+/* bfloat16 has 8 bits of mantissa: nets without kinks agree to a few of its roundings. (One maximum of a pool, or one
+ * sign before a ReLU, that rounding decides otherwise, would move a gradient by much more.) */
 static void test_bfloat16(void **state) {
     (void)state;
     for (uint64_t i = 0; i < 4; i++) {
@@ -251,10 +251,16 @@ static int float32_again(void **state) {
 int main(void) {
     device(NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_convolutions), cmocka_unit_test(test_dense_layers), cmocka_unit_test(test_pools_and_norms),
-        cmocka_unit_test(test_norm_first),   cmocka_unit_test(test_shared_inputs), cmocka_unit_test(test_losses),
-        cmocka_unit_test(test_dropouts),     cmocka_unit_test(test_whole_nets),
-        cmocka_unit_test_teardown(test_bfloat16, float32_again), cmocka_unit_test_teardown(test_bfloat16_kinks, float32_again),
+        cmocka_unit_test(test_convolutions),
+        cmocka_unit_test(test_dense_layers),
+        cmocka_unit_test(test_pools_and_norms),
+        cmocka_unit_test(test_norm_first),
+        cmocka_unit_test(test_shared_inputs),
+        cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_dropouts),
+        cmocka_unit_test(test_whole_nets),
+        cmocka_unit_test_teardown(test_bfloat16, float32_again),
+        cmocka_unit_test_teardown(test_bfloat16_kinks, float32_again),
 #ifndef TA_REAL_GPU
         cmocka_unit_test_teardown(test_refusals_and_orders, float32_again),
 #endif

@@ -1,5 +1,5 @@
-/* What a step costs the host, in which order things may happen, and what happens when something cannot be captured, memory
- * runs out or the device is lost: on the make-believe device alone. */
+/* What a step costs the host, in which order things may happen, and what happens when something cannot be captured,
+ * memory runs out or the device is lost: on the make-believe device alone. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

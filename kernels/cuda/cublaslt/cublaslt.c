@@ -91,8 +91,8 @@ static ta_status prefer(struct ta_product *p, cublasLtMatmulPreference_t prefere
     cublasStatus_t status = cublasLtMatmulPreferenceSetAttribute(
         preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction,
-                                                      sizeof reduction);
+        status = cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                                      &reduction, sizeof reduction);
     for (unsigned i = 0; i < 4 && status == CUBLAS_STATUS_SUCCESS; i++)
         status = cublasLtMatmulPreferenceSetAttribute(preference, aligned[i], &alignment, sizeof alignment);
     return said(status, p->what);
@@ -114,8 +114,8 @@ static ta_status set_behind(struct ta_product *p, enum ta_product_behind behind)
 static ta_status choose(struct ta_product *p, cublasLtMatmulPreference_t preference) {
     cublasLtMatmulHeuristicResult_t found[CANDIDATES];
     int n = 0;
-    cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(p->owner->handle, p->desc, p->b, p->a, p->d, p->d, preference,
-                                                           CANDIDATES, found, &n);
+    cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(p->owner->handle, p->desc, p->b, p->a, p->d, p->d,
+                                                           preference, CANDIDATES, found, &n);
     if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return TA_AGAIN;
     if (status != CUBLAS_STATUS_SUCCESS) return said(status, p->what);
     for (int i = 0; i < n; i++) {
@@ -137,12 +137,13 @@ static ta_status build(struct ta_product *p, const struct ta_product_spec *s) {
         status = set_behind(p, (enum ta_product_behind)behind);
         if (status == TA_OK) status = choose(p, preference);
         if (status != TA_AGAIN) break;
-        status = behind > 0 ? TA_OK
-                            : ta_fail(TA_DEVICE,
-                                      "%s: cuBLASLt has no algorithm for a product of %llux%llu by %llux%llu on this GPU; "
-                                      "use device.type: cpu, or another device.compute",
-                                      p->what, (unsigned long long)s->m, (unsigned long long)s->k,
-                                      (unsigned long long)s->k, (unsigned long long)s->n);
+        status = behind > 0
+                     ? TA_OK
+                     : ta_fail(TA_DEVICE,
+                               "%s: cuBLASLt has no algorithm for a product of %llux%llu by %llux%llu on this GPU; "
+                               "use device.type: cpu, or another device.compute",
+                               p->what, (unsigned long long)s->m, (unsigned long long)s->k, (unsigned long long)s->k,
+                               (unsigned long long)s->n);
     }
     cublasLtMatmulPreferenceDestroy(preference);
     return status;
@@ -175,14 +176,15 @@ void ta_product_destroy(struct ta_product *p) {
 enum ta_product_behind ta_product_behind(const struct ta_product *p) { return p->behind; }
 size_t ta_product_workspace(const struct ta_product *p) { return p->workspace; }
 
-ta_status ta_product_run(struct ta_product *p, const void *a, const void *b, const void *bias, void *d, void *workspace) {
+ta_status ta_product_run(struct ta_product *p, const void *a, const void *b, const void *bias, void *d,
+                         void *workspace) {
     const float one = 1, zero = 0;
     if (p->behind != TA_PRODUCT_NOTHING) {
         ta_status status = set(p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(void *));
         if (status != TA_OK) return status;
     }
     cudaStream_t stream = ta_gpu_cuda_stream(p->owner->gpu, TA_GPU_COMPUTE);
-    return said(cublasLtMatmul(p->owner->handle, p->desc, &one, b, p->b, a, p->a, &zero, d, p->d, d, p->d, &p->algorithm,
-                               workspace, p->workspace, stream),
+    return said(cublasLtMatmul(p->owner->handle, p->desc, &one, b, p->b, a, p->a, &zero, d, p->d, d, p->d,
+                               &p->algorithm, workspace, p->workspace, stream),
                 p->what);
 }

@@ -1,14 +1,17 @@
-/* cublaslt_ops: products of matrices by cuBLASLt, row by row as the house stores them. Nothing here includes cublasLt.h but
- * the .c file of this folder.
+/* cublaslt_ops: products of matrices by cuBLASLt, row by row as the house stores them. Nothing here includes cublasLt.h
+ * but the .c file of this folder.
  *
- *     d[m][n] = a * b (+ bias[n] (and ReLU))      a is [m][k], or [k][m] and meant transposed; b [k][n], or [n][k] likewise
+ *     d[m][n] = a * b (+ bias[n] (and ReLU))
  *
- * (To cuBLASLt, which counts by columns, that is the product of the transposed in the other order.) An op is one product of
- * one shape, made once: its descriptors and the algorithm that cuBLASLt's heuristics prefer among those that need no more
- * than the workspace and whose partial sums are added in the type of the computation. Same inputs, same bits.
+ * a is [m][k], or [k][m] and meant transposed; b [k][n], or [n][k] likewise.
  *
- * Threads: what was opened and made of it belong to one thread at a time. Running may be captured into a CUDA graph, but
- * for the first run of an op: its kernel may be loaded then.
+ * (To cuBLASLt, which counts by columns, that is the product of the transposed in the other order.) An op is one
+ * product of one shape, made once: its descriptors and the algorithm that cuBLASLt's heuristics prefer among those that
+ * need no more than the workspace and whose partial sums are added in the type of the computation. Same inputs, same
+ * bits.
+ *
+ * Threads: what was opened and made of it belong to one thread at a time. Running may be captured into a CUDA graph,
+ * but for the first run of an op: its kernel may be loaded then.
  *
  * Errors: DEVICE (what cuBLASLt said, of which product), NO_MEMORY.
  *
@@ -46,6 +49,7 @@ enum ta_product_behind ta_product_behind(const struct ta_product *p); /* what it
 size_t ta_product_workspace(const struct ta_product *p);
 
 /* Queues it on the stream COMPUTE of the GPU. bias: not looked at where there is none. */
-ta_status ta_product_run(struct ta_product *p, const void *a, const void *b, const void *bias, void *d, void *workspace);
+ta_status ta_product_run(struct ta_product *p, const void *a, const void *b, const void *bias, void *d,
+                         void *workspace);
 
 #endif

@@ -1,8 +1,9 @@
-/* cublaslt: products of matrices, made believe: what the house asks of cuBLASLt, by plain loops in double, in stream order.
+/* cublaslt: products of matrices, made believe: what the house asks of cuBLASLt, by plain loops in double, in stream
+ * order.
  *
- * Strict where the documentation is: types that belong together, dimensions, leading dimensions, addresses on the device
- * and at the alignment that was promised. TENSAIR_FAKE_GPU="cublaslt=nobias" has no algorithm with a bias, "norelu" none with
- * a ReLU, "nothing" none at all. */
+ * Strict where the documentation is: types that belong together, dimensions, leading dimensions, addresses on the
+ * device and at the alignment that was promised. TENSAIR_FAKE_GPU="cublaslt=nobias" has no algorithm with a bias,
+ * "norelu" none with a ReLU, "nothing" none at all. */
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
@@ -90,7 +91,8 @@ void run(const Product &p) {
         for (uint64_t row = 0; row < m; row++) {
             double sum = 0;
             for (uint64_t i = 0; i < k; i++) sum += a[row * k + i] * b[col * k + i];
-            if (p.desc.epilogue & CUBLASLT_EPILOGUE_BIAS) sum += load(p.desc.bias, (cudaDataType_t)p.desc.bias_type, row);
+            if (p.desc.epilogue & CUBLASLT_EPILOGUE_BIAS)
+                sum += load(p.desc.bias, (cudaDataType_t)p.desc.bias_type, row);
             if (p.desc.epilogue & CUBLASLT_EPILOGUE_RELU) sum = sum < 0 ? 0 : sum; /* a NaN stays */
             store(p.at_d, p.d.type, at(p.d, row, col), sum);
         }
@@ -104,7 +106,8 @@ bool fits(const Desc &d, const Layout &a, const Layout &b, const Layout &c, cons
     bool leading = a.leading >= (int64_t)a.rows && b.leading >= (int64_t)b.rows && out.leading >= (int64_t)out.rows;
     bool types = a.type == b.type && c.type == out.type &&
                  (a.type == CUDA_R_32F ? out.type == CUDA_R_32F : a.type == CUDA_R_16BF) && d.scale == CUDA_R_32F;
-    types = types && (d.compute == CUBLAS_COMPUTE_32F || (d.compute == CUBLAS_COMPUTE_32F_FAST_TF32 && a.type == CUDA_R_32F));
+    types = types &&
+            (d.compute == CUBLAS_COMPUTE_32F || (d.compute == CUBLAS_COMPUTE_32F_FAST_TF32 && a.type == CUDA_R_32F));
     /* cublasLtMatmul's table of types: the bias is of D's type. */
     if (d.epilogue & CUBLASLT_EPILOGUE_BIAS) types = types && (d.bias_type < 0 || d.bias_type == (int32_t)out.type);
     return shapes && leading && types;
@@ -220,9 +223,9 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t o
 
 /* One algorithm a product, which needs some workspace; the algorithm remembers the epilogue that it was found for. */
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t opaque, cublasLtMatrixLayout_t a,
-                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
-                                              cublasLtMatmulPreference_t preference, int asked,
-                                              cublasLtMatmulHeuristicResult_t found[], int *n) {
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
+                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference,
+                                              int asked, cublasLtMatmulHeuristicResult_t found[], int *n) {
     const Desc &desc = as<Desc>(opaque);
     const Preference &p = as<Preference>(preference);
     const std::string option = ta_fake::option("cublaslt", "");
@@ -252,9 +255,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t opaq
                  static_cast<const unsigned char *>(a), static_cast<const unsigned char *>(b),
                  static_cast<unsigned char *>(d)};
     if (handle == nullptr || *reinterpret_cast<uint64_t *>(handle) != MAGIC) return CUBLAS_STATUS_NOT_INITIALIZED;
-    if (*static_cast<const float *>(alpha) != 1 || *static_cast<const float *>(beta) != 0) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (*static_cast<const float *>(alpha) != 1 || *static_cast<const float *>(beta) != 0)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
     if (!fits(p.desc, p.a, p.b, as<Layout>(c_layout), p.d)) return CUBLAS_STATUS_INVALID_VALUE;
-    if (algo == nullptr || algo->data[0] != MAGIC || algo->data[1] != p.desc.epilogue) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (algo == nullptr || algo->data[0] != MAGIC || algo->data[1] != p.desc.epilogue)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
     bool there = lies(a, p.a.bytes()) && lies(b, p.b.bytes()) && lies(d, p.d.bytes()) && c == d;
     if (p.desc.epilogue & CUBLASLT_EPILOGUE_BIAS) {
         if (p.desc.bias_type < 0) p.desc.bias_type = p.d.type;
