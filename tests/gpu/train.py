@@ -44,6 +44,13 @@ model:
 optimizer: {type: momentum, rate: 0.01}
 """
 
+WORDS = """\
+run: {seed: 1}
+stream: {file: words.h5, batch: 1}
+model: {type: skipgram, dim: 16, window: 3, negative: 3, sample: -1, vocabulary: 60, admit: 1}
+optimizer: {type: sgd, rate: 0.025, schedule: linear}
+"""
+
 GUARDED = "strict=1"  # the CPU may not touch the device's memory: costly, so for some runs
 
 
@@ -191,6 +198,24 @@ def there_and_back():
     check(place.checkpoints("moved")[-1] == place.checkpoints("whole")[-1] == "000000050", f"steps {steps}")
 
 
+def words():
+    """Tables of rows, and a vocabulary found while the text arrives, in the memory of a GPU and out of it again."""
+    place = Place(WORDS)
+    rng = np.random.default_rng(2)
+    place.write("words.txt", "\n".join(" ".join(f"w{i}" for i in rng.integers(0, 50, 10)) for _ in range(1400)))
+    subprocess.run([TENSAIR, "data", "import", "text", place.at("words.txt"), "--online", "-o", place.at("words.h5")],
+                   check=True, stdout=subprocess.DEVNULL)
+    for records, device in ((10, "cuda"), (16, "cpu"), (22, "cuda")):
+        train(place, device, "-n", 2, "--set", f"run.max_records={records}", options=GUARDED)
+        rests = place.events("rest")[-2:]
+        check(len(rests) == 2 and len({r["checksum"] for r in rests}) == 1, f"{device}: {rests}")
+    told = subprocess.run([TENSAIR, "ckpt", "export", place.at("run"), "--words", "text", "-o", place.at("w.vec")],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    check(told.returncode == 0, told.stdout)
+    names = [line.split()[0] for line in open(place.at("w.vec")).read().splitlines()[1:]]
+    check(len(names) > 20 and all(re.fullmatch(r"w\d+", n) for n in names), f"words: {names}")
+
+
 def served():
     place = Place(CNN)
     images(place)
@@ -295,7 +320,8 @@ def bench():
 if not os.path.exists(os.path.join(PLUGINS, "tensair-cuda.so")):
     print(f"SKIPPED: {PLUGINS} holds no plugin")
     sys.exit(77)
-tests = [beside_the_cpu, chosen, several, launchers, without_ipc, there_and_back, served, missing, full, lost, no_number, doctor, bench]
+tests = [beside_the_cpu, chosen, several, launchers, without_ipc, there_and_back, words, served, missing, full, lost,
+         no_number, doctor, bench]
 for test in tests:
     if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
         continue
