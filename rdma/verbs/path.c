@@ -30,8 +30,8 @@ struct ta_verbs_ground ta_verbs_ground_of(const struct ta_transport *t) {
 
 static ta_status too_many(unsigned peer) {
     return ta_fail(TA_INVALID,
-                   "what peer %u may write holds too many pieces of GPU memory: %d registrations are all it gets; grant "
-                   "it the ranges that are its own",
+                   "what peer %u may write holds too many pieces of GPU memory: %d registrations are all it gets; "
+                   "grant it the ranges that are its own",
                    peer, TA_VERBS_RIGHTS);
 }
 

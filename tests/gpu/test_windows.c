@@ -1,5 +1,5 @@
-/* windows: processes whose weights and windows lie on a GPU: the live exchange, by CUDA IPC and through the host, one of
- * them killed or not; on a make-believe device and on a real one. All that are left hold the same bits, which are those
+/* windows: processes whose weights and windows lie on a GPU: the live exchange, by CUDA IPC and through the host, one
+ * of them killed or not; on a make-believe device and on a real one. All that are left hold the same bits, which are those
  * of all updates that were made.
  */
 #include <sched.h>
@@ -201,8 +201,9 @@ static void lives(void **state) {
 }
 
 int main(void) {
-    static struct mode modes[] = {{3, "require", NULL, false}, {3, "off", NULL, false},  {3, "require", NULL, true},
-                                  {3, "off", NULL, true},      {4, "require", "tree", false}, {4, "off", "tree", false}};
+    static struct mode modes[] = {{3, "require", NULL, false}, {3, "off", NULL, false},
+                                  {3, "require", NULL, true}, {3, "off", NULL, true},
+                                  {4, "require", "tree", false}, {4, "off", "tree", false}};
     const struct CMUnitTest tests[] = {
         {"three, by CUDA IPC", lives, NULL, NULL, &modes[0]},
         {"three, through the host", lives, NULL, NULL, &modes[1]},

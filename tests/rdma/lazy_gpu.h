@@ -1,5 +1,5 @@
-/* lazy_gpu: gpu.h on the CPU's memory, for tests of those who call it: what is queued is done late, a piece at a time, in
- * an order drawn from a seed, so that who does not wait reads what was there before. Addresses of its memory cannot be
+/* lazy_gpu: gpu.h on the CPU's memory, for tests of those who call it: what is queued is done late, a piece at a time,
+ * in an order drawn from a seed, so that who does not wait reads what was there before. Addresses of its memory cannot be
  * touched by the CPU (reading one is a segmentation fault), but are shared between processes by handle.
  *
  * One thread; a process may open several.

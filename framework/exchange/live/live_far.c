@@ -2,10 +2,10 @@
  * fetched before it is read.
  *
  * On a GPU the floats of every body are a far piece (window.h); control, board, row log, relay line stay with the CPU.
- * Some transports deliver into the GPU's memory; others into the CPU's, and `fetch` copies from there (transport.h). The
- * second kind knows nothing of what we wrote into a body ourselves, at the start. So a body is fetched only once all
- * of it has come: the header claims another number of steps than we started with; of tables, the peer was heard, as
- * its first put has brought whatever did not start from zero, and rows are fetched as they are listed.
+ * Some transports deliver into the GPU's memory; others into the CPU's, and `fetch` copies from there (transport.h).
+ * The second kind knows nothing of what we wrote into a body ourselves, at the start. So a body is fetched only once
+ * all of it has come: the header claims another number of steps than we started with; of tables, the peer was heard,
+ * as its first put has brought whatever did not start from zero, and rows are fetched as they are listed.
  */
 #include "live.h"
 

@@ -133,7 +133,15 @@ static inline bool ta_slot_claim_gone(const struct ta_slot_claim *claim) {
 }
 
 /* The words behind the ack, in this order; the last one is delivered after all others (transport.h). */
-enum ta_slot_ack_word { TA_ACK_STEPS, TA_ACK_NOTE, TA_ACK_POSITION, TA_ACK_SHARE, TA_ACK_WELCOME, TA_ACK_GAUGE, TA_SLOT_ACK_WORDS };
+enum ta_slot_ack_word {
+    TA_ACK_STEPS,
+    TA_ACK_NOTE,
+    TA_ACK_POSITION,
+    TA_ACK_SHARE,
+    TA_ACK_WELCOME,
+    TA_ACK_GAUGE,
+    TA_SLOT_ACK_WORDS
+};
 
 /* The pass of a claim, or 0 while it may have come by halves: what is shown to a device must be whole. `heard`: the
  * version of the board in a header that was heard before the claim was read; since boards are put before headers, and a
