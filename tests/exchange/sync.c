@@ -207,6 +207,10 @@ static void what_makes_no_sense_is_refused(void **state) {
     assert_fails(TA_CONFIG, "gradients_per_push: 4", ta_exchange_find(&spec, &ops));
     spec = (struct ta_exchange_spec){.type = (char *)"sync", .topology = (char *)"tree"};
     assert_fails(TA_CONFIG, "topology", ta_exchange_find(&spec, &ops));
+    spec = (struct ta_exchange_spec){.type = (char *)"sync", .collective = (char *)"mpi"};
+    assert_fails(TA_CONFIG, "auto, nccl, ring", ta_exchange_find(&spec, &ops));
+    spec = (struct ta_exchange_spec){.type = (char *)"live", .collective = (char *)"nccl"};
+    assert_fails(TA_CONFIG, "exchange.collective", ta_exchange_find(&spec, &ops));
 }
 
 int main(void) {

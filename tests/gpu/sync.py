@@ -1,5 +1,5 @@
-"""Whole runs of exchange.type sync on the make-believe GPU: by NCCL where each replica has a GPU of its own, by the ring where
-they share one, both as on CPUs; a replica that is killed; what cannot be."""
+"""Whole runs of exchange.type sync on the make-believe GPU: by NCCL where each replica has a GPU of its own, by the ring
+where they share one, both as on CPUs; a replica that is killed; what cannot be."""
 import os
 import signal
 import sys
@@ -74,8 +74,8 @@ def what_cannot_be(place):
 def a_replica_is_killed():
     """The others give up what is under way, come together anew by a new id, go on and agree."""
     place = Place(MLP)
-    run = place.start("--device", "cuda", *SYNC, "-n", "3", "--set", "run.max_records=3000000", "--set", "run.max_seconds=3",
-                      env=surroundings("devices=3"))
+    run = place.start("--device", "cuda", *SYNC, "-n", "3", "--set", "run.max_records=3000000",
+                      "--set", "run.max_seconds=3", env=surroundings("devices=3"))
     place.wait_for(lambda: place.training(3), run, what="training")
     os.kill(replicas_of(run.pid)[1], signal.SIGKILL)
     out, err = finish(run, 69)

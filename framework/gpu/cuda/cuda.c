@@ -15,8 +15,8 @@ static ta_status reaches(unsigned from, unsigned to, bool *out) {
     return status;
 }
 
-/* Where writes of RDMA devices are not in order by nature, and the CPU cannot flush them either, nothing helps: `describe`
- * then says that there is no RDMA. */
+/* Where writes of RDMA devices are not in order by nature, and the CPU cannot flush them either, nothing helps:
+ * `describe` then says that there is no RDMA. */
 static cudaError_t learn(struct ta_gpu *gpu, const struct ta_gpu_info *info) {
     int same = 0;
     memcpy(gpu->pci, info->pci, sizeof gpu->pci);

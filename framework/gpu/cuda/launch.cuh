@@ -1,12 +1,12 @@
-// launch: how a kernel is started, on a device or on the make-believe one of the tests (tests/gpu/fake), for which the same
-// source is compiled by the C++ compiler. A .cu file includes this and nothing else of CUDA, but for cuda_bf16.h.
+// launch: how a kernel is started, on a device or on the make-believe one of the tests (tests/gpu/fake), for which the
+// same source is compiled by the C++ compiler. A .cu file includes this and nothing else of CUDA, but for cuda_bf16.h.
 //
 //     __global__ void scale_kernel(size_t n, float by, float *x) { TA_GRID_FOR(i, n) x[i] *= by; }
 //     TA_LAUNCH(scale_kernel, grid, block, shared_bytes, stream, n, by, x);
 //
-// In kernels: __syncthreads, __shfl_*_sync, __ballot_sync, atomicAdd, __shared__ (fixed sizes; at file scope of the kernel),
-// TA_DYNAMIC_SHARED(type, name) for what the launch sizes, __ldg, __ldcg/__stcg, and plain arithmetic. No inline PTX without
-// an #ifdef __CUDA_ARCH__ and a plain branch beside it.
+// In kernels: __syncthreads, __shfl_*_sync, __ballot_sync, atomicAdd, __shared__ (fixed sizes; at file scope of the
+// kernel), TA_DYNAMIC_SHARED(type, name) for what the launch sizes, __ldg, __ldcg/__stcg, and plain arithmetic. No inline
+// PTX without an #ifdef __CUDA_ARCH__ and a plain branch beside it.
 #ifndef TA_LAUNCH_CUH
 #define TA_LAUNCH_CUH
 

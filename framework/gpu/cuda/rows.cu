@@ -22,8 +22,8 @@ template <typename word>
 int launch(cudaStream_t stream, void *to, const void *from, size_t bytes, const uint32_t *rows, size_t n) {
     size_t blocks = (n + BLOCK / WARP - 1) / (BLOCK / WARP);
     unsigned grid = (unsigned)(blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS);
-    TA_LAUNCH((rows_kernel<word>), grid, (unsigned)BLOCK, 0, stream, (word *)to, (const word *)from, bytes / sizeof(word), rows,
-              n);
+    TA_LAUNCH((rows_kernel<word>), grid, (unsigned)BLOCK, 0, stream, (word *)to, (const word *)from,
+              bytes / sizeof(word), rows, n);
     return (int)cudaGetLastError();
 }
 

@@ -1,10 +1,11 @@
 /* nccl: NCCL, made believe, as far as it is called without blocking: communicators of threads and of processes of this
  * machine, over a piece of shared memory that is named by the unique id.
  *
- * Members write a chunk each, wait for all, sum, and say that they have read. The order of summation turns with the chunk, as
- * NCCL's is not ours either. A member that is gone shows as ncclRemoteError, or, with nccl=hang among the options, not at all:
- * then what is queued hangs until it is aborted. Two members on one device are refused, as by NCCL. What is called is launched
- * later, when its state has been asked for twice: who puts a mark behind it at once puts it before it. */
+ * Members write a chunk each, wait for all, sum, and say that they have read. The order of summation turns with the
+ * chunk, as NCCL's is not ours either. A member that is gone shows as ncclRemoteError, or, with nccl=hang among the
+ * options, not at all: then what is queued hangs until it is aborted. Two members on one device are refused, as by
+ * NCCL. What is called is launched later, when its state has been asked for twice: a mark put at once would come before
+ * it. */
 #include <fcntl.h>
 #include <nccl.h>
 #include <signal.h>
@@ -96,7 +97,8 @@ void look(Team &team) {
     for (unsigned r = 0; r < team.n && team.error == ncclSuccess && !team.hangs; r++) {
         Member &m = team.shared->member[r];
         uint32_t state = m.state.load();
-        if (state == GONE || (closely && state == JOINED && !alive(m.pid))) team.error = said(ncclRemoteError, "a member has gone");
+        if (state == GONE || (closely && state == JOINED && !alive(m.pid)))
+            team.error = said(ncclRemoteError, "a member has gone");
     }
 }
 
@@ -192,7 +194,8 @@ ncclResult_t take(ncclComm_t comm, const Piece &piece, cudaStream_t stream) {
     if (comm->team->error != ncclSuccess) return comm->team->error;
     if (!is_device(piece.in, piece.floats * sizeof(float)) || !is_device(piece.out, piece.floats * sizeof(float)))
         misuse("NCCL is given memory that is not the device's");
-    if (depth > 0 && grouped != nullptr && grouped != comm) return said(ncclInvalidUsage, "a group of several communicators");
+    if (depth > 0 && grouped != nullptr && grouped != comm)
+        return said(ncclInvalidUsage, "a group of several communicators");
     if (depth > 0) {
         if (group.empty()) group.push_back(Launch{{}, stream});
         group.back().pieces.push_back(piece);
@@ -213,8 +216,13 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
 }
 
 const char *ncclGetErrorString(ncclResult_t result) {
-    static const char *const names[] = {"no error", "unhandled cuda error", "unhandled system error", "internal error",
-                                        "invalid argument", "invalid usage", "remote process exited or there was a network error",
+    static const char *const names[] = {"no error",
+                                        "unhandled cuda error",
+                                        "unhandled system error",
+                                        "internal error",
+                                        "invalid argument",
+                                        "invalid usage",
+                                        "remote process exited or there was a network error",
                                         "NCCL operation in progress"};
     return (unsigned)result < sizeof names / sizeof names[0] ? names[result] : "unknown result code";
 }
@@ -283,7 +291,8 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
 ncclResult_t ncclRedOpCreatePreMulSum(ncclRedOp_t *op, void *scalar, ncclDataType_t type, ncclScalarResidence_t where,
                                       ncclComm_t comm) {
     Hold hold(lock());
-    if (type != ncclFloat32 || where != ncclScalarHostImmediate) return said(ncclInvalidArgument, "only floats of the host");
+    if (type != ncclFloat32 || where != ncclScalarHostImmediate)
+        return said(ncclInvalidArgument, "only floats of the host");
     float by;
     memcpy(&by, scalar, sizeof by);
     comm->scales.push_back(by);
