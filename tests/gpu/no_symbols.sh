@@ -24,5 +24,12 @@ if [ -e "$plugin" ]; then
   if found=$(readelf -d "$plugin" | grep NEEDED | grep -E 'libcuda\.so|libcudart'); then
     echo "$plugin does not load without a driver: $found"; failed=1
   fi
+  # A name that both have is the program's: well for code that is the same, and a crash for any other.
+  names() { nm --defined-only "$@" 2>/dev/null | awk 'NF == 3 {print $3}' | sort -u; }
+  same=$(cd "${BUILD_DIR:?}" && names framework/base/libta_base.a framework/gpu/libta_gpu.a kernels/libta_kernels_common.a)
+  both=$(comm -12 <(names -D "$program") <(names -D "$plugin") | grep '^ta_')
+  found=$(comm -23 <(echo "$both") <(echo "$same"))
+  echo "$both" | grep -qx ta_fail || { echo "no name in both: this test sees nothing"; failed=1; }
+  [ -z "$found" ] || { echo "program and plugin each have their own" $found; failed=1; }
 fi
 exit $failed

@@ -34,6 +34,8 @@ check kernels/kernels.c model.h no
 check rdma/transport.c status.h yes
 check rdma/transport.c kernels.h no
 check rdma/transport.c exchange.h no
+check rdma/transport.c gpu.h yes
+check framework/gpu/plugin.c kernels.h no
 check framework/model/model.c kernels.h yes
 check framework/model/model.c transport.h no
 check framework/model/model.c stream.h no

@@ -22,7 +22,10 @@ complain "an include that climbs over a border" "$(grep -nE '#include "\.\./' $c
 complain "oneDNN outside kernels/cpu" "$(grep -lE 'oneapi/dnnl' $code | grep -v '^kernels/cpu/')"
 complain "hdf5.h outside its wrapper" "$(grep -lE '#include [<"]hdf5\.h' $code | grep -vE '^framework/base/h5|^tests/')"
 complain "verbs outside rdma/verbs" "$(grep -lE 'infiniband/verbs\.h' $code | grep -v '^rdma/verbs/')"
-complain "cuDNN outside kernels/cuda" "$(grep -lE 'cudnn[a-z_]*\.h' $code | grep -v '^kernels/cuda/')"
+complain "cuDNN outside kernels/cuda/cudnn" \
+    "$(grep -lE '#include [<"]cudnn[a-z_0-9]*\.h' $code | xargs -r grep -lE '#include <cudnn' | grep -vE '^kernels/cuda/cudnn/|^tests/gpu/')"
+complain "CUDA outside the plugins" "$(grep -lE '#include [<"](cuda|nccl|cublas)[a-zA-Z_0-9]*\.h[>"]' $code |
+    grep -vE '^(framework/gpu/cuda|kernels/cuda|rdma/nccl|tests/gpu)/')"
 complain "exit, abort or assert outside main" \
     "$(grep -nE '(^|[^_a-z>.])(exit|abort|assert)\(' $(files 'framework/*.c' 'kernels/*.c' 'rdma/*.c' 'slurm/*.c') | grep -vE '^framework/cli/main\.c|_exit\(')"
 complain "left open" "$(grep -nE '\b(TODO|FIXME|XXX|HACK)\b' $all | grep -v '^tests/scripts/house.sh')"

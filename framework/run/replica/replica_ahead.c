@@ -7,9 +7,13 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "clock.h"
+#include "mem.h"
 #include "replica_internal.h"
 
-enum { BUSY_LOOKS = 50, NAP = 10 * 1000 /* ns */ };
+/* A nap lasts longer than it was asked for, by the slack of the kernel's timers: only steps that are much longer begin with
+ * naps, and nobody naps when a step is about to end; unless it never does. */
+enum { NAP_NS = 10 * 1000, NAP_LASTS_NS = 100 * 1000 };
 
 bool ta_replica_steps_apart(const struct ta_replica *r) { return r->kernel_ops->stage != NULL; }
 
@@ -70,23 +74,53 @@ static void look_ahead(struct ta_replica *r, int64_t now_ns) {
     if (r->kernel_ops->stage(r->net, step.x, &step.labels) == TA_OK) a->staged = step.x;
 }
 
-/* Until the device is done: it is looked at again and again, at first without a pause. */
+/* Whether there is time for a nap in a step that has taken so long, where the last ones took `usual_ns`. */
+static bool may_nap(int64_t so_far_ns, int64_t usual_ns) {
+    return so_far_ns > 2 * usual_ns + NAP_LASTS_NS || so_far_ns + 2 * (int64_t)NAP_LASTS_NS < usual_ns;
+}
+
+/* Until the device is done: it is looked at again and again. */
 static ta_status compute(struct ta_replica *r, struct ta_net *net, char *why, size_t bytes) {
-    const struct timespec nap = {.tv_nsec = NAP};
+    const struct timespec nap = {.tv_nsec = NAP_NS};
+    const int64_t began_ns = ta_clock_now_ns();
+    int64_t *usual_ns = &r->ahead.usual_ns;
     ta_status polled = TA_OK, status;
     r->x->computing = true;
-    for (unsigned looks = 0; (status = r->kernel_ops->ready(net)) == TA_AGAIN; looks++) {
+    while ((status = r->kernel_ops->ready(net)) == TA_AGAIN) {
         int64_t now_ns = ta_replica_clock_ns(r);
         look_ahead(r, now_ns);
         if (r->x->owner_updates && polled == TA_OK) {
             polled = r->exchange_ops->poll(r->x, now_ns);
             if (polled != TA_OK) snprintf(why, bytes, "%s", ta_why());
         }
-        if (looks >= BUSY_LOOKS) (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+        if (may_nap(ta_clock_now_ns() - began_ns, *usual_ns)) (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
     }
     r->x->computing = false;
+    *usual_ns += (ta_clock_now_ns() - began_ns - *usual_ns) / 8;
     if (status == TA_OK) return polled;
     snprintf(why, bytes, "%s", ta_why());
+    return status;
+}
+
+/* Peers take a long silence for death, and what a device does for the first time may take seconds: what libraries load and
+ * compile at their first call is done before anybody waits for us. A batch of zeros, whose gradient nobody takes. */
+ta_status ta_replica_warm_up(struct ta_replica *r) {
+    if (!ta_replica_steps_apart(r) || ta_replica_of_words(r)) return TA_OK;
+    uint32_t batch = r->run->stream.batch;
+    float *x = NULL, *targets = NULL;
+    int32_t *classes = NULL;
+    ta_status status = TA_NEW(&x, batch * ta_shape_count(r->model.input), "a batch of zeros");
+    if (status == TA_OK) status = TA_NEW(&targets, (size_t)batch * r->model.outputs, "its targets");
+    if (status == TA_OK) status = TA_NEW(&classes, batch, "its classes");
+    bool cross = r->model.loss == TA_LOSS_CROSS_ENTROPY;
+    const struct ta_labels labels = {.classes = cross ? classes : NULL, .targets = cross ? NULL : targets};
+    if (status == TA_OK)
+        status = r->kernel_ops->train(r->net, r->x->w, x, &labels, 0, r->grad, r->bench.predictions, r->bench.losses);
+    if (status == TA_OK && r->own_prediction)
+        status = r->kernel_ops->predict(r->net, r->x->w, x, &labels, r->bench.predictions, r->bench.losses);
+    ta_mem_free(x);
+    ta_mem_free(targets);
+    ta_mem_free(classes);
     return status;
 }
 

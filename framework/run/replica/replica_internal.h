@@ -76,6 +76,7 @@ struct ta_ahead {
     ta_status status;             /* what the stream has said in place of a batch; */
     char why[256];
     bool noted;                   /* what the net has to say was logged */
+    int64_t usual_ns;             /* what a step takes of late */
 };
 
 struct ta_replica {
@@ -240,6 +241,8 @@ ta_status ta_replica_bad_step(struct ta_replica *r);
 ta_status ta_replica_last_word(struct ta_replica *r);
 /* replica_ahead.c: the net is of a device that computes by itself. */
 bool ta_replica_steps_apart(const struct ta_replica *r);
+/* The first use of all that a step needs. Nothing else on a make whose compute is the host's own. */
+ta_status ta_replica_warm_up(struct ta_replica *r);
 /* As ta_replayer_next; a batch that was taken while the last step computed comes first. */
 ta_status ta_replica_ahead_take(struct ta_replica *r, int64_t now_ns, const struct ta_batch **out);
 /* The replayer is about to go. */

@@ -226,6 +226,7 @@ ta_status ta_replica_build(struct ta_replica *r) {
     if (status == TA_OK) status = open_compute(r);
     if (status == TA_OK) status = ta_restart_prepare(r, &restart);
     if (status == TA_OK) status = open_exchange(r, &restart);
+    if (status == TA_OK) status = ta_replica_warm_up(r);
     if (status == TA_OK) status = ta_restart_apply(r, &restart);
     if (status == TA_OK) status = ta_replica_deal_open(r);
     if (status == TA_OK) status = ta_replica_online_open(r);
