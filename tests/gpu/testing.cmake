@@ -2,7 +2,7 @@
 # One list of sources, two programs: gpu_<name> on the make-believe device, run by ctest, and gpu_<name>_real for a real one,
 # only built here (target gpu_real): run.sh runs it where there is a GPU. What steers the make-believe device itself, and so
 # can have no real counterpart, is a plain ta_test instead. TA_REAL_GPU is defined in the one for real devices.
-add_custom_target(gpu_real)
+add_custom_target(gpu_real ALL)
 function(ta_gpu_test name)
   cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;CUDA;LIBS;LABELS;INCLUDES" ${ARGN})
   set(host "")
