@@ -164,6 +164,16 @@ static void test_dropouts(void **state) {
     }
 }
 
+/* Finite differences of this make's own loss: nothing of another make decides here. */
+static void test_slopes(void **state) {
+    (void)state;
+    struct test_net t;
+    test_cifar_cnn(&t, 2);
+    test_make_slopes(&ta_kernels_hosted, &t, 3, 0.02);
+    test_residual_net(&t, 3);
+    test_make_slopes(&ta_kernels_hosted, &t, 4, 0.02);
+}
+
 static void test_whole_nets(void **state) {
     (void)state;
     struct test_net t;
@@ -259,6 +269,7 @@ int main(void) {
         cmocka_unit_test(test_losses),
         cmocka_unit_test(test_dropouts),
         cmocka_unit_test(test_whole_nets),
+        cmocka_unit_test(test_slopes),
         cmocka_unit_test_teardown(test_bfloat16, float32_again),
         cmocka_unit_test_teardown(test_bfloat16_kinks, float32_again),
 #ifndef TA_REAL_GPU

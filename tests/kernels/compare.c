@@ -148,3 +148,50 @@ void test_finite_differences(const struct test_net *t, uint64_t seed, unsigned s
     ta_mem_free(grad);
     test_run_end(&r);
 }
+
+static double mean_loss(const struct test_run *r, const struct test_net *t) {
+    double sum = 0;
+    for (uint32_t i = 0; i < t->spec.batch; i++) sum += r->losses[i];
+    return sum / t->spec.batch;
+}
+
+/* The loss at w + by * direction, the direction being the gradient of one tensor. */
+static double loss_beside(struct test_run *r, const struct test_net *t, struct ta_param p, const float *w,
+                          const float *direction, double by) {
+    for (size_t i = p.offset; i < p.offset + p.count; i++) r->w[i] = (float)(w[i] + by * direction[i]);
+    test_train(r, 5);
+    return mean_loss(r, t);
+}
+
+void test_make_slopes(const struct ta_kernels_ops *ops, const struct test_net *t, uint64_t seed, double tolerance) {
+    struct test_run r;
+    test_run_begin(&r, ops, t, seed);
+    test_train(&r, 5);
+    float *grad, *w;
+    ok(TA_NEW(&grad, t->spec.n_params, "gradient"));
+    ok(TA_NEW(&w, t->spec.n_params, "weights"));
+    memcpy(grad, r.grad, t->spec.n_params * sizeof *grad);
+    memcpy(w, r.w, t->spec.n_params * sizeof *w);
+    double loss = mean_loss(&r, t);
+    for (uint32_t i = 0; i < t->spec.n_layers; i++) {
+        const struct ta_layer *l = &t->layer[i];
+        const struct ta_param params[] = {l->kernel, l->bias, l->gamma, l->beta};
+        for (unsigned k = 0; k < 4; k++) {
+            double norm2 = 0;
+            for (size_t j = params[k].offset; j < params[k].offset + params[k].count; j++)
+                norm2 += (double)grad[j] * grad[j];
+            if (norm2 < 1e-12 * loss * loss) continue; /* lost in the rounding of the loss, which is float32 */
+            double by = 5e-4 * loss / norm2; /* small: few kinks of ReLU and max are in between */
+            double up = loss_beside(&r, t, params[k], w, grad, by);
+            double down = loss_beside(&r, t, params[k], w, grad, -by);
+            memcpy(r.w, w, t->spec.n_params * sizeof *w);
+            double slope = (up - down) / (2 * by);
+            if (fabs(slope - norm2) > tolerance * norm2)
+                fail_msg("%s, tensor %u: |gradient|^2 is %.9g but the loss rises by %.9g along it", l->name, k, norm2,
+                         slope);
+        }
+    }
+    ta_mem_free(w);
+    ta_mem_free(grad);
+    test_run_end(&r);
+}

@@ -31,4 +31,7 @@ void test_make_against_reference(const struct ta_kernels_ops *ops, const struct 
 /* The reference's gradient against central differences of its loss, at up to `samples` parameters. */
 void test_finite_differences(const struct test_net *t, uint64_t seed, unsigned samples, double tolerance);
 
+/* The gradient of a make that computes in float32 against the rise of its own loss, along the gradient of each tensor. */
+void test_make_slopes(const struct ta_kernels_ops *ops, const struct test_net *t, uint64_t seed, double tolerance);
+
 #endif

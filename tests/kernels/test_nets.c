@@ -240,9 +240,18 @@ static void test_times(void **state) {
     test_run_end(&r);
 }
 
+/* Finite differences of this make's own loss, as of every make's. */
+static void test_slopes(void **state) {
+    (void)state;
+    struct test_net t;
+    test_residual_net(&t, 6);
+    test_make_slopes(&ta_kernels_cpu, &t, 4, 0.02);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_nets),     cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_slopes),
         cmocka_unit_test(test_batches_add_up), cmocka_unit_test(test_same_bits_twice),
         cmocka_unit_test(test_dropout_masks),  cmocka_unit_test(test_predict_only),
         cmocka_unit_test(test_two_threads),    cmocka_unit_test(test_threads_within),
