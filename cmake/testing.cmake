@@ -26,6 +26,20 @@ function(ta_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} SKIP_RETURN_CODE 77 LABELS "${T_LABELS}")
 endfunction()
 
+# ta_test_again(<name> <test> ARGS ... [LABELS ...] [TIMEOUT seconds]): the program of another test with other arguments, wherever
+# that one is built.
+function(ta_test_again name program)
+  cmake_parse_arguments(T "" "TIMEOUT" "LABELS;ARGS" ${ARGN})
+  if(NOT TARGET ${program})
+    return()
+  endif()
+  add_test(NAME ${name} COMMAND ${program} ${T_ARGS})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} SKIP_RETURN_CODE 77 LABELS "${T_LABELS}")
+endfunction()
+
 # ta_script_test(<name> COMMAND ... [LABELS ...] [TIMEOUT ...]): the same for a script; it gets TENSAIR and BUILD_DIR.
 function(ta_script_test name)
   cmake_parse_arguments(T "" "TIMEOUT" "COMMAND;LABELS" ${ARGN})
