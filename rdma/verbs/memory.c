@@ -25,6 +25,10 @@ static struct ibv_mr *register_gpu(struct ta_transport *t, unsigned rail, const 
     struct ibv_mr *mr = NULL;
     uint64_t offset = 0;
     int fd = -1;
+    if (t->config.gpu == NULL) { /* whose memory is it then? */
+        errno = ENODEV;
+        return NULL;
+    }
     if (r->dmabuf && ops->dmabuf(t->config.gpu, memory->base, memory->bytes, &fd, &offset) == TA_OK && fd >= 0) {
         mr = ibv_reg_dmabuf_mr(r->pd, offset, memory->bytes, (uintptr_t)memory->base, fd, access);
         close(fd);

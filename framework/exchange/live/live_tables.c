@@ -29,10 +29,10 @@ static ta_status open_scratch(struct ta_live *l) {
     if (status == TA_OK) status = TA_NEW(&t->renamed, words, "rows renamed");
     if (status == TA_OK) status = TA_NEW(&t->tail, l->self.n_ranks, "tails of row logs");
     if (status == TA_OK) status = TA_NEW(&t->list, LIST_ROWS, "list of rows");
-    if (status == TA_OK) status = TA_NEW(&t->changed, SUM_ROWS, "list of rows");
+    if (status == TA_OK) status = TA_NEW(&t->changed, LIST_ROWS, "list of rows");
     if (status == TA_OK) status = TA_NEW(&t->zeros, widest, "row of zeros");
     l->held_bytes += l->rows.held_bytes + 2 * words * sizeof *t->todo + l->self.n_ranks * sizeof *t->tail +
-                     (LIST_ROWS + SUM_ROWS) * sizeof *t->list + widest * sizeof *t->zeros;
+                     2 * LIST_ROWS * sizeof *t->list + widest * sizeof *t->zeros;
     return status;
 }
 
