@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "mem.h"
+#include "lazy_gpu.h"
 #include "tables_world.h"
 
 /* A row is put once it has changed so often, with the step it did so in; a rest puts the others. */
@@ -174,6 +175,38 @@ static void test_both_change_a_row(void **state) {
     world_close(&world);
 }
 
+/* A peer tells at once of more rows than a CPU takes in one go, and we are changing all of them: on a GPU it is one go. */
+static void test_many_rows_far(void **state) {
+    (void)state;
+    enum { MANY = 150 };
+    struct world_tables tables = plain;
+    tables.after = 2;
+    struct world_config config = calm(2, tables);
+    config.far = true;
+    world_open(&world, &config);
+    world_connect_all(&world);
+    world_run(&world, world.now_ns + 2000, 50);
+    for (unsigned r = 0; r < 2; r++)
+        for (uint32_t i = 0; i < MANY * (1 + r); i++) { /* the peer's are due, ours are not */
+            struct ta_exchange *x = x_of(r);
+            uint32_t row = i % MANY;
+            float *w = lazy_gpu_at(x->w);
+            w[table_of(1)->offset + (size_t)row * STRIDE] += 1;
+            ta_exchange_live.touched(x, 1, &row, 1);
+        }
+    step(1);
+    world_run(&world, world.now_ns + 100000, 50); /* lazy GPUs copy a row or two a poll */
+    assert_true(*(float *)lazy_gpu_at(&x_of(0)->w[table_of(1)->offset]) == 3); /* while ours waits */
+    assert_true(*(float *)lazy_gpu_at(&x_of(1)->w[table_of(1)->offset]) == 2);
+    step(0);
+    assert_true(world_settle(&world, 3, 1));
+    for (unsigned r = 0; r < 2; r++) {
+        const float *w = lazy_gpu_at(x_of(r)->w);
+        for (uint32_t row = 0; row < MANY; row++) assert_true(w[table_of(1)->offset + (size_t)row * STRIDE] == 3);
+    }
+    world_close(&world);
+}
+
 /* Rows of one replica start again, while a peer changes them: its share stays, and all agree. */
 static void test_reset(void **state) {
     (void)state;
@@ -283,7 +316,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_after), cmocka_unit_test(test_rows_within), cmocka_unit_test(test_staleness),
         cmocka_unit_test(test_bytes),      cmocka_unit_test(test_overflow),    cmocka_unit_test(test_own_rows_at_rest),
-        cmocka_unit_test(test_both_change_a_row),
+        cmocka_unit_test(test_both_change_a_row), cmocka_unit_test(test_many_rows_far),
         cmocka_unit_test(test_reset),      cmocka_unit_test(test_names),       cmocka_unit_test(test_reset_goes_first),
         cmocka_unit_test(test_contract),
     };
