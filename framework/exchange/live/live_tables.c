@@ -20,19 +20,22 @@ enum {
     SUM_ROWS = 64, /* few enough that what is folded is still in a CPU's cache when it is summed */
 };
 
+/* Rows that are folded and summed at once. */
+static size_t at_once(const struct ta_live *l) { return l->kernel_ops->on_gpu ? LIST_ROWS : SUM_ROWS; }
+
 static ta_status open_scratch(struct ta_live *l) {
     struct ta_live_tables *t = &l->tables;
-    size_t words = l->rows.n_words, widest = 0;
+    size_t words = l->rows.n_words, most = at_once(l), widest = 0;
     for (unsigned i = 0; i < l->rows.n_tables; i++)
         if (l->rows.table[i].shape.stride > widest) widest = l->rows.table[i].shape.stride;
     ta_status status = TA_NEW(&t->todo, words, "rows to recompute");
     if (status == TA_OK) status = TA_NEW(&t->renamed, words, "rows renamed");
     if (status == TA_OK) status = TA_NEW(&t->tail, l->self.n_ranks, "tails of row logs");
     if (status == TA_OK) status = TA_NEW(&t->list, LIST_ROWS, "list of rows");
-    if (status == TA_OK) status = TA_NEW(&t->changed, LIST_ROWS, "list of rows");
+    if (status == TA_OK) status = TA_NEW(&t->changed, most, "list of rows");
     if (status == TA_OK) status = TA_NEW(&t->zeros, widest, "row of zeros");
     l->held_bytes += l->rows.held_bytes + 2 * words * sizeof *t->todo + l->self.n_ranks * sizeof *t->tail +
-                     2 * LIST_ROWS * sizeof *t->list + widest * sizeof *t->zeros;
+                     (LIST_ROWS + most) * sizeof *t->list + widest * sizeof *t->zeros;
     return status;
 }
 
@@ -141,7 +144,7 @@ static ta_status apply_list(struct ta_live *l, const struct ta_rows_table *table
 static ta_status apply_todo(struct ta_live *l) {
     struct ta_live_tables *t = &l->tables;
     const struct ta_rows_table *table = l->rows.table;
-    const size_t at_once = l->kernel_ops->on_gpu ? LIST_ROWS : SUM_ROWS;
+    const size_t most = at_once(l);
     ta_status status = TA_OK;
     size_t n = 0;
     for (size_t word = 0; word < l->rows.n_words && status == TA_OK; word++) {
@@ -149,7 +152,7 @@ static ta_status apply_todo(struct ta_live *l) {
             uint32_t id = (uint32_t)(64 * word) + (uint32_t)__builtin_ctzll(left);
             while (status == TA_OK && id - table->first >= table->shape.rows) status = apply_list(l, table++, &n);
             t->list[n++] = id - table->first;
-            if (n == at_once) status = apply_list(l, table, &n);
+            if (n == most) status = apply_list(l, table, &n);
         }
     }
     return status == TA_OK ? apply_list(l, table, &n) : status;
