@@ -44,6 +44,16 @@ if(TA_CUDA AND NOT TA_FUZZ)
   endif()
 endif()
 message(STATUS "CUDA: calls to it ${TA_CUDA_HEADERS}, plugin for devices ${TA_CUDA_DEVICE}, NCCL ${TA_NCCL}")
+if(TA_CUDA AND NOT TA_FUZZ AND NOT TA_SANITIZE AND NOT TA_CUDA_DEVICE)
+  set(missing "")
+  foreach(part NVCC CUDA_INCLUDE CUDNN_INCLUDE CUDART_STATIC_LIBRARY CUBLASLT_LIBRARY CUDNN_LIBRARY CMAKE_CXX_COMPILER)
+    if(NOT ${part})
+      list(APPEND missing ${part})
+    endif()
+  endforeach()
+  list(JOIN missing ", " missing)
+  message(STATUS "CUDA: no plugin for devices, as these were not found: ${missing}")
+endif()
 
 # What is linked last: a real device's libraries for targets with the property TA_ON_DEVICE, for all others the make-believe
 # ones. By target_link_libraries of each part, so that the order of archives is right.

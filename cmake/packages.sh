@@ -3,7 +3,7 @@
 
 ta_packages_of() {
     case $1 in
-    build) echo gcc libc6-dev make cmake ninja-build pkg-config git libhdf5-dev libhwloc-dev libdnnl-dev libcyaml-dev \
+    build) echo gcc g++ libc6-dev make cmake ninja-build pkg-config git libhdf5-dev libhwloc-dev libdnnl-dev libcyaml-dev \
         libyaml-dev libjansson-dev librandom123-dev libxxhash-dev libjpeg-dev libpng-dev zlib1g-dev libcmocka-dev \
         libsodium-dev libibverbs-dev libfabric-dev libmunge-dev ;;
     run) echo gnuplot-nox hdf5-tools curl ca-certificates ;;

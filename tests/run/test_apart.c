@@ -39,6 +39,7 @@ struct device_net {
 static struct device_net device[NETS];
 static struct ta_kernels *device_kernels;
 static unsigned begun_ahead, discarded; /* staged before their turn; begun without an update though the owner updates */
+static unsigned wholes;                 /* steps made as a whole */
 static bool spoil;                      /* one step's gradient becomes NaN */
 
 static struct device_net *device_of(struct ta_net *net) {
@@ -132,6 +133,7 @@ static ta_status train(struct ta_net *net, const float *w, const float *x, const
                        uint64_t step, float *grad, float *predictions, float *losses) {
     ta_status status = ta_kernels_cpu.train(net, w, x, labels, step, grad, predictions, losses);
     if (spoil && step == 20) grad[0] = NAN;
+    wholes++;
     return status;
 }
 
@@ -189,11 +191,14 @@ static void run(const char *override, bool apart, struct outcome *out) {
     assert_ok(ta_board_create(&board, 1, 0));
     struct ta_replica_config replica = {
         .run = config, .n_ranks = 1, .run_id = 9, .shared = &shared, .board = &board};
+    wholes = 0;
     assert_ok(ta_replica_open(&replica, &r));
+    assert_int_equal(wholes, apart); /* a device has run a step before anybody waits for it */
     for (unsigned turns = 0; (status = ta_replica_tick(r, now_ns)) == TA_OK || status == TA_AGAIN; turns++) {
         now_ns += 100000;
         assert_true(turns < 100000);
     }
+    if (apart) assert_int_equal(wholes, 1);
     ta_replica_close(r);
     const struct ta_board_row *row = &board.rows[0];
     *out = (struct outcome){.result = (uint64_t)status,
